@@ -1,0 +1,92 @@
+# Everything a newcomer does: `make help` lists it. All it makes lies inside this checkout, and `make clean` removes it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+STAMPS := .setup
+VADER := 3.3.2
+PROVIDER ?= openai
+PYTEST := $(BIN)/python -m pytest
+PACKAGES := submitter poller shared deploy tests
+
+export PROVIDER LIVE
+
+.PHONY: help setup demo test test-unit test-integration test-acceptance check format bench lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMPS)/installed $(STAMPS)/jars $(STAMPS)/data ## virtual environment, jars and demo data, inside this checkout
+	@deploy/preflight.sh java
+
+demo: setup ## 10,604 real movie reviews through the sandbox (PROVIDER=openai|anthropic, LIVE=1 for the real provider)
+	@$(BIN)/python -m deploy.demo
+
+test: setup ## every test
+	@$(PYTEST)
+
+test-unit: setup ## the tests without I/O, under 30 s
+	@$(PYTEST) tests/unit
+
+test-integration: setup ## contracts, and parts on real Kafka, SQL, Flink and the fake provider
+	@$(PYTEST) tests/contracts tests/integration
+
+test-acceptance: setup ## the real commands, killed and restarted
+	@$(PYTEST) tests/acceptance
+
+check: setup ## format, lint, strict types, import directions
+	@$(BIN)/ruff format --check $(PACKAGES)
+	@$(BIN)/ruff check $(PACKAGES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: setup ## apply the formatter and the safe fixes
+	@$(BIN)/ruff check --fix --quiet $(PACKAGES) || true
+	@$(BIN)/ruff format $(PACKAGES)
+
+bench: setup ## speed and memory, as ratios from one run
+	@$(BIN)/python -m tests.bench
+
+lock: $(STAMPS)/installed ## choose versions anew from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --output-file requirements.lock
+
+clean: ## remove all that the targets above made
+	rm -rf .venv $(STAMPS) deploy/jars data build dist *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps: each step is redone only when what it depends on has changed.
+$(STAMPS)/venv:
+	@deploy/preflight.sh python java maven
+	@mkdir -p $(STAMPS)
+	@"$$(deploy/preflight.sh --print-python)" -m venv .venv
+	@touch $@
+
+$(STAMPS)/locked: requirements.lock $(STAMPS)/venv
+	@echo 'setup: installing the locked Python packages (some minutes the first time)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@touch $@
+
+$(STAMPS)/installed: pyproject.toml $(STAMPS)/locked
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMPS)/jars: deploy/pom.xml
+	@deploy/preflight.sh java maven
+	@echo 'setup: fetching the jars of the Kafka connector and of the local broker'
+	@rm -rf deploy/jars
+	@mvn --quiet --batch-mode --file deploy/pom.xml process-resources
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/data: $(STAMPS)/venv
+	@echo 'setup: fetching the movie reviews of the demo'
+	@rm -rf data && mkdir -p data
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-binary :all: \
+	  --dest data 'vaderSentiment==$(VADER)'
+	@tar -xzf data/vader*$(VADER).tar.gz -C data --strip-components=1 --wildcards \
+	  '*/movieReviewSnippets_GroundTruth.txt' '*/LICENSE*'
+	@touch $@
