@@ -12,7 +12,7 @@ PROVIDER ?= openai
 PYTEST := $(BIN)/python -m pytest
 PACKAGES := submitter poller shared deploy tests
 
-export PROVIDER LIVE JAVA_HOME PYTHON
+export PROVIDER
 
 .PHONY: help setup demo test test-unit test-integration test-acceptance check format bench lock clean
 
