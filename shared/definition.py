@@ -1,0 +1,154 @@
+"""The definition of one statement: what is asked, of which model, and how its answers are written. Frozen and versioned.
+
+It is stored with every plan, so that an edited file touches later batches only. It holds names of secrets, never secrets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+from urllib.parse import urlsplit
+
+import orjson
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+
+class Frozen(BaseModel):
+    """A value that never changes and refuses fields that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class SqlType(Frozen):
+    """A Flink logical type. `root` is Flink's LogicalTypeRoot name (VARCHAR, BIGINT, DECIMAL, ARRAY, ROW …)."""
+
+    root: str
+    nullable: bool = True
+    length: int | None = None
+    precision: int | None = None
+    scale: int | None = None
+    element: SqlType | None = None
+    """Of an ARRAY or MULTISET; the value type of a MAP."""
+    key: SqlType | None = None
+    """Of a MAP."""
+    fields: tuple[Column, ...] = ()
+    """Of a ROW."""
+
+
+class Column(Frozen):
+    """A named, typed column; `comment` is its SQL comment."""
+
+    name: str
+    type: SqlType
+    comment: str | None = None
+
+
+class Projected(Frozen):
+    """One column that the SELECT gives to the sink: an input or output column or a literal, cast from left to right."""
+
+    name: str
+    """The sink's column."""
+    source: Literal["input", "output", "literal"]
+    column: str | None = None
+    literal: JsonValue = None
+    type: SqlType
+    """The type of the source column or literal."""
+    casts: tuple[SqlType, ...] = ()
+
+
+class Source(Frozen):
+    """Where the input's positions come from: the identity of its Kafka topics, in the order of a position's first number.
+
+    A recreated topic has another id, and so another definition.
+    """
+
+    cluster_id: str
+    topics: tuple[tuple[str, str], ...]
+    """(name, topic id) of each."""
+
+
+class Sink(Frozen):
+    """How results are written, from the sink table's own options."""
+
+    table: str
+    topic: str
+    bootstrap_servers: str
+    kafka: dict[str, str] = {}
+    """More librdkafka properties; a secret stands as ${NAME}."""
+    key_format: Literal["json", "raw"] | None = None
+    key_fields: tuple[str, ...] = ()
+    key_fields_prefix: str = ""
+    value_format: Literal["json", "raw"] = "json"
+    value_fields_include: Literal["ALL", "EXCEPT_KEY"] = "ALL"
+    key_options: dict[str, str] = {}
+    """Options of the key format without their prefix, such as timestamp-format.standard."""
+    value_options: dict[str, str] = {}
+    columns: tuple[Column, ...]
+    """The physical columns, in the table's order."""
+    headers_column: str | None = None
+    timestamp_column: str | None = None
+
+
+class Model(Frozen):
+    """A model and the options that shape its requests, under Flink's names."""
+
+    name: str
+    provider: Literal["openai", "anthropic"]
+    task: Literal["chat", "responses", "embeddings", "messages"]
+    base_url: str
+    """The provider's address without the task's own path, such as https://api.openai.com/v1."""
+    path: str
+    """The task's path below the host, such as /v1/chat/completions."""
+    api_key: str
+    """The NAME in ${NAME}: each process takes the value from its own environment."""
+    model: str
+    system_prompt: str | None = None
+    parameters: dict[str, JsonValue] = {}
+    """Flink's option names and typed values: temperature, top-p, max-tokens, stop, n, seed, response-format, dimension …"""
+    extra_body: dict[str, JsonValue] = {}
+    input: tuple[Column, ...]
+    """The columns that DESCRIPTOR names, in its order, with the names of the input table."""
+    output: tuple[Column, ...]
+
+    @property
+    def account(self) -> str:
+        """What limits and credit belong to: provider, host and the name of the key; no secret."""
+        return f"{self.provider}:{self.api_key}@{urlsplit(self.base_url).netloc}"
+
+
+class BatchOptions(Frozen):
+    """The options under `batch.`; times in seconds, sizes in bytes. None means: as the provider's profile says."""
+
+    size: int = 1
+    max_requests: int | None = None
+    max_bytes: int | None = None
+    max_age: float = 900.0
+    request_timeout: float = 30.0
+    max_retries: int = 3
+    error_topic: str | None = None
+    prompt: str | None = None
+
+
+class Definition(Frozen):
+    """One `INSERT INTO sink SELECT … FROM ML_PREDICT(…)`, resolved."""
+
+    version: Literal[1] = 1
+    pipeline: str
+    statement: str
+    model: Model
+    batch: BatchOptions
+    row: tuple[Column, ...]
+    """The columns that are stored in sealed files: those that the prompt, the key or the projection needs."""
+    source: Source | None = None
+    """None where the input has no positions (a view, another connector)."""
+    projection: tuple[Projected, ...]
+    sink: Sink
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal digits that change when anything in it does."""
+        return hashlib.sha256(self.canonical()).hexdigest()[:16]
+
+    def canonical(self) -> bytes:
+        """The JSON that is stored and hashed: the same definition always gives the same bytes."""
+        return orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)

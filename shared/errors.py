@@ -1,0 +1,79 @@
+"""Every error that batchline raises on purpose, under one root; what a caller may do about each is in its docstring."""
+
+from datetime import timedelta
+
+
+class BatchlineError(Exception):
+    """Something went wrong; the message says what, where, and what to do."""
+
+
+class SettingsError(BatchlineError):
+    """A setting is missing or can't be used; the message names the flag, the variable and the file."""
+
+
+class IllegalTransition(BatchlineError):
+    """An event met a batch in a state that does not allow it; the state is left as it was."""
+
+
+class LeaseLost(BatchlineError):
+    """Another process holds the lease now: nothing was written, and the caller stops working on it."""
+
+
+class StoreUnavailable(BatchlineError):
+    """The state store can't be reached; wait and try again."""
+
+
+class SpoolError(BatchlineError):
+    """A spool address is outside the spool, is missing, or can't be read or written."""
+
+
+class ProviderError(BatchlineError):
+    """A provider's call did not succeed. The subclass says what is known about its effect."""
+
+    def __init__(self, message: str, *, status: int | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class NotSent(ProviderError):
+    """The connection was never made: the call had no effect, and may be repeated."""
+
+
+class Throttled(ProviderError):
+    """The provider said 429 (or 529) and did nothing; `retry_after` is its own word on when to ask again."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code)
+        self.retry_after = retry_after
+
+
+class AccountFault(ProviderError):
+    """Bad key, no credit, spend cap, full file quota: the account is paused, no record is at fault."""
+
+
+class EnqueuedLimit(ProviderError):
+    """The account's queue is full (tokens or requests): no fault of the data; admit again when there is room."""
+
+    def __init__(self, message: str, *, limit: int | None = None, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.limit = limit
+
+
+class Rejected(ProviderError):
+    """A clear 4xx: the provider refused the call for good, and did nothing."""
+
+
+class NotFound(ProviderError):
+    """404: transient after a create or an upload, for minutes; never proof of absence."""
+
+
+class Unknown(ProviderError):
+    """A time-out after sending, 408, 409, 5xx or a reset: a read may be repeated, a create is ambiguous."""

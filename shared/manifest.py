@@ -1,0 +1,53 @@
+"""What a batch is made of: which rows of a sealed file it covers, and what becomes of each. Written once, never changed."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.definition import Definition
+
+Fate = Literal["request", "rejected", "elsewhere"]
+"""Of a row: packed into a request; set aside with a cause before sending; another batch's, or already paid for."""
+
+
+class Manifest(BaseModel):
+    """manifest.json beside requests.jsonl. Rows are counted from the range's first; byte offsets are the sealed file's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    batch_key: str
+    pipeline: str
+    statement: str
+    generation: int
+    parent: str | None = None
+    retries: int = 0
+    """How many of `batch.max-retries` its requests have used; an account's fault uses none."""
+    definition: Definition
+    sealed_file: str
+    """Below the spool's root: <pipeline>/<statement>/sealed/…"""
+    sealed_at: datetime
+    start: int
+    end: int
+    """Byte range [start, end) of the sealed file; both at a line's start."""
+    runs: tuple[tuple[int, Fate], ...]
+    """Run lengths: what becomes of the range's rows, in order."""
+    rejected: tuple[tuple[int, str, str], ...] = ()
+    """(row, cause, message) of each rejected row, ascending."""
+    pack: int = 1
+    """Records in a request; the last one may hold fewer."""
+    requests: int
+    records: int
+    """Rows that are this batch's: packed or rejected."""
+    bytes: int
+    """Of requests.jsonl."""
+    sha256: str
+    """Of requests.jsonl, hexadecimal."""
+
+    def fates(self) -> Iterator[Fate]:
+        """The fate of each row of the range, in order."""
+        for count, fate in self.runs:
+            for _ in range(count):
+                yield fate

@@ -1,0 +1,148 @@
+"""The port to a provider's batch API: one adapter each, the same functions in the same order.
+
+Every call raises the ProviderError that says what is known about its effect; none retries by itself.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal, Protocol
+
+from shared.definition import Model
+from shared.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A provider's limits and habits; what a provider can change, an option can override."""
+
+    max_requests: int
+    max_bytes: int
+    """Of the body that is sent: requests.jsonl, or the create's JSON."""
+    max_inputs: int | None
+    """Of an embeddings batch."""
+    creates_per_hour: int | None
+    has_metadata: bool
+    """Whether a batch carries our metadata, so that a look-up can match it by itself."""
+    results_kept: timedelta
+    """After creation."""
+    envelope_bytes: int
+    """What the create adds to requests.jsonl's own bytes, at most."""
+
+
+@dataclass(frozen=True)
+class LineError:
+    """A line that the provider's validation complained about."""
+
+    code: str | None
+    line: int | None
+    """From 1; None where the provider names none."""
+    message: str
+
+
+@dataclass(frozen=True)
+class RemoteBatch:
+    """A batch as the provider describes it."""
+
+    id: str
+    status: str
+    """The provider's own word."""
+    phase: Literal["running", "ended", "unknown"]
+    """`unknown`: a status that we don't know; treated as running, with a warning."""
+    created_at: datetime
+    total: int | None = None
+    """The sum of the provider's request counts; None where it does not say (yet)."""
+    expires_at: datetime | None = None
+    ended_at: datetime | None = None
+    input_file_id: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    results: tuple[str, ...] = ()
+    """What `download` fetches: file ids, or the results' address."""
+    errors: tuple[LineError, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A batch on its way out."""
+
+    manifest: Manifest
+    requests: Path
+    """requests.jsonl on this machine's disk."""
+    attempt: int
+    metadata: dict[str, str]
+    """batch_key, attempt and sha256; sent where the provider keeps metadata."""
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One line of results, judged by itself."""
+
+    custom_id: str
+    status: Literal["succeeded", "failed", "retryable", "account"]
+    """`retryable`: expired, cancelled, or an error of the provider's; `account`: a fault of the account, no retry spent."""
+    text: str | None = None
+    embedding: list[float] | None = None
+    model: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cause: str | None = None
+    """A word of shared.causes, where it is not a plain success (a refusal or a cut answer has status `failed`)."""
+    message: str | None = None
+    raw: str | None = None
+    """The raw answer, where a failed one has some."""
+
+
+class Requests(Protocol):
+    """How one model's request lines are written; made once for a statement, used for each request."""
+
+    def line(self, custom_id: str, prompt: str) -> bytes:
+        """One line of requests.jsonl, with its newline."""
+        ...
+
+
+class Provider(Protocol):
+    """A provider's batch API."""
+
+    profile: Profile
+
+    def requests(self, model: Model) -> Requests:
+        """The writer of request lines for a model."""
+        ...
+
+    def rename(self, line: bytes, custom_id: str) -> bytes:
+        """A line of requests.jsonl with another custom_id; the body stays as it is, byte for byte."""
+        ...
+
+    def upload(self, batch: Outgoing) -> str | None:
+        """Stream requests.jsonl to the provider and give its file id; None where a create carries its requests."""
+        ...
+
+    def create(self, batch: Outgoing, input_file_id: str | None) -> RemoteBatch:
+        """POST the batch once. Unknown means: accepted or not, nobody knows."""
+        ...
+
+    def retrieve(self, batch_id: str) -> RemoteBatch:
+        """The batch as it stands."""
+        ...
+
+    def list(self, created_after: datetime) -> Iterator[RemoteBatch]:
+        """All batches of the account that were created after a moment, newest first, page by page."""
+        ...
+
+    def cancel(self, batch_id: str) -> None:
+        """Ask for the batch's end; its finished part stays."""
+        ...
+
+    def download(self, batch: RemoteBatch, into: Path) -> list[Path]:
+        """Stream the results, each to a file in a folder, flat in memory, resumed or retried when cut; [] when there are none."""
+        ...
+
+    def answer(self, line: bytes) -> Answer | None:
+        """Judge one line of results; None for a malformed one."""
+        ...
+
+    def delete(self, file_id: str) -> None:
+        """Delete a file (or, where batches hold their results, a batch) at the provider; a 404 is success."""
+        ...
