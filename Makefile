@@ -7,7 +7,6 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 STAMPS := .setup
-VADER := 3.3.2
 PROVIDER ?= openai
 PYTEST := $(BIN)/python -m pytest
 PACKAGES := submitter poller shared deploy tests
@@ -79,14 +78,17 @@ $(STAMPS)/jars: deploy/pom.xml
 	@deploy/preflight.sh java maven
 	@echo 'setup: fetching the jars of the Kafka connector and of the local broker'
 	@rm -rf deploy/jars
-	@mvn --quiet --batch-mode --file deploy/pom.xml process-resources
+	@mvn --quiet --batch-mode -Dstyle.color=never --file deploy/pom.xml process-resources
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/data: $(STAMPS)/venv
+# The reviews lie in the source distribution; its hash is the lock's.
+$(STAMPS)/data: requirements.lock $(STAMPS)/venv
 	@echo 'setup: fetching the movie reviews of the demo'
 	@rm -rf data && mkdir -p data
-	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-binary :all: \
-	  --dest data 'vaderSentiment==$(VADER)'
-	@tar -xzf data/vader*$(VADER).tar.gz -C data --strip-components=1 --wildcards \
-	  '*/movieReviewSnippets_GroundTruth.txt' '*/LICENSE*'
+	@awk '/^vadersentiment==/ {on = 1; print; next} on && /--hash/ {print; next} {on = 0}' requirements.lock > data/reviews.lock
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --require-hashes \
+	  --requirement data/reviews.lock --dest data
+	@cd data && tar -xzf vader*.tar.gz && mv vaderSentiment-*/LICENSE.txt vaderSentiment-LICENSE.txt \
+	  && tar -xzf vaderSentiment-*/additional_resources/hutto_ICWSM_2014.tar.gz \
+	  && mv hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt . && rm -r reviews.lock vaderSentiment-*/ *.tar.gz hutto_ICWSM_2014
 	@touch $@
