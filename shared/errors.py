@@ -23,6 +23,21 @@ class StoreUnavailable(BatchlineError):
     """The state store can't be reached; wait and try again."""
 
 
+class KafkaUnavailable(BatchlineError):
+    """A Kafka cluster can't be reached or is slow; nothing is lost, wait and try again."""
+
+
+class TopicMismatch(BatchlineError):
+    """A topic of ours exists with settings that would lose data; the message says which, and how to correct it."""
+
+
+class MustRestart(BatchlineError):
+    """This process can't go on (an indefinite transaction): it ends at once with an exit code that is not 0.
+
+    The next one recovers from what is committed.
+    """
+
+
 class SpoolError(BatchlineError):
     """A spool address is outside the spool, is missing, or can't be read or written."""
 
