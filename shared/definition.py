@@ -1,6 +1,7 @@
-"""The definition of one statement: what is asked, of which model, and how its answers are written. Frozen and versioned.
+"""The definition of one statement: what is asked, of which model, and how its answers are written.
 
-It is stored with every plan, so that an edited file touches later batches only. It holds names of secrets, never secrets.
+Frozen, versioned, and stored with every plan, so that an edited file touches later batches only.
+It holds the names of secrets, never secrets.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Projected(Frozen):
 
 
 class Source(Frozen):
-    """Where the input's positions come from: the identity of its Kafka topics, in the order of a position's first number.
+    """Where the input's positions come from: its Kafka topics, in the order of a position's first number.
 
     A recreated topic has another id, and so another definition.
     """
@@ -104,10 +105,12 @@ class Model(Frozen):
     model: str
     system_prompt: str | None = None
     parameters: dict[str, JsonValue] = {}
-    """Flink's option names and typed values: temperature, top-p, max-tokens, stop, n, seed, response-format, dimension …"""
+    """Flink's option names and typed values: temperature, top-p, max-tokens, stop, n, seed, dimension …"""
     extra_body: dict[str, JsonValue] = {}
     input: tuple[Column, ...]
-    """The columns that DESCRIPTOR names, in its order, with the names of the input table."""
+    """The model's own INPUT columns: the names that `batch.prompt` knows."""
+    descriptor: tuple[str, ...]
+    """The row's column that fills each of them, as DESCRIPTOR names it."""
     output: tuple[Column, ...]
 
     @property

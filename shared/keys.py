@@ -24,7 +24,7 @@ def batch_key(pipeline: str, statement: str, sealed_file: str, part: int) -> str
     `sealed_file` is the file's address below its statement's sealed/ folder. A custom_id built on the key stays
     within 64 characters of [a-zA-Z0-9_-], legal at every provider.
     """
-    digest = hashlib.sha256("\0".join((pipeline, statement, sealed_file)).encode()).digest()[:16]
+    digest = hashlib.sha256(f"{pipeline}\0{statement}\0{sealed_file}".encode()).digest()[:16]
     return f"{base64.b32encode(digest).decode().rstrip('=').lower()}-{part}"
 
 

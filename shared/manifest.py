@@ -1,4 +1,4 @@
-"""What a batch is made of: which rows of a sealed file it covers, and what becomes of each. Written once, never changed."""
+"""What a batch is made of: which rows of a sealed file it covers, and what becomes of each. Never changed."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,7 +13,7 @@ Fate = Literal["request", "rejected", "elsewhere"]
 
 
 class Manifest(BaseModel):
-    """manifest.json beside requests.jsonl. Rows are counted from the range's first; byte offsets are the sealed file's."""
+    """manifest.json, beside requests.jsonl. Rows count from the range's first; bytes are the sealed file's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

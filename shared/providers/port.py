@@ -81,7 +81,7 @@ class Answer:
 
     custom_id: str
     status: Literal["succeeded", "failed", "retryable", "account"]
-    """`retryable`: expired, cancelled, or an error of the provider's; `account`: a fault of the account, no retry spent."""
+    """`retryable`: expired, cancelled, or the provider's error; `account`: the account's fault, no retry spent."""
     text: str | None = None
     embedding: list[float] | None = None
     model: str | None = None
@@ -127,8 +127,8 @@ class Provider(Protocol):
         """The batch as it stands."""
         ...
 
-    def list(self, created_after: datetime) -> Iterator[RemoteBatch]:
-        """All batches of the account that were created after a moment, newest first, page by page."""
+    def created_since(self, moment: datetime) -> Iterator[RemoteBatch]:
+        """All batches of the account that were created at a moment or later, newest first, page by page."""
         ...
 
     def cancel(self, batch_id: str) -> None:
@@ -136,7 +136,7 @@ class Provider(Protocol):
         ...
 
     def download(self, batch: RemoteBatch, into: Path) -> list[Path]:
-        """Stream the results, each to a file in a folder, flat in memory, resumed or retried when cut; [] when there are none."""
+        """Stream the results, each to a file in a folder, memory flat, again when cut; [] when there are none."""
         ...
 
     def answer(self, line: bytes) -> Answer | None:

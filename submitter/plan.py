@@ -1,0 +1,100 @@
+"""What one batch may hold, which rows are already paid for, and how runs of fates and offsets are kept. No I/O."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shared.definition import BatchOptions
+from shared.manifest import Fate
+from shared.providers.port import Profile
+
+MAX_REJECTED = 10_000
+"""Rejected rows that one manifest lists; more begin another batch, so that a manifest stays small."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one batch may hold: requests, and bytes of request lines."""
+
+    max_requests: int
+    max_bytes: int
+
+    @classmethod
+    def of(cls, profile: Profile, options: BatchOptions, *, embeddings: bool = False) -> "Limits":
+        """The provider's limits, lowered by the options; an option never raises one."""
+        requests = [profile.max_requests, options.max_requests, profile.max_inputs if embeddings else None]
+        sizes = [profile.max_bytes - profile.envelope_bytes, options.max_bytes]
+        return cls(min(n for n in requests if n is not None), min(n for n in sizes if n is not None))
+
+    def full(self, requests: int, size: int, following: int, rejected: int = 0) -> bool:
+        """Whether a batch of so many requests and bytes has no room for a line of `following` bytes more."""
+        return requests + 1 > self.max_requests or size + following > self.max_bytes or rejected >= MAX_REJECTED
+
+
+@dataclass
+class Fates:
+    """The fates of a range of rows, as run lengths."""
+
+    runs: list[tuple[int, Fate]] = field(default_factory=list)
+    rows: int = 0
+    _fate: Fate | None = None
+    _since: int = 0
+
+    def add(self, fate: Fate) -> None:
+        """Say what becomes of the range's next row."""
+        if fate is not self._fate:
+            self._close()
+            self._fate, self._since = fate, self.rows
+        self.rows += 1
+
+    def closed(self) -> tuple[tuple[int, Fate], ...]:
+        """The runs up to now."""
+        self._close()
+        self._since = self.rows
+        return tuple(self.runs)
+
+    def _close(self) -> None:
+        if self._fate is not None and self.rows > self._since:
+            self.runs.append((self.rows - self._since, self._fate))
+
+
+class Offsets:
+    """The offsets of one partition that one file holds: runs without gaps, less those that are already paid for.
+
+    `paid` are ascending, disjoint half-open runs [start, end) from the ledger.
+    """
+
+    def __init__(self, paid: Sequence[tuple[int, int]] = ()) -> None:
+        self._starts = [start for start, _ in paid]
+        self._ends = [end for _, end in paid]
+        self._taken: list[tuple[int, int]] = []
+        self._start = self._end = self._high = -1
+
+    def take(self, offset: int) -> bool:
+        """Take a row's offset; False when it is paid for, or was taken before."""
+        if self._starts:
+            run = bisect_right(self._starts, offset) - 1
+            if run >= 0 and offset < self._ends[run]:
+                return False
+        if offset == self._end and offset >= self._high:
+            self._end += 1
+            return True
+        if self._end >= 0:
+            self._taken.append((self._start, self._end))
+            self._high = max(self._high, self._end)
+        # A partition's offsets ascend within a file; only where they don't is a look back needed.
+        if offset < self._high and any(start <= offset < end for start, end in self._taken):
+            self._start, self._end = self._taken.pop()
+            return False
+        self._start, self._end = offset, offset + 1
+        return True
+
+    def runs(self) -> list[tuple[int, int]]:
+        """The runs taken, ascending and merged."""
+        merged: list[tuple[int, int]] = []
+        for start, end in sorted([*self._taken, (self._start, self._end)] if self._end >= 0 else []):
+            if merged and merged[-1][1] == start:
+                merged[-1] = (merged[-1][0], end)
+            else:
+                merged.append((start, end))
+        return merged

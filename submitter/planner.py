@@ -1,0 +1,95 @@
+"""Plan a sealed file once: render its rows, cut them into batches on disk, and commit the plan in one transaction."""
+
+from collections.abc import Callable
+from datetime import datetime
+from itertools import count
+
+from shared.clock import Clock
+from shared.definition import Definition, Model
+from shared.errors import BatchlineError
+from shared.providers.port import Provider
+from shared.spool import SealedFile, Spool
+from shared.store import PositionsPaid, Store
+from shared.store.plans import Plan, PlannedBatch, PositionRun
+from submitter.draft import Draft, Ledger
+
+
+class Planner:
+    """Plans the sealed files of a pipeline. Several may work at once: the first commit wins, others leave no trace."""
+
+    def __init__(
+        self, store: Store, spool: Spool, provider_for: Callable[[Model], Provider], clock: Clock, holder: str
+    ) -> None:
+        self._store, self._spool, self._provider_for = store, spool, provider_for
+        self._clock, self._holder = clock, holder
+
+    def plan(self, pipeline: str, statement: str, file: SealedFile) -> list[str]:
+        """Plan one file by the definition that sealed it; gives the new batches' keys, [] when another was first.
+
+        Raises SpoolError for a file with a line that is not a sealed row; the file stays, unplanned, and loses nothing.
+        """
+        definition = self._store.lineage.definition(file.definition)
+        if definition is None:
+            raise BatchlineError(f"{file.address} was sealed by a definition that the store does not know; restore it")
+        for _ in count():
+            if self._store.plans.is_planned(file.address):
+                return []
+            attempt = self._spool.new_attempt(pipeline, statement)
+            try:
+                plan = self._draft(definition, file, attempt)
+                won = self._store.plans.commit(plan, holder=self._holder)
+            except PositionsPaid:
+                # Another file's plan paid for some of these rows after they were looked up: look again.
+                self._spool.discard(attempt)
+                continue
+            except BaseException:
+                self._spool.discard(attempt)
+                raise
+            if won:
+                return self._settle(plan)
+            self._spool.discard(attempt)
+        return []
+
+    def _draft(self, definition: Definition, file: SealedFile, attempt: str) -> Plan:
+        ledger = self._ledger(definition)
+        draft = Draft(definition, self._provider_for(definition.model), file, self._spool.path(attempt), ledger)
+        manifests = draft.write(self._spool.path(file.address))
+        planned_at: datetime = self._clock()
+        return Plan(
+            pipeline=definition.pipeline,
+            statement=definition.statement,
+            address=file.address,
+            definition=definition.hash,
+            rows=draft.rows,
+            skipped=draft.skipped,
+            sealed_at=file.modified_at,
+            planned_at=planned_at,
+            attempt_folder=attempt,
+            batches=tuple(PlannedBatch.of(manifest) for manifest in manifests),
+            positions=tuple(PositionRun(*run) for run in draft.positions()),
+        )
+
+    def _ledger(self, definition: Definition) -> Ledger | None:
+        source = definition.source
+        if source is None:
+            return None
+
+        def paid(topic: int, partition: int, low: int) -> list[tuple[int, int]]:
+            return self._store.positions.paid(
+                definition.pipeline,
+                definition.statement,
+                source.cluster_id,
+                source.topics[topic][1],
+                partition,
+                low,
+            )
+
+        return Ledger(source, paid)
+
+    def _settle(self, plan: Plan) -> list[str]:
+        keys = [batch.batch_key for batch in plan.batches]
+        for key in keys:
+            self._spool.settle(plan.attempt_folder, plan.pipeline, plan.statement, key)
+        if not keys:
+            self._spool.discard(plan.attempt_folder)
+        return keys

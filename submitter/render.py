@@ -1,0 +1,79 @@
+"""From a row to its prompt: the one input column as it is, several as a JSON object, or the model's own template."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from shared.causes import Cause
+from shared.definition import Definition
+from shared.errors import BatchlineError
+
+Row = Mapping[str, Any]
+Prompt = Callable[[Row], str]
+"""Gives a row's prompt, or raises Unrenderable."""
+
+
+class Unrenderable(BatchlineError):
+    """A row has no prompt; `cause` is a word of the closed vocabulary, the message is for people."""
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+def prompt_of(definition: Definition) -> Prompt:
+    """The function that renders the rows of a statement; made once, used for each row."""
+    columns = definition.model.descriptor
+    if definition.batch.prompt is not None:
+        names = [column.name for column in definition.model.input]
+        return _from_template(definition.batch.prompt, dict(zip(names, columns, strict=True)))
+    if len(columns) == 1:
+        return _from_column(columns[0])
+    return _from_columns({column.name: name for column, name in zip(definition.model.input, columns, strict=True)})
+
+
+def _from_column(column: str) -> Prompt:
+    def prompt(row: Row) -> str:
+        value = row[column]
+        if type(value) is not str:
+            if value is None:
+                raise Unrenderable(Cause.NULL_INPUT, f"column '{column}' is NULL")
+            value = orjson.dumps(value).decode()
+        if not value or value.isspace():
+            raise Unrenderable(Cause.EMPTY_INPUT, f"column '{column}' is empty")
+        return value
+
+    return prompt
+
+
+def _from_columns(columns: Mapping[str, str]) -> Prompt:
+    def prompt(row: Row) -> str:
+        values = {name: row[column] for name, column in columns.items()}
+        if not any(value is not None for value in values.values()):
+            raise Unrenderable(Cause.NULL_INPUT, f"columns {', '.join(columns.values())} are all NULL")
+        return orjson.dumps(values).decode()
+
+    return prompt
+
+
+def _from_template(text: str, columns: Mapping[str, str]) -> Prompt:
+    # Imported where it is used: most statements have no template, and the Flink worker's memory is short.
+    from jinja2 import StrictUndefined, TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, keep_trailing_newline=True, finalize=lambda value: "" if value is None else value
+    )
+    template = environment.from_string(text)
+
+    def prompt(row: Row) -> str:
+        try:
+            rendered = template.render({name: row[column] for name, column in columns.items()})
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise Unrenderable(Cause.RENDER_ERROR, f"batch.prompt can't be rendered for this row: {error}") from error
+        if not rendered or rendered.isspace():
+            raise Unrenderable(Cause.EMPTY_INPUT, "batch.prompt renders to nothing for this row")
+        return rendered
+
+    return prompt

@@ -1,0 +1,45 @@
+"""Cutting, fates and offsets against plain models of what they must be."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.manifest import Fate
+from submitter.plan import Fates, Limits, Offsets
+
+offsets = st.lists(st.integers(0, 40), max_size=60)
+paid_sets = st.sets(st.integers(0, 40))
+
+
+def runs_of(numbers: set[int]) -> list[tuple[int, int]]:
+    starts = sorted(n for n in numbers if n - 1 not in numbers)
+    ends = sorted(n + 1 for n in numbers if n + 1 not in numbers)
+    return list(zip(starts, ends, strict=True))
+
+
+@given(paid_sets, offsets)
+def test_an_offset_is_taken_once_and_never_when_it_is_paid_for(paid: set[int], arriving: list[int]) -> None:
+    taken: set[int] = set()
+    partition = Offsets(runs_of(paid))
+    for offset in arriving:
+        assert partition.take(offset) == (offset not in paid and offset not in taken)
+        taken |= {offset} - paid
+    assert partition.runs() == runs_of(taken), "a run covers a gap, or misses an offset"
+
+
+@given(st.lists(st.sampled_from(["request", "rejected", "elsewhere"])))
+def test_fates_are_run_lengths_of_what_was_said(said: list[Fate]) -> None:
+    fates = Fates()
+    for fate in said:
+        fates.add(fate)
+    runs = fates.closed()
+    assert [fate for count, fate in runs for _ in range(count)] == said
+    assert all(a[1] != b[1] for a, b in pairwise(runs))
+
+
+def test_a_batch_is_full_exactly_at_its_limits() -> None:
+    limits = Limits(max_requests=3, max_bytes=100)
+    assert not limits.full(2, 90, 10)
+    assert limits.full(2, 90, 11)
+    assert limits.full(3, 0, 1)
