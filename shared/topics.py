@@ -1,0 +1,77 @@
+"""Our own topics: created compacted, with explicit partitions and replication, verified; and a cluster's identity."""
+
+from collections.abc import Mapping
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from shared.errors import KafkaUnavailable, TopicMismatch
+from shared.kafka import LIBRDKAFKA, unavailable
+from shared.telemetry import Action, log
+
+_TIMEOUT = 10.0
+
+
+def ensure_topic(client: Mapping[str, str], name: str, partitions: int, replication: int) -> int:
+    """See that a compacted topic exists with at least `partitions`; gives how many it has.
+
+    A topic that exists keeps its settings, but may grow. Raises TopicMismatch for a cleanup.policy that forgets,
+    KafkaUnavailable when the cluster does not answer.
+    """
+    servers = client["bootstrap.servers"]
+    admin = AdminClient(dict(client), logger=LIBRDKAFKA)
+    try:
+        found = _partitions(admin, name)
+        if found == 0:
+            found = _create(admin, name, partitions, replication)
+        _verify(admin, name, servers)
+    except KafkaException as error:
+        raise unavailable(error, f"topic {name} is verified", servers) from error
+    return found
+
+
+def cluster_id(client: Mapping[str, str]) -> str:
+    """The identity of a cluster, which does not change with its addresses. Raises KafkaUnavailable."""
+    servers = client["bootstrap.servers"]
+    # Kept until the answer is here: a client that is collected breaks off its calls.
+    admin = AdminClient(dict(client), logger=LIBRDKAFKA)
+    try:
+        described = admin.describe_cluster(request_timeout=_TIMEOUT).result(_TIMEOUT)
+    except KafkaException as error:
+        raise unavailable(error, "its cluster id is asked for", servers) from error
+    except TimeoutError as error:
+        raise KafkaUnavailable(f"Kafka at {servers} does not answer while its cluster id is asked for") from error
+    return str(described.cluster_id)
+
+
+def _partitions(admin: AdminClient, name: str) -> int:
+    metadata = admin.list_topics(timeout=_TIMEOUT).topics
+    return len(metadata[name].partitions) if name in metadata else 0
+
+
+def _create(admin: AdminClient, name: str, partitions: int, replication: int) -> int:
+    topic = NewTopic(
+        name, num_partitions=partitions, replication_factor=replication, config={"cleanup.policy": "compact"}
+    )
+    try:
+        admin.create_topics([topic], operation_timeout=_TIMEOUT)[name].result(_TIMEOUT)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+        return _partitions(admin, name)
+    log(Action.TOPIC_CREATED, topic=name, partitions=partitions, replication=replication)
+    return partitions
+
+
+def _verify(admin: AdminClient, name: str, servers: str) -> None:
+    resource = ConfigResource(ResourceType.TOPIC, name)
+    policy = admin.describe_configs([resource])[resource].result(_TIMEOUT)["cleanup.policy"].value
+    if policy != "compact":
+        raise TopicMismatch(
+            f"topic {name} at {servers} has cleanup.policy={policy}, which forgets what must be kept; "
+            f"set it: kafka-configs.sh --alter --entity-type topics --entity-name {name} "
+            "--add-config cleanup.policy=compact"
+        )
