@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import os
-import random
 import shutil
 import socket
 import tempfile
@@ -17,6 +16,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.sandbox.child import Child
+from deploy.sandbox.ports import free_ports
 from deploy.sandbox.topics import TopicSettings, create_topics
 from deploy.sandbox.waiting import WaitTimeoutError, wait_until
 
@@ -103,7 +103,7 @@ class LocalBroker:
     def start(self) -> None:
         """Start it for the first time, on free ports, and return when it answers."""
         for attempt in range(ATTEMPTS_AT_PORTS):
-            self._configure(*_free_ports())
+            self._configure(*free_ports(2))
             self._format()
             try:
                 self._run()
@@ -212,17 +212,3 @@ class LocalBroker:
         self.stop()
         if self._temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def _free_ports() -> tuple[int, int]:
-    """Two free ports below those that the system lends to outgoing connections.
-
-    A client that reconnects to a broker that is down could otherwise be lent the broker's own port.
-    """
-    found: list[int] = []
-    while len(found) < 2:
-        port = random.randrange(20000, 32000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-    return found[0], found[1]

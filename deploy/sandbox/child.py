@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -18,9 +19,18 @@ class Child:
     """
 
     def __init__(
-        self, argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        argv: Sequence[str | Path],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        user: str | None = None,
     ) -> None:
-        """Start `argv`, with `env` laid over this process's environment; its output is appended to `log`."""
+        """Start `argv`, with `env` laid over this process's environment; its output is appended to `log`.
+
+        `user` names an unprivileged user to run it as, which only root may do.
+        """
         self.argv = [str(part) for part in argv]
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -33,10 +43,13 @@ class Child:
                 env={**os.environ, **(env or {})},
                 cwd=cwd,
                 start_new_session=True,
+                user=user,
+                group=pwd.getpwnam(user).pw_gid if user else None,
+                extra_groups=[] if user else None,
             )
         self.pid = self._process.pid
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", 'read -r _; kill -KILL -- "-$1"', "guard", str(self.pid)],
+            ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "guard", str(self.pid)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -1,0 +1,51 @@
+"""Real commands as subprocesses, each with its output in a file, all gone when the test is over."""
+
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deploy.sandbox.child import Child
+
+
+class Processes:
+    """Starts commands and ends them; prints at the end what they wrote last, which pytest shows where a test failed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._children: list[Child] = []
+
+    def start(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> Child:
+        """Start a command; `name` names its log. SIGKILL it with `kill`, stop it with `terminate`, wait with `wait`."""
+        log = self._directory / f"{len(self._children):02}-{name}.log"
+        child = Child(argv, log=log, env=env, cwd=cwd)
+        self._children.append(child)
+        return child
+
+    def command(
+        self, name: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Child:
+        """Start one of this project's own commands, as `command("poller", "run")`."""
+        return self.start(name, [console_script(name), *arguments], env=env, cwd=cwd)
+
+    def close(self) -> None:
+        for child in self._children:
+            if child.running:
+                child.signal(signal.SIGTERM)
+        for child in self._children:
+            code = child.terminate()
+            sys.stdout.write(f"--- {child.log.name}: pid {child.pid} ended with {code}\n{child.tail()}\n")
+
+
+def console_script(name: str) -> Path:
+    """The command of this virtual environment; `make setup` installs it."""
+    script = Path(sys.executable).parent / name
+    assert script.exists(), f"{script} is missing: run `make setup`"
+    return script
