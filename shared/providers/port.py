@@ -29,6 +29,8 @@ class Profile:
     """After creation."""
     envelope_bytes: int
     """What the create adds to requests.jsonl's own bytes, at most."""
+    price_factor: float = 1.0
+    """What a batched token costs, as a share of the synchronous price."""
 
 
 @dataclass(frozen=True)
