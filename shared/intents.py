@@ -1,0 +1,55 @@
+"""Intents and receipts beside a batch's manifest: what an older copy of the state store must not be able to forget."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.spool import Spool, create_if_absent, write_atomic
+
+
+class Intent(BaseModel):
+    """A create is about to be sent. Written if absent: an attempt has one intent, whoever asks."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: Literal[1] = 1
+    attempt: int
+    started_at: datetime
+    requests: int
+    bytes: int
+    input_file_id: str | None
+
+
+class Receipt(BaseModel):
+    """A create was accepted under this id."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: Literal[1] = 1
+    attempt: int
+    provider_batch_id: str
+    created_at: datetime
+
+
+def write_intent(spool: Spool, folder: str, intent: Intent) -> bool:
+    """Write an intent unless this attempt has one already; says whether it was written."""
+    path = spool.path(f"{folder}/intent-{intent.attempt}.json")
+    return create_if_absent(path, intent.model_dump_json().encode())
+
+
+def write_receipt(spool: Spool, folder: str, receipt: Receipt) -> None:
+    """Write a receipt, whole or not at all."""
+    write_atomic(spool.path(f"{folder}/receipt-{receipt.attempt}.json"), receipt.model_dump_json().encode())
+
+
+def read_intent(spool: Spool, folder: str, attempt: int) -> Intent | None:
+    """The intent of an attempt; None when it has none."""
+    path = spool.path(f"{folder}/intent-{attempt}.json")
+    return Intent.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def read_receipt(spool: Spool, folder: str, attempt: int) -> Receipt | None:
+    """The receipt of an attempt; None when it has none."""
+    path = spool.path(f"{folder}/receipt-{attempt}.json")
+    return Receipt.model_validate_json(path.read_bytes()) if path.exists() else None

@@ -1,0 +1,81 @@
+"""Holding a lease: take it, renew it in the background while the work lasts, give it back; and the holder's name."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+from shared.errors import LeaseLost, StoreUnavailable
+from shared.store import Lease, Store
+
+TTL = timedelta(seconds=30)
+
+
+@cache
+def this_process() -> str:
+    """The holder's name of this process: host, pid and the moment of its start, so that a reused pid is another."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def is_dead(holder: str) -> bool:
+    """Whether a holder was a process of this host that is certainly gone."""
+    host, _, rest = holder.rpartition(":")[0].rpartition(":")
+    if host != socket.gethostname() or not rest.isdigit():
+        return False
+    return _started(int(rest)) != holder.rpartition(":")[2]
+
+
+def _started(pid: int) -> str:
+    """The process's start, in the kernel's ticks since boot; "" when there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    # Field 22; the second one, in parentheses, may itself hold blanks. proc(5).
+    return stat.rpartition(")")[2].split()[19]
+
+
+class Keeper:
+    """Takes leases for one holder and keeps them alive. `stop`, once set, ends every wait for one."""
+
+    def __init__(self, store: Store, holder: str, stop: threading.Event | None = None) -> None:
+        self._store, self._holder, self._stop = store, holder, stop or threading.Event()
+
+    @contextmanager
+    def hold(self, name: str, ttl: timedelta = TTL, *, wait: timedelta = timedelta()) -> Iterator[Lease | None]:
+        """The lease, renewed until the block ends; None when another has it for longer than `wait`."""
+        lease = self._acquire(name, ttl, wait)
+        if lease is None:
+            yield None
+            return
+        done = threading.Event()
+        renewal = threading.Thread(target=self._renew, args=(lease, ttl, done), name=f"renew {name}", daemon=True)
+        renewal.start()
+        try:
+            yield lease
+        finally:
+            done.set()
+            renewal.join()
+            with suppress(LeaseLost, StoreUnavailable):
+                self._store.leases.release(lease)
+
+    def _acquire(self, name: str, ttl: timedelta, wait: timedelta) -> Lease | None:
+        end = time.monotonic() + wait.total_seconds()
+        while True:
+            lease = self._store.leases.acquire(name, self._holder, ttl, presumed_dead=is_dead)
+            if lease is not None or time.monotonic() >= end or self._stop.wait(0.05):
+                return lease
+
+    def _renew(self, lease: Lease, ttl: timedelta, done: threading.Event) -> None:
+        while not done.wait(ttl.total_seconds() / 3):
+            try:
+                self._store.leases.renew(lease, ttl)
+            except StoreUnavailable:
+                continue
+            except LeaseLost:
+                return
