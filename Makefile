@@ -6,7 +6,11 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-STAMPS := .setup
+VENV := .venv/.made
+LOCKED := .venv/.locked
+INSTALLED := .venv/.installed
+JARS := deploy/jars/.made
+DATA := data/.made
 PROVIDER ?= openai
 PYTEST := $(BIN)/python -m pytest
 PACKAGES := submitter poller shared deploy tests
@@ -18,7 +22,7 @@ export PROVIDER
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMPS)/installed $(STAMPS)/jars $(STAMPS)/data ## virtual environment, jars and demo data, inside this checkout
+setup: $(INSTALLED) $(JARS) $(DATA) ## virtual environment, jars and demo data, inside this checkout
 	@deploy/preflight.sh java
 
 demo: setup ## 10,604 real movie reviews through the sandbox (PROVIDER=openai|anthropic, LIVE=1 for the real provider)
@@ -49,40 +53,39 @@ format: setup ## apply the formatter and the safe fixes
 bench: setup ## speed and memory, as ratios from one run
 	@$(BIN)/python -m tests.bench
 
-lock: $(STAMPS)/installed ## choose versions anew from pyproject.toml
+lock: $(INSTALLED) ## choose versions anew from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --output-file requirements.lock
 
 clean: ## remove all that the targets above made
-	rm -rf .venv $(STAMPS) deploy/jars data build dist *.egg-info
+	rm -rf .venv deploy/jars data build dist *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamps: each step is redone only when what it depends on has changed.
-$(STAMPS)/venv:
+# Each step leaves a mark in the folder it makes, and is redone when that is gone or what it depends on has changed.
+$(VENV):
 	@deploy/preflight.sh python java maven
-	@mkdir -p $(STAMPS)
 	@"$$(deploy/preflight.sh --print-python)" -m venv .venv
 	@touch $@
 
-$(STAMPS)/locked: requirements.lock $(STAMPS)/venv
+$(LOCKED): requirements.lock $(VENV)
 	@echo 'setup: installing the locked Python packages (some minutes the first time)'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	@touch $@
 
-$(STAMPS)/installed: pyproject.toml $(STAMPS)/locked
+$(INSTALLED): pyproject.toml $(LOCKED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(STAMPS)/jars: deploy/pom.xml
+$(JARS): deploy/pom.xml
 	@deploy/preflight.sh java maven
 	@echo 'setup: fetching the jars of the Kafka connector and of the local broker'
 	@rm -rf deploy/jars
 	@mvn --quiet --batch-mode -Dstyle.color=never --file deploy/pom.xml process-resources
-	@mkdir -p $(STAMPS) && touch $@
+	@touch $@
 
 # The reviews lie in the source distribution; its hash is the lock's.
-$(STAMPS)/data: requirements.lock $(STAMPS)/venv
+$(DATA): requirements.lock $(VENV)
 	@echo 'setup: fetching the movie reviews of the demo'
 	@rm -rf data && mkdir -p data
 	@awk '/^vadersentiment==/ {on = 1; print; next} on && /--hash/ {print; next} {on = 0}' requirements.lock > data/reviews.lock
