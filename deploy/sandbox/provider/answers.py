@@ -1,0 +1,131 @@
+"""What the model says: sentiment, structured output, or an echo that carries the SHA-256 of the prompt.
+
+The same prompt always gets the same answer, so that a test can compute which answer belongs to which record.
+"""
+
+import base64
+import hashlib
+from array import array
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import orjson
+
+from deploy.sandbox.provider.asks import Ask
+from deploy.sandbox.provider.structured import Filler, wants_sentiment
+
+SEPARATORS = "\u2028\u2029\u0085"
+REFUSAL = "I'm sorry, but I can't assist with that request."
+# The thresholds that vaderSentiment's README gives for its compound score.
+POSITIVE, NEGATIVE = 0.05, -0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`text` as the model wrote it (JSON for a schema or tool); `cut` when it ends at max_tokens."""
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+    cut: bool = False
+    refused: bool = False
+    several: bool = False
+
+
+def tokens(characters: int) -> int:
+    """Return the tokens of so many characters: a quarter, as the providers' rule of thumb says."""
+    return (characters + 3) // 4
+
+
+def prompt_tokens(ask: Ask) -> int:
+    return tokens(ask.characters) + 4
+
+
+def prompt_hash(prompt: str) -> str:
+    return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def echo(prompt: str) -> str:
+    """Return the answer to a prompt for which nothing better is known."""
+    return f"sha256={prompt_hash(prompt)} {prompt[:80]}"
+
+
+@cache
+def _analyzer() -> Any:
+    # Imported late: the process that serves HTTP never needs it.
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    return SentimentIntensityAnalyzer()
+
+
+def sentiment(text: str) -> tuple[str, float]:
+    """Return (positive, neutral or negative; compound in [-1, 1]) of a text."""
+    compound = float(_analyzer().polarity_scores(text)["compound"])
+    if compound >= POSITIVE:
+        return "positive", compound
+    return ("negative" if compound <= NEGATIVE else "neutral"), compound
+
+
+def answer(ask: Ask) -> Answer:
+    """Return the whole answer, cut only where the request's own max_tokens says so."""
+    about_sentiment = "sentiment" in ask.system.lower()
+    if ask.schema is not None:
+        feeling = sentiment(ask.prompt) if about_sentiment or wants_sentiment(ask.schema) else (None, None)
+        value = Filler(ask.schema, prompt_hash(ask.prompt), *feeling).value(ask.schema)
+        text = orjson.dumps(value).decode()
+    elif about_sentiment:
+        text = sentiment(ask.prompt)[0]
+    else:
+        text = echo(ask.prompt)
+    whole = Answer(text, prompt_tokens(ask), tokens(len(text)) or 1)
+    if ask.max_tokens is not None and whole.output_tokens > ask.max_tokens:
+        return cut(whole, ask.max_tokens * 4)
+    return whole
+
+
+def cut(whole: Answer, characters: int | None = None) -> Answer:
+    """Return the answer cut after so many characters (half of it when None)."""
+    text = whole.text[: len(whole.text) // 2 if characters is None else characters]
+    return replace(whole, text=text, output_tokens=tokens(len(text)) or 1, cut=True)
+
+
+def spoilt(whole: Answer, fault: str, options: dict[str, Any]) -> Answer:
+    """Return the answer as a fault of the model leaves it."""
+    if fault == "refusal":
+        return replace(whole, text=REFUSAL, output_tokens=tokens(len(REFUSAL)), refused=True)
+    if fault == "cut_at_max_tokens":
+        return cut(whole)
+    if fault == "several_output_items":
+        return replace(whole, several=True)
+    if fault == "unicode_separators":
+        return replace(whole, text=with_separators(whole.text))
+    if fault == "schema_broken":
+        text = "Here is the answer you asked for: yes" if options.get("how") == "not_json" else '{"label":[1],"x":{}}'
+        return replace(whole, text=text, output_tokens=tokens(len(text)))
+    return whole
+
+
+def with_separators(text: str) -> str:
+    """Put the three separators into the text: at its end, or into each string of a JSON object."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text + SEPARATORS + "end"
+    if not isinstance(value, dict):
+        return text + SEPARATORS
+    marked = {key: part + SEPARATORS + "end" if isinstance(part, str) else part for key, part in value.items()}
+    return orjson.dumps(marked).decode()
+
+
+def embedding(text: str, dimensions: int = 1536) -> list[float]:
+    """Return a unit vector decided by the text alone."""
+    stream = hashlib.shake_128(text.encode("utf-8", "surrogatepass")).digest(dimensions * 2)
+    raw = [number / 32768.0 for number in array("h", stream)]
+    norm = sum(number * number for number in raw) ** 0.5 or 1.0
+    return [number / norm for number in raw]
+
+
+def embedding_base64(text: str, dimensions: int = 1536) -> str:
+    """Return the vector as base64 of little-endian float32, the SDK's default transport."""
+    return base64.b64encode(array("f", embedding(text, dimensions)).tobytes()).decode()

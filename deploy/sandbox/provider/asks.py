@@ -1,0 +1,99 @@
+"""What a request asks, apart from its provider: system text, prompt, schema or tool, length. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.sandbox.provider.bodies_anthropic import output_format
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """`prompt` is the text of the last user message; `characters` counts all text sent."""
+
+    model: str
+    prompt: str
+    system: str
+    characters: int
+    schema: dict[str, Any] | None = None
+    tool: str | None = None
+    max_tokens: int | None = None
+    choices: int = 1
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts = (part if isinstance(part, str) else part.get("text") or "" for part in content)
+        return "\n".join(part for part in parts if part)
+    return ""
+
+
+def _conversation(messages: list[Any], system: str) -> tuple[str, str, int]:
+    """Return (last user text, system text, characters)."""
+    prompt = ""
+    characters = len(system)
+    for message in messages:
+        text = _text(message.get("content"))
+        characters += len(text)
+        if message.get("role") in ("system", "developer"):
+            system = f"{system}\n{text}" if system else text
+        elif message.get("role") == "user" or "role" not in message:
+            prompt = text
+    return prompt, system, characters
+
+
+def _forced_function(body: Body) -> tuple[str, dict[str, Any]] | None:
+    choice = body.get("tool_choice")
+    if not isinstance(choice, dict):
+        return None
+    name = choice.get("name") or (choice.get("function") or {}).get("name")
+    for tool in body.get("tools") or ():
+        spec = tool.get("function", tool)
+        if spec.get("name") == name or choice.get("type") == "any":
+            return spec["name"], spec.get("parameters") or spec.get("input_schema") or {"type": "object"}
+    return None
+
+
+def of_chat(body: Body) -> Ask:
+    prompt, system, characters = _conversation(body["messages"], "")
+    wanted = body.get("response_format") or {}
+    schema = (wanted.get("json_schema") or {}).get("schema")
+    if wanted.get("type") == "json_object":
+        schema = {"type": "object", "properties": {"answer": {"type": "string"}}}
+    function = _forced_function(body)
+    length = body.get("max_completion_tokens") or body.get("max_tokens")
+    tool, schema = function or (None, schema)
+    return Ask(body["model"], prompt, system, characters, schema, tool, length, body.get("n") or 1)
+
+
+def of_responses(body: Body) -> Ask:
+    content = body["input"]
+    messages = [{"role": "user", "content": content}] if isinstance(content, str) else content
+    prompt, system, characters = _conversation(messages, body.get("instructions") or "")
+    wanted = (body.get("text") or {}).get("format") or {}
+    return Ask(body["model"], prompt, system, characters, wanted.get("schema"), None, body.get("max_output_tokens"))
+
+
+def of_messages(body: Body) -> Ask:
+    prompt, system, characters = _conversation(body["messages"], _text(body.get("system")))
+    tool, schema = _forced_function(body) or (None, output_format(body).get("schema"))
+    return Ask(body["model"], prompt, system, characters, schema, tool, body.get("max_tokens"))
+
+
+def of_embeddings(body: Body) -> Ask:
+    """The inputs, joined: what stands for a prompt in the witness log."""
+    content = body["input"]
+    text = content if isinstance(content, str) else "\n".join(map(str, content))
+    return Ask(body["model"], text, "", len(text))
+
+
+ASKS: dict[str, Callable[[Body], Ask]] = {
+    "/v1/chat/completions": of_chat,
+    "/v1/responses": of_responses,
+    "/v1/embeddings": of_embeddings,
+    "/v1/messages": of_messages,
+}

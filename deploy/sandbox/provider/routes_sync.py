@@ -1,0 +1,77 @@
+"""The synchronous endpoints: chat completions, responses, embeddings, messages."""
+
+import asyncio
+import time
+from typing import Any
+
+from starlette.responses import Response
+
+from deploy.sandbox.provider.answers import Answer, answer, prompt_hash, prompt_tokens, spoilt
+from deploy.sandbox.provider.asks import ASKS, Ask
+from deploy.sandbox.provider.bodies import CHECKS
+from deploy.sandbox.provider.bodies_anthropic import check_messages
+from deploy.sandbox.provider.calls import Call, Handler, JsonResponse
+from deploy.sandbox.provider.errors import ProviderError
+from deploy.sandbox.provider.lines import openai_body
+from deploy.sandbox.provider.processing import body_hash
+from deploy.sandbox.provider.shapes import message
+from deploy.sandbox.provider.store import new_id
+from deploy.sandbox.provider.vocabulary import Occasion
+
+SPOILING = ("refusal", "cut_at_max_tokens", "schema_broken", "several_output_items", "unicode_separators")
+
+
+def _refuse_stream(body: dict[str, Any]) -> None:
+    if body.get("stream"):
+        raise ProviderError(400, "The sandbox answers at once: 'stream' is not supported.", param="stream")
+
+
+async def _answer(call: Call, ask: Ask) -> Answer:
+    """Answer in a thread: the model's work must not hold up the other calls."""
+    faults = call.engine.faults.draw_all(Occasion.LINE, call.endpoint, call.key)
+    errored = faults.get("line_errored")
+    if errored is not None:
+        raise ProviderError(errored["status"], errored["message"], code=errored["code"], type=errored["type"])
+    told = await asyncio.to_thread(answer, ask)
+    for fault in SPOILING:
+        if fault in faults:
+            return spoilt(told, fault, faults[fault])
+    return told
+
+
+def _log(call: Call, body: dict[str, Any], ask: Ask, told: Answer) -> None:
+    call.engine.log.write(
+        "sync",
+        endpoint=call.endpoint,
+        provider=call.provider,
+        body=body_hash(body),
+        prompt=prompt_hash(ask.prompt),
+        input_tokens=told.input_tokens,
+        output_tokens=told.output_tokens,
+    )
+
+
+def openai(endpoint: str) -> Handler:
+    """Return the handler of one of OpenAI's endpoints."""
+
+    async def handle(call: Call) -> Response:
+        body = await call.json()
+        _refuse_stream(body)
+        CHECKS[endpoint](body)
+        ask = ASKS[endpoint](body)
+        embedded = endpoint == "/v1/embeddings"
+        told = Answer("", prompt_tokens(ask), 0) if embedded else await _answer(call, ask)
+        _log(call, body, ask, told)
+        return JsonResponse(openai_body(endpoint, body, ask, told, new_id(""), int(time.time())))
+
+    return handle
+
+
+async def messages(call: Call) -> Response:
+    body = await call.json()
+    _refuse_stream(body)
+    check_messages(body)
+    ask = ASKS["/v1/messages"](body)
+    told = await _answer(call, ask)
+    _log(call, body, ask, told)
+    return JsonResponse(message(ask, told, new_id("")))
