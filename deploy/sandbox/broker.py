@@ -100,6 +100,10 @@ class LocalBroker:
         """The address for `bootstrap.servers`."""
         return self._bootstrap
 
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.running
+
     def start(self) -> None:
         """Start it for the first time, on free ports, and return when it answers."""
         for attempt in range(ATTEMPTS_AT_PORTS):
