@@ -32,7 +32,7 @@ def main(  # noqa: PLR0913, PLR0917 - one argument for each option of the comman
     from deploy.sandbox.provider.engine import Engine
     from deploy.sandbox.provider.faults import Faults
     from deploy.sandbox.provider.limits import Limits
-    from deploy.sandbox.provider.server import serve
+    from deploy.sandbox.provider.serving import serve
 
     try:
         table, rules = Limits.of(orjson.loads(limits)), Faults(seed, orjson.loads(faults))

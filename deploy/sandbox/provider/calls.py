@@ -146,7 +146,7 @@ def served(engine: Engine, endpoint: str, handler: Handler) -> Callable[[Request
 
 
 class Abort(Response):
-    """No response: the connection is reset. The server puts `abort` into the scope (see `server`)."""
+    """No response: the connection is reset. The server puts `abort` into the scope (see `serving`)."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         if "abort" not in scope:

@@ -1,74 +1,146 @@
-"""Serves the application with uvicorn in this process; can cut a connection, and ends with its parent."""
+"""For tests and the demo: a fake provider in a process of its own, as a context manager."""
 
-import asyncio
-import os
+import subprocess
 import sys
-import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
 
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+import orjson
 
-from deploy.sandbox.provider.app import create_app
-from deploy.sandbox.provider.engine import Engine
+from deploy.sandbox.provider.witness import Witness
 
-
-class AbortableProtocol(H11Protocol):
-    """Puts `abort` into the scope: it resets the connection, as a lost response looks to a client."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        app = self.app
-
-        async def with_abort(scope: Any, receive: Any, send: Any) -> None:
-            await app({**scope, "abort": transport.abort}, receive, send)
-
-        self.app = with_abort
+START_SECONDS = 30.0
+ROOT = Path(__file__).resolve().parents[3]
 
 
-class _Server(uvicorn.Server):
-    """Tells its port once it listens."""
+class ProviderServer:
+    """Starts on enter, stops on exit, and with its parent however that ends.
 
-    def __init__(self, config: uvicorn.Config, port_file: Path | None) -> None:
-        super().__init__(config)
-        self._port_file = port_file
+    `port` 0 takes a free one; giving the same directory and port again is a restart of the same provider.
+    """
 
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        port = self.servers[0].sockets[0].getsockname()[1]
-        if self._port_file is not None:
-            temporary = self._port_file.with_suffix(".tmp")
-            temporary.write_text(str(port))
-            temporary.replace(self._port_file)
-        else:
-            print(f"provider listens on http://{self.config.host}:{port}", flush=True)
+    def __init__(
+        self,
+        directory: Path | str,
+        *,
+        limits: Mapping[str, int] | None = None,
+        faults: Sequence[Mapping[str, Any]] = (),
+        seed: int = 0,
+        processing_seconds: float = 1.0,
+        port: int = 0,
+    ) -> None:
+        self.directory = Path(directory).resolve()
+        self.port = port
+        self._options = {
+            "limits": orjson.dumps(dict(limits or {})).decode(),
+            "faults": orjson.dumps([dict(rule) for rule in faults]).decode(),
+            "seed": str(seed),
+            "processing-seconds": str(processing_seconds),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
-def _end_with_stdin(server: uvicorn.Server) -> None:
-    """Stop when stdin reaches its end, which it does when the parent dies, however it dies."""
+    @property
+    def openai_base_url(self) -> str:
+        """What OPENAI_BASE_URL wants."""
+        return f"{self.base_url}/v1"
 
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1_024):
-            pass
-        server.should_exit = True
+    @property
+    def anthropic_base_url(self) -> str:
+        """What ANTHROPIC_BASE_URL wants."""
+        return self.base_url
 
-    threading.Thread(target=watch, daemon=True).start()
+    def start(self) -> Self:
+        """Start the process and wait until it answers; RuntimeError with its last words if it doesn't."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        port_file = self.directory / "port"
+        port_file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "deploy.sandbox.provider", "--directory", str(self.directory)]
+        command += ["--port", str(self.port), "--port-file", str(port_file), "--stop-with-stdin"]
+        command += [part for name, value in self._options.items() for part in (f"--{name}", value)]
+        with (self.directory / "provider.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
+            )
+        self._wait(port_file)
+        return self
 
+    def _wait(self, port_file: Path) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
+            if port_file.exists():
+                self.port = int(port_file.read_text())
+                self.control("GET", "health")
+                return
+            time.sleep(0.02)
+        self.stop()
+        log = self.directory / "provider.log"
+        raise RuntimeError(f"the fake provider didn't start; see {log}:\n{log.read_text()[-2_000:]}")
 
-def serve(engine: Engine, host: str, port: int, port_file: Path | None, *, stop_with_stdin: bool) -> None:
-    """Serve until a signal (or the end of stdin) comes."""
-    config = uvicorn.Config(
-        create_app(engine),
-        host=host,
-        port=port,
-        http=AbortableProtocol,
-        ws="none",
-        # A download that is cut on purpose would fill the log with its traceback.
-        log_level="critical",
-        timeout_graceful_shutdown=2,
-    )
-    server = _Server(config, port_file)
-    if stop_with_stdin:
-        _end_with_stdin(server)
-    server.run()
+    def stop(self) -> None:
+        """End it as its parent's death would; kill it if it hesitates."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def kill(self) -> None:
+        """End it with SIGKILL; `start` afterwards is a restart with the state it had on disk."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the control API; ValueError tells what it found wrong."""
+        data = None if body is None else orjson.dumps(body)
+        request = urllib.request.Request(f"{self.base_url}/sandbox/{path}", data=data, method=method)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - loopback
+                return orjson.loads(response.read())
+        except urllib.error.HTTPError as error:
+            raise ValueError(orjson.loads(error.read())["error"]) from None
+
+    def set_fault(self, fault: str, **options: Any) -> None:
+        """Switch a fault on: `times=1`, `nth=[2]`, `probability=0.1`, `endpoint="openai.*"`, and its own options."""
+        self.control("POST", "faults", {"fault": fault, **options})
+
+    def clear_faults(self, fault: str | None = None) -> None:
+        self.control("DELETE", "faults" if fault is None else f"faults?fault={quote(fault)}")
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return the rules in force, with how often each was `seen` and `struck`."""
+        return list(self.control("GET", "faults"))
+
+    def advance(self, seconds: float) -> None:
+        """Move the provider's clock forward."""
+        self.control("POST", "clock", {"advance": seconds})
+
+    def now(self) -> float:
+        return float(self.control("GET", "clock")["now"])
+
+    def witness(self) -> Witness:
+        return Witness(self.directory)
