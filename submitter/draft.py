@@ -13,7 +13,7 @@ from shared.definition import Definition, Source
 from shared.errors import SpoolError
 from shared.keys import batch_key, custom_id
 from shared.manifest import Manifest
-from shared.providers.port import Provider
+from shared.providers.port import Profile, Requests
 from shared.spool import MANIFEST, REQUESTS, SealedFile, make_folder, private_opener, sync_folder, write_atomic
 from submitter.plan import Fates, Limits, Offsets
 from submitter.render import Unrenderable, prompt_of
@@ -95,13 +95,18 @@ class Draft:
     """Turns one sealed file into batches within the provider's limits, below an attempt's folder. Memory stays flat."""
 
     def __init__(
-        self, definition: Definition, provider: Provider, file: SealedFile, folder: Path, ledger: Ledger | None
+        self,
+        definition: Definition,
+        requests: Requests,
+        profile: Profile,
+        file: SealedFile,
+        folder: Path,
+        ledger: Ledger | None,
     ) -> None:
-        model = definition.model
         self._definition, self._file, self._folder, self._ledger = definition, file, folder, ledger
         self._prompt = prompt_of(definition)
-        self._line = provider.requests(model).line
-        self._limits = Limits.of(provider.profile, definition.batch, embeddings=model.task == "embeddings")
+        self._line = requests.line
+        self._limits = Limits.of(profile, definition.batch, embeddings=definition.model.task == "embeddings")
         self._manifests: list[Manifest] = []
         self._part = self._open(0)
         self.rows = self.skipped = 0

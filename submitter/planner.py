@@ -9,8 +9,7 @@ from shared.definition import Definition, Model
 from shared.errors import BatchlineError
 from shared.providers.port import Provider
 from shared.spool import SealedFile, Spool
-from shared.store import PositionsPaid, Store
-from shared.store.plans import Plan, PlannedBatch, PositionRun
+from shared.store import Plan, PlannedBatch, PositionRun, PositionsPaid, Store
 from submitter.draft import Draft, Ledger
 
 
@@ -52,7 +51,8 @@ class Planner:
 
     def _draft(self, definition: Definition, file: SealedFile, attempt: str) -> Plan:
         ledger = self._ledger(definition)
-        draft = Draft(definition, self._provider_for(definition.model), file, self._spool.path(attempt), ledger)
+        provider, folder = self._provider_for(definition.model), self._spool.path(attempt)
+        draft = Draft(definition, provider.requests(definition.model), provider.profile, file, folder, ledger)
         manifests = draft.write(self._spool.path(file.address))
         planned_at: datetime = self._clock()
         return Plan(
