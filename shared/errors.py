@@ -38,6 +38,26 @@ class MustRestart(BatchlineError):
     """
 
 
+class PositionsPaid(BatchlineError):
+    """Another plan has paid for some of these positions meanwhile: nothing was written; look again and plan anew."""
+
+
+class NameTaken(BatchlineError):
+    """Another file uses this pipeline name; the message names it. Choose another name, or take the name over."""
+
+
+class StaleState(BatchlineError):
+    """A batch is absent, or not in the state that the caller had seen: nothing was written; read it again."""
+
+
+class AccountBusy(BatchlineError):
+    """Another create of this account is unresolved, and this provider allows one at a time: wait until it is known."""
+
+
+class Unbalanced(BatchlineError):
+    """A write would break records = succeeded + failed + carried + in flight: nothing was written. A fault of ours."""
+
+
 class SpoolError(BatchlineError):
     """A spool address is outside the spool, is missing, or can't be read or written."""
 
@@ -91,4 +111,18 @@ class NotFound(ProviderError):
 
 
 class Unknown(ProviderError):
-    """A time-out after sending, 408, 409, 5xx or a reset: a read may be repeated, a create is ambiguous."""
+    """A time-out after sending, 408, 409, 5xx or a reset: a read may be repeated, a create is ambiguous.
+
+    `retry_after` is the provider's own word on when to ask again, where it gave one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code)
+        self.retry_after = retry_after

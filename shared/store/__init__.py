@@ -1,0 +1,18 @@
+"""The state store: SQLite or PostgreSQL, the one truth about every batch. Callers use `Store` and its values."""
+
+from shared.errors import PositionsPaid
+from shared.store.store import Store
+from shared.store.values import Attempt, Batch, Lease, Pause, Plan, PlannedBatch, PositionRun, Run
+
+__all__ = [
+    "Attempt",
+    "Batch",
+    "Lease",
+    "Pause",
+    "Plan",
+    "PlannedBatch",
+    "PositionRun",
+    "PositionsPaid",
+    "Run",
+    "Store",
+]

@@ -1,0 +1,160 @@
+"""Attempts to create a batch at the provider: the write-ahead intent, its resolution, and the look-ups in between."""
+
+from datetime import datetime
+from typing import Any, Unpack
+
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+
+from shared.errors import AccountBusy, StaleState
+from shared.lifecycle import Event
+from shared.store.batch_rows import advance
+from shared.store.database import Database, insert_absent, serialise
+from shared.store.leases import hold
+from shared.store.tables import attempts, strays
+from shared.store.values import Attempt, Batch, Changes, Fence
+
+OUTCOME = {
+    Event.ACCEPT: "accepted",
+    Event.ADOPT: "adopted",
+    Event.REJECT: "rejected",
+    Event.HOLD: "not sent",
+    Event.CLEAR: "absent",
+}
+"""What each event that ends an attempt says of it. Event.DOUBT leaves it unresolved."""
+
+
+class Attempts:
+    """At most one attempt of a batch is unresolved; with `serial`, at most one of an account."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def intend(
+        self,
+        key: str,
+        lease: Fence,
+        *,
+        account: str,
+        requests: int,
+        bytes: int,  # noqa: A002 - the column's name
+        serial: bool = False,
+    ) -> Attempt:
+        """Commit the intent to create: a new attempt, and the batch in `submitting`; one transaction.
+
+        Raises AccountBusy when `serial` and an attempt of the account is unresolved; LeaseLost; IllegalTransition.
+        """
+        with self._database.write() as connection:
+            hold(connection, lease)
+            serialise(connection, f"account/{account}")
+            if serial and (open_ := _select(connection, _open() & (attempts.c.account == account))):
+                raise AccountBusy(
+                    f"the create of batch {open_[0].batch_key} (attempt {open_[0].attempt}) on account '{account}' is "
+                    "unresolved, and this provider allows one at a time"
+                )
+            now = self._database.clock()
+            advance(connection, now, key, Event.INTEND, {})
+            last = select(func.max(attempts.c.attempt)).where(attempts.c.batch_key == key)
+            number = (connection.execute(last).scalar() or 0) + 1
+            values = {"account": account, "started_at": now, "requests": requests, "bytes": bytes}
+            connection.execute(insert(attempts).values(batch_key=key, attempt=number, **values))
+            return _select(connection, _this(key, number))[0]
+
+    def upload_done(self, key: str, attempt: int, lease: Fence, input_file_id: str) -> Attempt:
+        """Note the file that the create will name. Raises LeaseLost, StaleState."""
+        return self._amend(key, attempt, lease, {"input_file_id": input_file_id})
+
+    def record_lookup(self, key: str, attempt: int, lease: Fence, *, clean: bool) -> Attempt:
+        """Count a look-up that found nothing. One that is not clean (an error, a cut list) restarts the quarantine."""
+        now = self._database.clock()
+        since = func.coalesce(attempts.c.clean_since, now) if clean else None
+        more = {"lookups": attempts.c.lookups + 1, "last_lookup_at": now, "clean_since": since}
+        return self._amend(key, attempt, lease, more)
+
+    def resolve(
+        self, key: str, attempt: int, lease: Fence, event: Event, *, note: str | None = None, **changes: Unpack[Changes]
+    ) -> Batch:
+        """End an attempt with the event that says how (a key of OUTCOME), in one transaction with the batch's move.
+
+        Raises StaleState when it is resolved already; LeaseLost; IllegalTransition; each with nothing written.
+        """
+        with self._database.write() as connection:
+            hold(connection, lease)
+            now = self._database.clock()
+            batch = advance(connection, now, key, event, changes)
+            outcome = {"outcome": OUTCOME[event], "resolved_at": now, "note": note}
+            if event in (Event.ACCEPT, Event.ADOPT):
+                outcome["provider_batch_id"] = batch.provider_batch_id
+            _change(connection, key, attempt, outcome)
+            return batch
+
+    def disown(self, key: str, attempt: int, lease: Fence, *, note: str) -> Batch:
+        """The adopted provider batch is another's: the attempt is unresolved again, and remembers what it is not."""
+        with self._database.write() as connection:
+            hold(connection, lease)
+            changes: Changes = {
+                "provider_batch_id": None,
+                "submitted_at": None,
+                "ended_at": None,
+                "remote_status": None,
+            }
+            batch = advance(connection, self._database.clock(), key, Event.DISOWN, changes)
+            old = _select(connection, _this(key, attempt))[0]
+            again = {"outcome": None, "resolved_at": None, "provider_batch_id": None, "clean_since": None, "note": note}
+            disowned = [*old.disowned, *([old.provider_batch_id] if old.provider_batch_id else [])]
+            connection.execute(update(attempts).where(_this(key, attempt)).values(**again, disowned=disowned))
+            return batch
+
+    def of(self, key: str) -> list[Attempt]:
+        """A batch's attempts, the newest first."""
+        with self._database.read() as connection:
+            return _select(connection, attempts.c.batch_key == key)[::-1]
+
+    def unresolved(self, account: str) -> list[Attempt]:
+        """An account's attempts whose outcome is unknown."""
+        with self._database.read() as connection:
+            return _select(connection, _open() & (attempts.c.account == account))
+
+    def started_since(self, account: str, moment: datetime) -> int:
+        """How many creates an account has begun since a moment, for limits by the hour."""
+        mine = (attempts.c.account == account) & (attempts.c.started_at >= moment)
+        with self._database.read() as connection:
+            return connection.execute(select(func.count()).select_from(attempts).where(mine)).scalar_one()
+
+    def stray(self, key: str, account: str, provider_batch_id: str, *, cancelled: bool) -> bool:
+        """Note a second provider batch of one key; whether it is new. `cancelled`: its end has been asked for."""
+        with self._database.write() as connection:
+            now = self._database.clock()
+            values = {"provider_batch_id": provider_batch_id, "batch_key": key, "account": account, "found_at": now}
+            new = insert_absent(connection, strays, values)
+            if cancelled:
+                this = strays.c.provider_batch_id == provider_batch_id
+                connection.execute(update(strays).where(this).values(cancelled_at=now))
+            return new
+
+    def _amend(self, key: str, attempt: int, lease: Fence, values: dict[str, Any]) -> Attempt:
+        with self._database.write() as connection:
+            hold(connection, lease)
+            _change(connection, key, attempt, values)
+            return _select(connection, _this(key, attempt))[0]
+
+
+def _change(connection: Connection, key: str, attempt: int, values: dict[str, Any]) -> None:
+    if connection.execute(update(attempts).where(_this(key, attempt) & _open()).values(**values)).rowcount != 1:
+        raise StaleState(f"attempt {attempt} of batch {key} is absent or resolved already")
+
+
+def _select(connection: Connection, chosen: ColumnElement[bool]) -> list[Attempt]:
+    query = select(attempts).where(chosen).order_by(attempts.c.started_at, attempts.c.batch_key, attempts.c.attempt)
+    return [_attempt(row) for row in connection.execute(query)]
+
+
+def _attempt(row: Row[Any]) -> Attempt:
+    return Attempt(**{**row._asdict(), "disowned": tuple(row.disowned)})
+
+
+def _this(key: str, attempt: int) -> ColumnElement[bool]:
+    return (attempts.c.batch_key == key) & (attempts.c.attempt == attempt)
+
+
+def _open() -> ColumnElement[bool]:
+    return attempts.c.outcome.is_(None)

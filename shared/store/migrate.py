@@ -1,0 +1,60 @@
+"""Bring a store's schema to this version's, once, however many processes start at the same moment."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from shared.errors import SettingsError
+from shared.store.address import shown
+from shared.store.database import Database, serialise
+
+HEAD = "0002"
+"""The newest revision in migrations/versions."""
+SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def migrate(database: Database) -> None:
+    """Run the revisions that the store lacks, in one transaction that excludes every other one that migrates.
+
+    Raises SettingsError when the store was written by a newer version, StoreUnavailable when it is away.
+    """
+    with database.read() as connection:
+        if revision(connection) == HEAD:
+            return
+    _use_wal(database)
+    with database.write() as connection:
+        serialise(connection, "batchline/migrate")
+        _upgrade(connection)
+
+
+def revision(connection: Connection) -> str | None:
+    """The store's revision; None for an empty one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _use_wal(database: Database) -> None:
+    """Readers never wait for the writer. The file remembers it, so that it is set once, before the first table."""
+    if database.engine.dialect.name == "sqlite":
+        with database.engine.connect() as connection:
+            # Not within a transaction: SQLite would refuse.
+            connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
+
+
+def _upgrade(connection: Connection) -> None:
+    # Alembic costs megabytes of memory that a store at its newest revision can do without.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise SettingsError(
+            f"the state store {shown(connection.engine.url)} has a schema that this version of batchline does not know "
+            f"({revision(connection)}); install the version that wrote it, or a newer one"
+        ) from error

@@ -1,0 +1,43 @@
+"""Shards of publication: which transactional id publishes a batch. Chosen once for each batch, and kept for good."""
+
+import hashlib
+
+from sqlalchemy import select, update
+
+from shared.errors import StaleState
+from shared.lifecycle import State
+from shared.store.database import Database
+from shared.store.tables import batches, installation
+
+
+class Shards:
+    """The shard of each batch, and the installation that its transactional id names."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def installation_id(self) -> str:
+        """32 hexadecimal digits, made with the store."""
+        with self._database.read() as connection:
+            return str(connection.execute(select(installation.c.id)).scalar_one())
+
+    def assign(self, key: str, sink_cluster: str, count: int) -> int:
+        """The shard of a batch on its sink's cluster: one of 0 to count - 1, unless it has one already, which stays.
+
+        Raises StaleState when the batch is not in the store.
+        """
+        shard = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) % count
+        with self._database.write() as connection:
+            free = (batches.c.batch_key == key) & batches.c.shard.is_(None)
+            connection.execute(update(batches).where(free).values(shard=shard, sink_cluster=sink_cluster))
+            kept = connection.execute(select(batches.c.shard).where(batches.c.batch_key == key)).scalar_one_or_none()
+        if kept is None:
+            raise StaleState(f"batch {key} is not in the store")
+        return int(kept)
+
+    def waiting(self, state: State = State.COLLECTED) -> list[tuple[str, int]]:
+        """(cluster id, shard) of each shard that has a batch in this state."""
+        columns = (batches.c.sink_cluster, batches.c.shard)
+        query = select(*columns).where(batches.c.state == state, batches.c.shard.is_not(None)).distinct()
+        with self._database.read() as connection:
+            return [(cluster, shard) for cluster, shard in connection.execute(query.order_by(*columns))]

@@ -1,0 +1,224 @@
+"""What the state store takes and gives: frozen values without I/O. All times are aware, in UTC."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self, TypedDict
+
+from shared.lifecycle import State
+from shared.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on something until another takes it over; `epoch` grows when it changes hands or lapses."""
+
+    name: str
+    holder: str
+    epoch: int
+
+
+Fence = Lease | tuple[Lease, ...] | None
+"""The leases that a write must still hold; None writes without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedBatch:
+    """What is known of a batch before anything is sent."""
+
+    batch_key: str
+    pipeline: str
+    statement: str
+    provider: str
+    account: str
+    model: str
+    definition: str
+    """The definition's hash."""
+    generation: int
+    parent: str | None
+    requests: int
+    records: int
+    bytes: int
+    sealed_at: datetime
+    sealed_file: str | None
+    retries: int = 0
+    attempt_folder: str | None = None
+    """The address of the plan attempt that wrote its folder; a plan fills it in."""
+    estimated_tokens: int | None = None
+    estimated_cost_usd: float | None = None
+    sync_cost_usd: float | None = None
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """The batch that a manifest describes."""
+        model = manifest.definition.model
+        return cls(
+            batch_key=manifest.batch_key,
+            pipeline=manifest.pipeline,
+            statement=manifest.statement,
+            provider=model.provider,
+            account=model.account,
+            model=model.model,
+            definition=manifest.definition.hash,
+            generation=manifest.generation,
+            parent=manifest.parent,
+            requests=manifest.requests,
+            records=manifest.records,
+            bytes=manifest.bytes,
+            sealed_at=manifest.sealed_at,
+            sealed_file=manifest.sealed_file,
+            retries=manifest.retries,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(PlannedBatch):
+    """A row of `batches`."""
+
+    state: State
+    held_reason: str | None = None
+    held_until: datetime | None = None
+    provider_batch_id: str | None = None
+    succeeded: int = 0
+    failed: int = 0
+    carried: int = 0
+    submitted_at: datetime | None = None
+    ended_at: datetime | None = None
+    published_at: datetime | None = None
+    updated_at: datetime
+    expires_at: datetime | None = None
+    results_expire_at: datetime | None = None
+    next_check_at: datetime | None = None
+    error: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+    remote_status: str | None = None
+    """The provider's own word."""
+    remote_since: datetime | None = None
+    """Since when the provider has said that word."""
+    missing_since: datetime | None = None
+    """Since when the provider has answered with 404; None once it knows the batch again."""
+    sink_cluster: str | None = None
+    shard: int | None = None
+    registered_at: datetime | None = None
+    duplicate_lines: int = 0
+    unknown_lines: int = 0
+    malformed_lines: int = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Records that are neither out nor carried to a child."""
+        return self.records - self.succeeded - self.failed - self.carried
+
+
+class Changes(TypedDict, total=False):
+    """The columns of a batch that a verb may set beside its state; what is not named stays."""
+
+    held_reason: str | None
+    held_until: datetime | None
+    provider_batch_id: str | None
+    succeeded: int
+    failed: int
+    carried: int
+    submitted_at: datetime | None
+    ended_at: datetime | None
+    published_at: datetime | None
+    expires_at: datetime | None
+    results_expire_at: datetime | None
+    next_check_at: datetime | None
+    error: str | None
+    input_tokens: int
+    output_tokens: int
+    estimated_cost_usd: float | None
+    cost_usd: float | None
+    sync_cost_usd: float | None
+    remote_status: str | None
+    remote_since: datetime | None
+    missing_since: datetime | None
+    attempt_folder: str | None
+    estimated_tokens: int | None
+    duplicate_lines: int
+    unknown_lines: int
+    malformed_lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRun:
+    """Source offsets [start, end) of one partition that are really in a file; it never covers a gap."""
+
+    cluster_id: str
+    topic_id: str
+    partition: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What becomes of one sealed file."""
+
+    pipeline: str
+    statement: str
+    address: str
+    """The sealed file's, below the spool's root."""
+    definition: str
+    rows: int
+    skipped: int
+    """Rows whose positions were already paid for."""
+    sealed_at: datetime
+    planned_at: datetime
+    attempt_folder: str
+    """Where this attempt wrote the batches' folders; unique to it."""
+    batches: tuple[PlannedBatch, ...] = ()
+    positions: tuple[PositionRun, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try to create a batch at the provider. Unresolved (`outcome` None): it may have been accepted."""
+
+    batch_key: str
+    attempt: int
+    """From 1."""
+    account: str
+    started_at: datetime
+    requests: int
+    bytes: int
+    input_file_id: str | None
+    outcome: str | None
+    """accepted, adopted, rejected, not sent or absent."""
+    resolved_at: datetime | None
+    provider_batch_id: str | None
+    lookups: int
+    clean_since: datetime | None
+    """Since when every look-up was clean; None after one that failed."""
+    last_lookup_at: datetime | None
+    disowned: tuple[str, ...]
+    """Provider batches that were adopted for it and proved to be another's."""
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One start of a pipeline's Flink job."""
+
+    pipeline: str
+    epoch: int
+    job_id: str | None
+    definition: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    restored_from: str | None
+    started_from: dict[str, object] | None
+    fresh: bool
+    skipped: int
+    """Rows planned during it whose positions were already paid for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why an account sends nothing, and until when (None: until it is resumed)."""
+
+    reason: str
+    until: datetime | None
