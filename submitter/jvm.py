@@ -1,0 +1,36 @@
+"""The JVM behind PyFlink: its log goes to a file and never to the console, and no two write into one spool."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pyflink.java_gateway import get_gateway
+
+LOGGING = Path(__file__).with_name("log4j2.properties")
+_LOCKS: list[Any] = []
+"""Held until the JVM dies, whoever ends it and however."""
+
+
+def quiet() -> None:
+    """Keep Flink's log off the console; called before the JVM starts, which is before the first use of PyFlink."""
+    os.environ.setdefault("LOG4J_PROPERTIES", str(LOGGING.with_name("log4j2-silent.properties")))
+
+
+def log_to(file: Path) -> None:
+    """Send Flink's log to a file from now on, unless the user has a configuration of their own."""
+    if os.environ.get("LOG4J_PROPERTIES") != str(LOGGING.with_name("log4j2-silent.properties")):
+        return
+    jvm = get_gateway().jvm
+    jvm.java.lang.System.setProperty("batchline.log", str(file))
+    jvm.org.apache.logging.log4j.core.config.Configurator.reconfigure(jvm.java.net.URI(LOGGING.as_uri()))
+
+
+def lock(file: Path) -> bool:
+    """Whether this JVM is now the one that holds `file`; another's hold ends with its death."""
+    channel = get_gateway().jvm.java.io.RandomAccessFile(str(file), "rw").getChannel()
+    held = channel.tryLock()
+    if held is None:
+        channel.close()
+        return False
+    _LOCKS.append(held)
+    return True
