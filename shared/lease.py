@@ -9,11 +9,12 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from uuid import uuid4
 
 from shared.errors import LeaseLost, StoreUnavailable
 from shared.store import Lease, Store
 
-TTL = timedelta(seconds=30)
+TTL = timedelta(seconds=15)
 
 
 @cache
@@ -24,10 +25,8 @@ def this_process() -> str:
 
 def is_dead(holder: str) -> bool:
     """Whether a holder was a process of this host that is certainly gone."""
-    host, _, rest = holder.rpartition(":")[0].rpartition(":")
-    if host != socket.gethostname() or not rest.isdigit():
-        return False
-    return _started(int(rest)) != holder.rpartition(":")[2]
+    host, pid, started = (*holder.partition("/")[0].rsplit(":", 2), "", "")[:3]
+    return host == socket.gethostname() and pid.isdigit() and _started(int(pid)) != started
 
 
 def _started(pid: int) -> str:
@@ -41,7 +40,10 @@ def _started(pid: int) -> str:
 
 
 class Keeper:
-    """Takes leases for one holder and keeps them alive. `stop`, once set, ends every wait for one."""
+    """Takes leases for one holder and keeps them alive; a hold excludes every other, of this process's threads too.
+
+    `stop`, once set, ends every wait for one.
+    """
 
     def __init__(self, store: Store, holder: str, stop: threading.Event | None = None) -> None:
         self._store, self._holder, self._stop = store, holder, stop or threading.Event()
@@ -67,7 +69,7 @@ class Keeper:
     def _acquire(self, name: str, ttl: timedelta, wait: timedelta) -> Lease | None:
         end = time.monotonic() + wait.total_seconds()
         while True:
-            lease = self._store.leases.acquire(name, self._holder, ttl, presumed_dead=is_dead)
+            lease = self._store.leases.acquire(name, f"{self._holder}/{uuid4().hex[:8]}", ttl, presumed_dead=is_dead)
             if lease is not None or time.monotonic() >= end or self._stop.wait(0.05):
                 return lease
 

@@ -58,25 +58,22 @@ class Recovery:
 
     def look(self, batch: Batch, provider: Provider, lease: Lease) -> Batch:
         """Look once: the batch is adopted, cleared for another attempt, or stays ambiguous until the next look."""
-        attempt = self._store.attempts.last(batch.batch_key)
-        if attempt is None:
-            raise ProviderError(f"batch {batch.batch_key} is {batch.state} without an attempt; the store is damaged")
+        attempt = self._store.attempts.of(batch.batch_key)[0]
         folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
         receipt = read_receipt(self._spool, folder, attempt.attempt)
         if receipt is not None:
             event = Event.ACCEPT if batch.state is State.SUBMITTING else Event.ADOPT
-            return self._store.attempts.resolve(
-                attempt, event, lease, provider_batch_id=receipt.provider_batch_id, submitted_at=receipt.created_at
-            )
+            return self._found(attempt, event, lease, receipt.provider_batch_id, receipt.created_at)
         if batch.state is State.SUBMITTING:
-            batch = self._store.attempts.resolve(attempt, Event.DOUBT, lease, error="its creator is gone")
+            error = "its create was cut short; being looked up"
+            batch = self._store.batches.apply(batch.batch_key, Event.DOUBT, lease=lease, error=error)
         try:
             since = attempt.started_at - SLACK
             remotes = list(provider.created_since(since))
         except ProviderError as error:
             return self._unclean(batch, attempt, lease, error)
         profile = provider.profile
-        taken = self._store.batches.known_provider_batches(batch.account, since - SLACK)
+        taken = self._store.batches.provider_batches(batch.account, since)
         found = candidates(remotes, batch, attempt, taken, has_metadata=profile.has_metadata)
         if found:
             return self._adopt(batch, attempt, provider, lease, found)
@@ -88,25 +85,23 @@ class Recovery:
         kept, *strays = found
         if provider.profile.has_metadata:
             for stray in strays:
-                self._store.strays.add(stray.id, batch.batch_key, batch.account)
+                self._store.attempts.stray(batch.batch_key, batch.account, stray.id, cancelled=False)
                 # One that can't be cancelled now stays in the store as a stray, and is shown.
                 with suppress(ProviderError):
                     provider.cancel(stray.id)
-                    self._store.strays.cancelled(stray.id)
-        return self._store.attempts.resolve(
-            attempt, Event.ADOPT, lease, provider_batch_id=kept.id, submitted_at=kept.created_at
-        )
+                    self._store.attempts.stray(batch.batch_key, batch.account, stray.id, cancelled=True)
+        return self._found(attempt, Event.ADOPT, lease, kept.id, kept.created_at)
 
     def _unclean(self, batch: Batch, attempt: Attempt, lease: Lease, error: ProviderError) -> Batch:
         now = self._clock()
         if isinstance(error, AccountFault):
             self._store.accounts.pause(batch.account, f"account: {error}", now + SLACK)
-        return self._store.attempts.looked(attempt, lease, clean=False, note=str(error), again=now + self._pause)
+        return self._again(batch, attempt, lease, clean=False, error=f"its look-up failed: {error}")
 
     def _clean(self, batch: Batch, attempt: Attempt, provider: Provider, lease: Lease) -> Batch:
         now = self._clock()
         if not absent(attempt, now, self._quarantine):
-            return self._store.attempts.looked(attempt, lease, clean=True, note=None, again=now + self._pause)
+            return self._again(batch, attempt, lease, clean=True, error=batch.error)
         if attempt.input_file_id is not None:
             # Without its input file a create that arrives after all can't run.
             try:
@@ -114,4 +109,23 @@ class Recovery:
             except ProviderError as error:
                 return self._unclean(batch, attempt, lease, error)
         reason = f"its create did not show for {self._quarantine}; it is tried again"
-        return self._store.attempts.resolve(attempt, Event.CLEAR, lease, held_reason=reason, held_until=now)
+        return self._store.attempts.resolve(
+            attempt.batch_key, attempt.attempt, lease, Event.CLEAR, held_reason=reason, held_until=now
+        )
+
+    def _again(self, batch: Batch, attempt: Attempt, lease: Lease, *, clean: bool, error: str | None) -> Batch:
+        self._store.attempts.record_lookup(attempt.batch_key, attempt.attempt, lease, clean=clean)
+        next_check = self._clock() + self._pause
+        return self._store.batches.record(batch.batch_key, lease=lease, next_check_at=next_check, error=error)
+
+    def _found(self, attempt: Attempt, event: Event, lease: Lease, provider_batch: str, created: datetime) -> Batch:
+        return self._store.attempts.resolve(
+            attempt.batch_key,
+            attempt.attempt,
+            lease,
+            event,
+            provider_batch_id=provider_batch,
+            submitted_at=created,
+            next_check_at=None,
+            error=None,
+        )

@@ -4,7 +4,7 @@ Upload, intent, one POST, receipt. What is unknown afterwards goes to shared.rec
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -14,6 +14,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from shared.clock import Clock
 from shared.definition import Model
 from shared.errors import (
+    AccountBusy,
     AccountFault,
     EnqueuedLimit,
     NotFound,
@@ -34,6 +35,10 @@ from shared.store import Attempt, Batch, Lease, Store
 
 ACCOUNT_PAUSE = timedelta(minutes=5)
 """How long an account rests after a fault of its own, before one batch asks again."""
+BUSY_PAUSE = timedelta(seconds=2)
+"""How long a batch waits while another create of its account is unresolved."""
+FILE_GONE = "input file not found"
+"""The note of an attempt whose uploaded file must not be named again."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,19 @@ class Backoff:
 
     def after(self, failures: int, random: Random) -> timedelta:
         """The wait after so many failures, from half of it to all of it."""
-        wait = min(self.least * 2 ** min(failures, 16), self.most)
+        wait: timedelta = min(self.least * (1 << min(failures, 16)), self.most)
         return wait * random.uniform(0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One batch in one worker's hands."""
+
+    batch: Batch
+    lease: Lease
+    provider: Provider
+    outgoing: Outgoing
+    folder: str
 
 
 class Submission:
@@ -76,80 +92,69 @@ class Submission:
             batch = self._store.batches.get(key) if lease else None
             if lease is None or batch is None:
                 return None
-            provider = self._provider(batch)
             if batch.state in (State.SUBMITTING, State.AMBIGUOUS):
-                return self._recovery.look(batch, provider, lease)
+                return self._recovery.look(batch, self._provider_for(self._manifest(batch).definition.model), lease)
             if batch.state in (State.SEALED, State.HELD):
-                return self._submit(batch, provider, lease)
+                return self._submit(batch, lease)
             return None
-
-    def _provider(self, batch: Batch) -> Provider:
-        return self._provider_for(self._manifest(batch).definition.model)
 
     def _manifest(self, batch: Batch) -> Manifest:
         if batch.attempt_folder:
             self._spool.settle(batch.attempt_folder, batch.pipeline, batch.statement, batch.batch_key)
         return self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key)
 
-    def _submit(self, batch: Batch, provider: Provider, lease: Lease) -> Batch | None:
+    def _submit(self, batch: Batch, lease: Lease) -> Batch | None:
+        manifest = self._manifest(batch)
         if batch.requests == 0:
             return self._store.batches.apply(batch.batch_key, Event.NOTHING_TO_SEND, lease=lease)
         paused = self._store.accounts.paused(batch.account)
-        if paused and paused.until > self._clock():
+        if paused:
             return self._hold(batch, lease, paused.reason, paused.until)
-        manifest = self._manifest(batch)
-        last = self._store.attempts.last(batch.batch_key)
-        number = last.attempt + 1 if last else 1
-        outgoing = Outgoing(
-            manifest,
-            self._spool.path(f"{self._folder(batch)}/{REQUESTS}"),
-            number,
-            {"batch_key": batch.batch_key, "attempt": str(number), "sha256": manifest.sha256},
-            timedelta(seconds=manifest.definition.batch.request_timeout),
-        )
+        attempts = self._store.attempts.of(batch.batch_key)
+        turn = self._turn(batch, lease, manifest, attempts[0].attempt + 1 if attempts else 1)
         try:
-            file_id = (last and last.reusable_file_id) or self._upload(provider, outgoing)
+            file_id = _reusable(attempts) or _upload(turn)
         except ProviderError as error:
-            return self._definite(batch, lease, number, error)
-        return self._create(batch, provider, lease, outgoing, file_id)
+            return self._definite(turn, error)
+        return self._create(turn, file_id)
 
-    def _upload(self, provider: Provider, outgoing: Outgoing) -> str | None:
-        again = Retrying(
-            retry=retry_if_exception_type((NotSent, Unknown)),
-            stop=stop_after_attempt(3),
-            wait=wait_exponential_jitter(initial=1, max=10),
-            reraise=True,
-        )
-        return again(provider.upload, outgoing)
+    def _turn(self, batch: Batch, lease: Lease, manifest: Manifest, number: int) -> _Turn:
+        folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
+        timeout = timedelta(seconds=manifest.definition.batch.request_timeout)
+        metadata = {"batch_key": batch.batch_key, "attempt": str(number), "sha256": manifest.sha256}
+        outgoing = Outgoing(manifest, self._spool.path(f"{folder}/{REQUESTS}"), number, metadata, timeout)
+        return _Turn(batch, lease, self._provider_for(manifest.definition.model), outgoing, folder)
 
-    def _create(
-        self, batch: Batch, provider: Provider, lease: Lease, outgoing: Outgoing, file_id: str | None
-    ) -> Batch | None:
+    def _create(self, turn: _Turn, file_id: str | None) -> Batch | None:
         """Intent, one POST, and its verdict, under the account's lease."""
-        outlives = outgoing.timeout + timedelta(seconds=30)
-        with self._keeper.hold(f"account/{batch.account}", outlives, wait=outlives) as account:
-            if account is None:
-                return None
-            attempt = self._intend(batch, provider, lease, outgoing, file_id)
+        outlives = turn.outgoing.timeout + timedelta(seconds=30)
+        with self._keeper.hold(f"account/{turn.batch.account}", outlives, wait=outlives) as account:
+            attempt = self._intend(turn, file_id) if account else None
             if attempt is None:
                 return None
             try:
-                remote = provider.create(outgoing, file_id)
+                remote = turn.provider.create(turn.outgoing, file_id)
             except Unknown as error:
-                return self._store.attempts.resolve(attempt, Event.DOUBT, lease, error=str(error))
+                return self._store.batches.apply(turn.batch.batch_key, Event.DOUBT, lease=turn.lease, error=str(error))
             except ProviderError as error:
-                return self._definite(batch, lease, outgoing.attempt, error, attempt)
-            return self._accept(batch, attempt, lease, remote)
+                return self._definite(turn, error, attempt)
+            return self._accept(turn, attempt, remote)
 
-    def _intend(
-        self, batch: Batch, provider: Provider, lease: Lease, outgoing: Outgoing, file_id: str | None
-    ) -> Attempt | None:
+    def _intend(self, turn: _Turn, file_id: str | None) -> Attempt | None:
         """Commit the intent in the store and beside the manifest; None when no create may follow it now."""
-        serial = not provider.profile.has_metadata
-        attempt = self._store.attempts.intend(
-            batch.batch_key, lease, number=outgoing.attempt, input_file_id=file_id, serial=serial
-        )
-        if attempt is None:
+        batch, lease = turn.batch, turn.lease
+        try:
+            attempt = self._store.attempts.intend(
+                batch.batch_key,
+                lease,
+                account=batch.account,
+                requests=batch.requests,
+                bytes=batch.bytes,
+                input_file_id=file_id,
+                serial=not turn.provider.profile.has_metadata,
+            )
+        except AccountBusy as busy:
+            self._hold(batch, lease, str(busy), self._clock() + BUSY_PAUSE)
             return None
         intent = Intent(
             attempt=attempt.attempt,
@@ -158,25 +163,32 @@ class Submission:
             bytes=batch.bytes,
             input_file_id=file_id,
         )
-        if write_intent(self._spool, self._folder(batch), intent):
+        if write_intent(self._spool, turn.folder, intent):
             return attempt
         # A store restored from an older copy forgot this attempt; the spool did not. It may have been accepted.
-        self._store.attempts.resolve(attempt, Event.DOUBT, lease, error="an earlier intent stands beside the manifest")
+        error = "an intent of this attempt, which the store does not remember, stands beside the manifest"
+        self._store.batches.apply(batch.batch_key, Event.DOUBT, lease=lease, error=error)
         return None
 
-    def _accept(self, batch: Batch, attempt: Attempt, lease: Lease, remote: RemoteBatch) -> Batch:
+    def _accept(self, turn: _Turn, attempt: Attempt, remote: RemoteBatch) -> Batch:
         receipt = Receipt(attempt=attempt.attempt, provider_batch_id=remote.id, created_at=remote.created_at)
-        write_receipt(self._spool, self._folder(batch), receipt)
+        write_receipt(self._spool, turn.folder, receipt)
         return self._store.attempts.resolve(
-            attempt, Event.ACCEPT, lease, provider_batch_id=remote.id, submitted_at=remote.created_at
+            turn.batch.batch_key,
+            attempt.attempt,
+            turn.lease,
+            Event.ACCEPT,
+            provider_batch_id=remote.id,
+            submitted_at=remote.created_at,
+            expires_at=remote.expires_at,
+            next_check_at=None,
+            error=None,
         )
 
-    def _definite(
-        self, batch: Batch, lease: Lease, number: int, error: ProviderError, attempt: Attempt | None = None
-    ) -> Batch:
+    def _definite(self, turn: _Turn, error: ProviderError, attempt: Attempt | None = None) -> Batch:
         """The ladder: one verdict for each failure that is known to have had no effect."""
-        now = self._clock()
-        again = now + self._backoff.after(number, self._random)
+        batch, lease, now = turn.batch, turn.lease, self._clock()
+        again = now + self._backoff.after(turn.outgoing.attempt, self._random)
         match error:
             case AccountFault():
                 again = now + ACCOUNT_PAUSE
@@ -187,16 +199,45 @@ class Submission:
             case EnqueuedLimit():
                 return self._hold(batch, lease, f"enqueued limit: {error}", again, attempt)
             case Rejected() if attempt is not None:
-                return self._store.attempts.resolve(attempt, Event.REJECT, lease, error=str(error))
+                return self._store.attempts.resolve(
+                    batch.batch_key, attempt.attempt, lease, Event.REJECT, error=str(error)
+                )
             case NotFound():
-                return self._hold(batch, lease, f"the input file is not there yet: {error}", again, attempt)
+                reason = f"the provider does not find the input file: {error}"
+                return self._hold(batch, lease, reason, again, attempt, FILE_GONE)
             case _:
                 return self._hold(batch, lease, str(error), again, attempt)
 
-    def _hold(self, batch: Batch, lease: Lease, reason: str, until: datetime, attempt: Attempt | None = None) -> Batch:
-        if attempt is not None:
-            return self._store.attempts.resolve(attempt, Event.HOLD, lease, held_reason=reason, held_until=until)
-        return self._store.batches.apply(batch.batch_key, Event.HOLD, lease=lease, held_reason=reason, held_until=until)
+    def _hold(
+        self,
+        batch: Batch,
+        lease: Lease,
+        reason: str,
+        until: datetime | None,
+        attempt: Attempt | None = None,
+        note: str | None = None,
+    ) -> Batch:
+        if attempt is None:
+            return self._store.batches.apply(
+                batch.batch_key, Event.HOLD, lease=lease, held_reason=reason, held_until=until
+            )
+        return self._store.attempts.resolve(
+            batch.batch_key, attempt.attempt, lease, Event.HOLD, note=note, held_reason=reason, held_until=until
+        )
 
-    def _folder(self, batch: Batch) -> str:
-        return self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
+
+def _upload(turn: _Turn) -> str | None:
+    """Upload, a few times if need be: a file that nobody names does nothing, and expires."""
+    again = Retrying(
+        retry=retry_if_exception_type((NotSent, Unknown)),
+        stop=stop_after_attempt(3),
+        wait=wait_exponential_jitter(initial=1, max=10),
+        reraise=True,
+    )
+    return again(turn.provider.upload, turn.outgoing)
+
+
+def _reusable(attempts: Sequence[Attempt]) -> str | None:
+    """The file that the last attempt uploaded, when its create certainly had no effect and the file is there."""
+    last = attempts[0] if attempts else None
+    return last.input_file_id if last and last.outcome == "not sent" and last.note != FILE_GONE else None

@@ -16,11 +16,8 @@ from submitter.draft import Draft, Ledger
 class Planner:
     """Plans the sealed files of a pipeline. Several may work at once: the first commit wins, others leave no trace."""
 
-    def __init__(
-        self, store: Store, spool: Spool, provider_for: Callable[[Model], Provider], clock: Clock, holder: str
-    ) -> None:
-        self._store, self._spool, self._provider_for = store, spool, provider_for
-        self._clock, self._holder = clock, holder
+    def __init__(self, store: Store, spool: Spool, provider_for: Callable[[Model], Provider], clock: Clock) -> None:
+        self._store, self._spool, self._provider_for, self._clock = store, spool, provider_for, clock
 
     def plan(self, pipeline: str, statement: str, file: SealedFile) -> list[str]:
         """Plan one file by the definition that sealed it; gives the new batches' keys, [] when another was first.
@@ -36,7 +33,7 @@ class Planner:
             attempt = self._spool.new_attempt(pipeline, statement)
             try:
                 plan = self._draft(definition, file, attempt)
-                won = self._store.plans.commit(plan, holder=self._holder)
+                won = self._store.plans.commit(plan)
             except PositionsPaid:
                 # Another file's plan paid for some of these rows after they were looked up: look again.
                 self._spool.discard(attempt)

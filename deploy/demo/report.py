@@ -84,8 +84,8 @@ def show(console: Console, engine: Engine, reviews: list[Review], outputs: Outpu
         "agreement": f"{agreement(reviews, outputs.labels):.1%} of the non-neutral labels have the human rating's sign",
         "time": f"{seconds:.0f} s",
     }
-    for name, value in rows.items():
-        table.add_row(name, value)
+    for row in rows.items():
+        table.add_row(*row)
     console.print(table)
     texts = {review.review_id: review.text for review in reviews}
     first = Table("review_id", "label", "score", "review", title="the first five results", title_justify="left")

@@ -37,9 +37,12 @@ class Attempts:
         account: str,
         requests: int,
         bytes: int,  # noqa: A002 - the column's name
+        input_file_id: str | None = None,
         serial: bool = False,
     ) -> Attempt:
         """Commit the intent to create: a new attempt, and the batch in `submitting`; one transaction.
+
+        `input_file_id` is the uploaded file that the create will name, where there is one.
 
         Raises AccountBusy when `serial` and an attempt of the account is unresolved; LeaseLost; IllegalTransition.
         """
@@ -56,7 +59,8 @@ class Attempts:
             last = select(func.max(attempts.c.attempt)).where(attempts.c.batch_key == key)
             number = (connection.execute(last).scalar() or 0) + 1
             values = {"account": account, "started_at": now, "requests": requests, "bytes": bytes}
-            connection.execute(insert(attempts).values(batch_key=key, attempt=number, **values))
+            row = {"batch_key": key, "attempt": number, "input_file_id": input_file_id, **values}
+            connection.execute(insert(attempts).values(**row))
             return _select(connection, _this(key, number))[0]
 
     def upload_done(self, key: str, attempt: int, lease: Fence, input_file_id: str) -> Attempt:

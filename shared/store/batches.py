@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 
 from shared.errors import Unbalanced
 from shared.lifecycle import Event, State
-from shared.store.batch_rows import advance, amend, batch_of, insert
+from shared.store.batch_rows import advance, amend, batch_of, insert, locked
 from shared.store.database import Database
 from shared.store.leases import hold
 from shared.store.tables import batches, leases
@@ -69,6 +69,13 @@ class Batches:
         found = self._select([_in(_ANNOUNCEABLE), _equal({"pipeline": pipeline, "statement": statement})], None)
         return [batch.batch_key for batch in found if batch.provider_batch_id is not None]
 
+    def provider_batches(self, account: str, since: datetime) -> set[str]:
+        """The ids at the provider of an account's batches that were submitted at a moment or later."""
+        mine = (batches.c.account == account) & (batches.c.submitted_at >= since)
+        query = select(batches.c.provider_batch_id).where(mine, batches.c.provider_batch_id.is_not(None))
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
+
     def apply(
         self, key: str, event: Event, *, lease: Fence = None, expected: State | None = None, **changes: Unpack[Changes]
     ) -> Batch:
@@ -92,11 +99,10 @@ class Batches:
         """Set how many records are out, as the progress marker says it: absolute, and never less than before."""
         with self._database.write() as connection:
             hold(connection, lease)
-            now = self._database.clock()
-            batch = amend(connection, now, key, {})
-            if succeeded <= batch.succeeded and failed <= batch.failed:
+            batch = locked(connection, key)
+            if succeeded + failed <= batch.succeeded + batch.failed:
                 return batch
-            return amend(connection, now, key, {"succeeded": succeeded, "failed": failed})
+            return amend(connection, self._database.clock(), key, {"succeeded": succeeded, "failed": failed})
 
     def collect(
         self, key: str, *, lease: Fence = None, children: Sequence[PlannedBatch] = (), **changes: Unpack[Changes]

@@ -3,6 +3,7 @@
 Expiry goes by each machine's own clock. A skewed one can take over early, but the epoch keeps every write safe.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, delete, select, update
@@ -21,10 +22,15 @@ class Leases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def acquire(self, name: str, holder: str, ttl: timedelta) -> Lease | None:
-        """The lease, when it is free or lapsed, or this holder's already (which prolongs it); else None."""
+    def acquire(
+        self, name: str, holder: str, ttl: timedelta, *, presumed_dead: Callable[[str], bool] | None = None
+    ) -> Lease | None:
+        """The lease, when it is free or lapsed, or this holder's already (which prolongs it); else None.
+
+        A holder that is certainly gone, by `presumed_dead`, holds nothing.
+        """
         with self._database.write() as connection:
-            return take(connection, name, holder, self._database.clock(), ttl)
+            return take(connection, name, holder, self._database.clock(), ttl, presumed_dead)
 
     def renew(self, lease: Lease, ttl: timedelta) -> None:
         """Prolong a lease. Raises LeaseLost when it has changed hands."""
@@ -45,14 +51,21 @@ class Leases:
             return connection.execute(delete(leases).where(leases.c.expires_at < lapsed_before)).rowcount
 
 
-def take(connection: Connection, name: str, holder: str, now: datetime, ttl: timedelta) -> Lease | None:
+def take(
+    connection: Connection,
+    name: str,
+    holder: str,
+    now: datetime,
+    ttl: timedelta,
+    presumed_dead: Callable[[str], bool] | None = None,
+) -> Lease | None:
     """`acquire` within a transaction."""
     if insert_absent(connection, leases, {"name": name, "holder": holder, "epoch": 1, "expires_at": now + ttl}):
         return Lease(name, holder, 1)
     row = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).one_or_none()
     if row is None:
         return None
-    live = row.expires_at > now
+    live = row.expires_at > now and not (presumed_dead and row.holder != holder and presumed_dead(row.holder))
     if live and row.holder != holder:
         return None
     epoch = row.epoch if live else row.epoch + 1
