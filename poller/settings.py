@@ -1,8 +1,5 @@
 """What an operator can set for the poller: each field is a flag, its BATCHLINE_ variable and its help."""
 
-import os
-import socket
-import uuid
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -48,9 +45,6 @@ class PollerSettings(StatusSettings):
         default=10800.0,
         description="seconds that a batch may stand in one short state at the provider before the alarm",
     )
-    lease_ttl: PositiveFloat = Field(
-        default=60.0, description="seconds after which a silent poller's work is taken over"
-    )
     retention: float = Field(default=604800.0, ge=0, description="seconds that data is kept after its publication")
     shards: PositiveInt = Field(default=8, description="transactional producers for each sink cluster; may only grow")
     replication: PositiveInt = Field(default=1, description="replication factor of topics that the poller creates")
@@ -66,8 +60,3 @@ class PollerSettings(StatusSettings):
                 "--poll-interval (BATCHLINE_POLL_INTERVAL); make it at least as large"
             )
         return self
-
-
-def new_holder() -> str:
-    """This process's name in leases: host, process and a word that no other run of it has."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"

@@ -4,10 +4,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shared.providers.codes import is_account, is_queue_full, limit_in
 from shared.providers.port import LineError, RemoteBatch
 
-_LIMIT = re.compile(r"limit:\s*([0-9][0-9,._]*)", re.IGNORECASE)
-_FULL_QUEUE = frozenset({"token_limit_exceeded", "enqueued_token_limit_exceeded", "queue_limit_exceeded"})
 _FILE_GONE = frozenset({"file_not_found", "input_file_not_found", "invalid_file", "file_expired", "file_deleted"})
 _FILE_GONE_TEXT = re.compile(r"\bfile\b.*\b(not found|does not exist|no such|expired|deleted)\b", re.IGNORECASE)
 
@@ -21,6 +20,8 @@ class Kind(StrEnum):
     ENDED = "ended"
     QUEUE_FULL = "queue full"
     """Rejected for want of room, not for its data: held until there is some."""
+    ACCOUNT = "account"
+    """Rejected for a fault of the account, such as spent credit: held until that is mended."""
     FILE_GONE = "file gone"
     """The provider did not find its input: held, then uploaded again."""
     FOREIGN = "foreign"
@@ -54,15 +55,12 @@ def judge(remote: RemoteBatch, batch_key: str, *, has_metadata: bool) -> Verdict
 def _judge_errors(errors: tuple[LineError, ...]) -> Verdict:
     text = "; ".join(f"{error.code or 'error'}: {error.message}" for error in errors[:3])[:1000]
     for error in errors:
-        if error.code in _FULL_QUEUE:
+        if error.line is not None:
+            continue
+        if is_queue_full(None, error.code, error.message):
             return Verdict(Kind.QUEUE_FULL, text, limit_in(error.message))
-        if error.line is None and (error.code in _FILE_GONE or _FILE_GONE_TEXT.search(error.message)):
+        if is_account(None, error.code, None, error.message):
+            return Verdict(Kind.ACCOUNT, text)
+        if error.code in _FILE_GONE or _FILE_GONE_TEXT.search(error.message):
             return Verdict(Kind.FILE_GONE, text)
     return Verdict(Kind.ENDED, text)
-
-
-def limit_in(message: str) -> int | None:
-    """The limit that a message tells, as in `Limit: 2,000,000 enqueued tokens.` (OpenAI, openai-python issue 2084)."""
-    found = _LIMIT.search(message)
-    digits = re.sub(r"[^0-9]", "", found[1]) if found else ""
-    return int(digits) if digits else None

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from poller.verdict import Kind, judge, limit_in
+from poller.verdict import Kind, judge
 from shared.providers.port import LineError, RemoteBatch
 
 KEY = "a" * 26 + "-0"
@@ -73,9 +73,6 @@ def test_a_batch_of_somebody_else_is_foreign_where_metadata_can_tell(metadata: d
     assert judge(other, KEY, has_metadata=False).kind is Kind.RUNNING
 
 
-@pytest.mark.parametrize(
-    ("message", "limit"),
-    [("Limit: 90,000 enqueued tokens", 90_000), ("limit: 5000000.", 5_000_000), ("no number here", None), ("", None)],
-)
-def test_the_limit_is_read_from_the_message(message: str, limit: int | None) -> None:
-    assert limit_in(message) == limit
+def test_spent_credit_is_the_accounts_fault() -> None:
+    spent = LineError("billing_hard_limit_reached", None, "Billing hard limit has been reached.")
+    assert judge(replace(FAILED, errors=(spent,)), KEY, has_metadata=True).kind is Kind.ACCOUNT

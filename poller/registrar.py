@@ -1,0 +1,116 @@
+"""Takes announced batches into the store, and gives every batch of the store its shard on its sink's cluster.
+
+An event is a hint: it inserts a row that is absent, from the manifest in our own spool, and moves none back.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from poller.announced import Skip, contradicts, read_event
+from poller.consumer import Events, Raw
+from poller.duty import SKIPPED, WAITING, Counts
+from poller.sinks import SinkClusters
+from shared.definition import Definition
+from shared.errors import KafkaUnavailable, SpoolError
+from shared.manifest import Manifest
+from shared.messages import BatchEvent
+from shared.spool import Spool
+from shared.store import Batch, PlannedBatch, Store
+from shared.telemetry import Action, log
+
+_MOST = 500
+"""Events between two commits of the offsets."""
+_UNASSIGNED = 1000
+
+
+class Registrar:
+    """The duty `register`."""
+
+    name = "register"
+
+    def __init__(
+        self,
+        store: Store,
+        spool: Spool,
+        events: Callable[[], Events],
+        sinks: SinkClusters,
+        definition_of: Callable[[Batch], Definition],
+        *,
+        shards: int,
+        wait: float,
+    ) -> None:
+        """`events` connects, at the first pass; `wait` is how many seconds a pass waits for the first event."""
+        self._store, self._spool, self._connect, self._sinks = store, spool, events, sinks
+        self._definition_of, self._shards, self._wait = definition_of, shards, wait
+        self._events: Events | None = None
+
+    def run_once(self) -> Counts:
+        """Register the next events, then give shards out. Raises StoreUnavailable, KafkaUnavailable, SpoolError."""
+        counts = self._assign()
+        if self._events is None:
+            self._events = self._connect()
+        taken = self._events.take(_MOST, self._wait)
+        for raw in taken:
+            counts[self._register(raw)] += 1
+        if taken:
+            self._events.settle()
+            counts += self._assign()
+        return counts
+
+    def is_drained(self) -> bool:
+        """Whether all announced batches have been taken. Raises KafkaUnavailable."""
+        return self._events is not None and self._events.is_drained()
+
+    def close(self) -> None:
+        """Leave the consumer group."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
+    def _register(self, raw: Raw) -> str:
+        event = read_event(raw.key, raw.value)
+        if isinstance(event, Skip):
+            return _skip(event, raw)
+        if self._store.batches.get(event.batch_key) is not None:
+            return "known"
+        manifest = self._manifest(event)
+        if manifest is None:
+            return _skip(Skip.NO_MANIFEST, raw)
+        if contradicts(event, manifest):
+            return _skip(Skip.CONTRADICTED, raw)
+        self._store.lineage.put_definition(manifest.definition)
+        is_new = self._store.batches.register(
+            PlannedBatch.of(manifest), provider_batch_id=event.provider_batch_id, submitted_at=event.submitted_at
+        )
+        if is_new:
+            log(Action.BATCH_REGISTERED, batch=event.batch_key, provider_batch=event.provider_batch_id)
+        return "registered" if is_new else "known"
+
+    def _manifest(self, event: BatchEvent) -> Manifest | None:
+        """Our own manifest of an announced batch; None when our spool has none that can be used."""
+        if not self._spool.root.is_dir():
+            raise SpoolError(f"the spool {self._spool.address} is not there; mount it, or correct --spool")
+        try:
+            return self._spool.manifest(event.pipeline, event.statement, event.batch_key)
+        except SpoolError:
+            return None
+
+    def _assign(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for batch in self._store.shards.unassigned(_UNASSIGNED):
+            try:
+                cluster = self._sinks.identify(self._definition_of(batch).sink)
+            except (KafkaUnavailable, SpoolError) as error:
+                log(Action.BATCH_FAULT, logging.DEBUG, batch=batch.batch_key, message=str(error))
+                counts[WAITING] += 1
+                continue
+            self._store.shards.assign(batch.batch_key, cluster, self._shards)
+            counts["assigned"] += 1
+        return counts
+
+
+def _skip(why: Skip, raw: Raw) -> str:
+    level = logging.DEBUG if why is Skip.TOMBSTONE else logging.WARNING
+    log(Action.EVENT_SKIPPED, level, why=why, where=raw.where)
+    return SKIPPED
