@@ -77,6 +77,15 @@ class Lineage:
             query = select(pipelines.c.epoch).where(pipelines.c.name == pipeline)
             return connection.execute(query).scalar_one_or_none() or 0
 
+    def is_current(self, pipeline: str, epoch: int) -> bool:
+        """Whether a run is the newest of its pipeline, and not over."""
+        query = select(pipelines.c.epoch, runs.c.ended_at).where(
+            pipelines.c.name == pipeline, runs.c.pipeline == pipeline, runs.c.epoch == epoch
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return row is not None and row.epoch == epoch and row.ended_at is None
+
     def record_job(self, pipeline: str, epoch: int, job_id: str) -> None:
         """Note a run's Flink job id, once it is known."""
         self._amend(pipeline, epoch, job_id=job_id)
