@@ -4,7 +4,7 @@ Option names are those of Flink 2.3's OpenAI model provider (OpenAIOptions); wha
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
@@ -14,7 +14,9 @@ from shared.schema import answer_schema, is_text, unions, without_nulls
 
 Body = dict[str, Any]
 
-URLS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "embeddings": "/v1/embeddings"}
+Url = Literal["/v1/chat/completions", "/v1/responses", "/v1/embeddings"]
+
+URLS: dict[str, Url] = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "embeddings": "/v1/embeddings"}
 """What OpenAI's batch lines and creates call a task, whatever the prefix of a gateway's own address."""
 
 FIELDS: dict[str, dict[str, str]] = {

@@ -1,4 +1,4 @@
-"""The providers' own words for what went wrong, and whose fault each is. Pure; shared by calls, batches and result lines.
+"""The providers' own words for what went wrong, and whose fault each is: of calls, batches and result lines. Pure.
 
 Sources: OpenAI's error codes guide and the SDK's types, Anthropic's errors guide and the SDK's error details.
 """
@@ -32,10 +32,14 @@ _SPENT = re.compile(r"\b(current|monthly) quota|billing|\bspend(ing)?\b|credit|u
 """Said with a 429 that waiting does not heal."""
 
 _QUEUE_CODES = frozenset({"token_limit_exceeded", "enqueued_token_limit_exceeded", "queue_limit_exceeded"})
-_QUEUE = re.compile(r"enqueued token|\b(batch requests|requests|tokens)\b.{0,40}\bqueue|queued (batch )?requests", re.I)
+_QUEUE = re.compile(
+    r"enqueued token|\b(batch requests|requests|tokens)\b.{0,40}\bqueue|queued (batch )?requests", re.IGNORECASE
+)
 _LIMIT = re.compile(r"\blimit(?: is)?:?\s*([0-9][0-9,._]*)", re.IGNORECASE)
 
-_FILTER_CODES = frozenset({"content_filter", "content_policy_violation", "moderation_blocked", "ResponsibleAIPolicyViolation"})
+_FILTER_CODES = frozenset(
+    {"content_filter", "content_policy_violation", "moderation_blocked", "ResponsibleAIPolicyViolation"}
+)
 _TRANSIENT_TYPES = frozenset(
     {"api_error", "overloaded_error", "rate_limit_error", "requests", "server_error", "timeout_error", "tokens"}
 )
@@ -63,7 +67,7 @@ def is_queue_full(status: int | None, code: str | None, message: str) -> bool:
 
 
 def limit_in(message: str) -> int | None:
-    """The limit that a message tells, as in `Limit: 90,000 enqueued tokens.`"""
+    """The limit that a message tells: 90000 for `Limit: 90,000 enqueued tokens`."""
     found = _LIMIT.search(message)
     digits = re.sub(r"[^0-9]", "", found[1]) if found else ""
     return int(digits) if digits else None

@@ -1,4 +1,4 @@
-"""What tokens cost: the published prices that the genai-prices package carries, and each provider's discount on batches.
+"""What tokens cost: the published prices that genai-prices carries, and each provider's discount on batches.
 
 The package and its table (22 MB) are loaded at the first question only; nothing is fetched.
 """
@@ -31,7 +31,7 @@ def cost(provider: str, model: str, input_tokens: int, output_tokens: int) -> Co
 
 @cache
 def _rates(provider: str, model: str) -> tuple[Decimal, Decimal] | None:
-    from genai_prices import Usage, calc_price  # noqa: PLC0415 - 22 MB that only a collector needs
+    from genai_prices import Usage, calc_price
 
     try:
         price = calc_price(Usage(input_tokens=_SAMPLE, output_tokens=_SAMPLE), model, provider_id=provider)

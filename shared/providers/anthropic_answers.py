@@ -1,0 +1,82 @@
+"""One line of Anthropic's results, judged by itself. Pure, a hot path.
+
+A line is {custom_id, result: {type: succeeded | errored | canceled | expired, message | error}}.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from shared.causes import Cause
+from shared.providers.answers import UNREADABLE, Object, failed, parsed, unreadable
+from shared.providers.port import Answer
+
+
+def judge(line: bytes) -> Answer | None:
+    """The answer that a line holds; None for a malformed one."""
+    found = parsed(line)
+    if found is None:
+        return None
+    custom_id, value = found
+    try:
+        result = value["result"]
+        kind = result["type"]
+        if kind == "succeeded":
+            return _message(custom_id, result["message"])
+        if kind in _ENDINGS:
+            return Answer(custom_id, "retryable", cause=_ENDINGS[kind], message=f"the request was {kind}")
+        return _errored(custom_id, result)
+    except UNREADABLE as error:
+        return unreadable(custom_id, value, error)
+
+
+def _message(custom_id: str, message: Object) -> Answer:
+    usage = message.get("usage") or {}
+    text = _text(message["content"])
+    used = usage.get("input_tokens") or 0
+    if usage.get("cache_read_input_tokens") or usage.get("cache_creation_input_tokens"):
+        used += (usage.get("cache_read_input_tokens") or 0) + (usage.get("cache_creation_input_tokens") or 0)
+    made = usage.get("output_tokens") or 0
+    model = message.get("model")
+    stopped = _REASONS.get(message.get("stop_reason") or "")
+    if stopped is not None:
+        cause, why = stopped
+        raw = text or _explanation(message)
+        return Answer(custom_id, "failed", None, None, model, used, made, cause, why, raw)
+    if text is None:
+        raise ValueError("it holds no text")
+    return Answer(custom_id, "succeeded", text, None, model, used, made)
+
+
+def _text(content: Any) -> str | None:
+    """All text blocks as one, or the input of the tool that a request's extra body made the model call."""
+    if len(content) == 1 and content[0]["type"] == "text":
+        return str(content[0]["text"])
+    texts = [block["text"] for block in content if block["type"] == "text"]
+    if texts:
+        return "".join(texts)
+    tools = [block["input"] for block in content if block["type"] == "tool_use"]
+    return orjson.dumps(tools[0]).decode() if tools else None
+
+
+def _explanation(message: Object) -> str | None:
+    explanation = (message.get("stop_details") or {}).get("explanation")
+    return explanation if isinstance(explanation, str) else None
+
+
+def _errored(custom_id: str, result: Object) -> Answer:
+    envelope: Object = result.get("error") or {}
+    error: Object = envelope.get("error", envelope)
+    details = error.get("details") or {}
+    return failed(custom_id, None, {**error, "code": details.get("error_code")}, envelope)
+
+
+_ENDINGS: Mapping[str, Cause] = {"expired": Cause.EXPIRED, "canceled": Cause.CANCELLED}
+_CUT = "the answer was cut at its longest permitted length; raise 'max-tokens'"
+_REASONS: Mapping[str, tuple[Cause, str]] = {
+    "max_tokens": (Cause.TRUNCATED, _CUT),
+    "model_context_window_exceeded": (Cause.TRUNCATED, "the prompt leaves no room for the answer"),
+    "pause_turn": (Cause.TRUNCATED, "the model paused a turn that nobody continues"),
+    "refusal": (Cause.REFUSAL, "the model refused"),
+}

@@ -1,0 +1,189 @@
+"""OpenAI's Batch API, and everything that speaks its shape, through the openai SDK: one attempt for each call.
+
+The SDK is imported, and the key looked up, at the first call: who only writes request lines or judges results
+needs neither.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from shared.clock import Clock
+from shared.definition import Model
+from shared.errors import NotFound, ProviderError
+from shared.providers import openai_answers
+from shared.providers.bodies import URLS, request_lines
+from shared.providers.lines import rename
+from shared.providers.port import Answer, LineError, Outgoing, Profile, RemoteBatch, Requests
+from shared.spool import make_folder
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+    from shared.providers.session import Session
+    from shared.providers.transfer import Incoming
+
+_FILE_SECONDS = 30 * 86_400
+"""The longest life that an uploaded file may ask for (the SDK's file_create_params)."""
+_PAGE = 100
+_PHASES: Mapping[str, Literal["running", "ended"]] = {
+    "validating": "running",
+    "in_progress": "running",
+    "finalizing": "running",
+    "cancelling": "running",
+    "completed": "ended",
+    "failed": "ended",
+    "expired": "ended",
+    "cancelled": "ended",
+}
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+
+
+class OpenAIProvider:
+    """The port over OpenAI's files and batches."""
+
+    def __init__(self, model: Model, environ: Mapping[str, str], profile: Profile, clock: Clock) -> None:
+        self.profile = profile
+        self._model, self._environ, self._clock = model, environ, clock
+
+    def requests(self, model: Model) -> Requests:
+        return request_lines(model)
+
+    def rename(self, line: bytes, custom_id: str) -> bytes:
+        return rename(line, custom_id)
+
+    def answer(self, line: bytes) -> Answer | None:
+        return openai_answers.judge(line)
+
+    def upload(self, batch: Outgoing) -> str:
+        from shared.providers.session import identity, timeout
+
+        name = f"{batch.manifest.batch_key}-{batch.attempt}.jsonl"
+        with batch.requests.open("rb") as lines, self._session.call() as client:
+            made = client.files.create(
+                file=(name, lines, "application/jsonl"),
+                purpose="batch",
+                expires_after={"anchor": "created_at", "seconds": _FILE_SECONDS},
+                timeout=timeout(batch.timeout.total_seconds()),
+            )
+            return identity(made)
+
+    def create(self, batch: Outgoing, input_file_id: str | None) -> RemoteBatch:
+        from shared.providers.session import timeout
+
+        if input_file_id is None:
+            raise ValueError("OpenAI creates a batch from an uploaded file only")
+        with self._session.call() as client:
+            made = client.batches.create(
+                completion_window="24h",
+                endpoint=URLS[batch.manifest.definition.model.task],
+                input_file_id=input_file_id,
+                metadata=batch.metadata,
+                timeout=timeout(batch.timeout.total_seconds()),
+            )
+            return remote(made)
+
+    def retrieve(self, batch_id: str) -> RemoteBatch:
+        with self._session.call() as client:
+            return remote(client.batches.retrieve(batch_id))
+
+    def created_since(self, moment: datetime) -> Iterator[RemoteBatch]:
+        # created_at comes in whole seconds.
+        least = moment.replace(microsecond=0)
+        with self._session.call() as client:
+            for batch in client.batches.list(limit=_PAGE):
+                found = remote(batch)
+                if found.created_at < least:
+                    return
+                yield found
+
+    def cancel(self, batch_id: str) -> None:
+        with self._session.call() as client:
+            client.batches.cancel(batch_id)
+
+    def download(self, batch: RemoteBatch, into: Path) -> list[Path]:
+        make_folder(into)
+        return [self._fetched(file_id, into, number) for number, file_id in enumerate(batch.results)]
+
+    def delete(self, file_id: str) -> None:
+        try:
+            with self._session.call() as client:
+                client.files.delete(file_id)
+        except NotFound:
+            return
+
+    def _fetched(self, file_id: str, into: Path, number: int) -> Path:
+        from shared.providers.transfer import fetch
+
+        path = into / f"{number}-{_UNSAFE.sub('_', file_id)}.jsonl"
+        if not path.exists():
+            size = self._size(file_id)
+            fetch(
+                lambda offset: self._begin(file_id, offset),
+                path,
+                lambda part: size is None or part.stat().st_size >= size,
+            )
+        return path
+
+    def _size(self, file_id: str) -> int | None:
+        """The file's length; None where the provider does not say. The only way to notice a silent cut."""
+        try:
+            with self._session.call() as client:
+                size: Any = client.files.retrieve(file_id).bytes
+        except ProviderError:
+            return None
+        return size if isinstance(size, int) else None
+
+    @contextmanager
+    def _begin(self, file_id: str, offset: int) -> Iterator[Incoming]:
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
+        streaming = self._session.client.files.with_streaming_response
+        with self._session.call(), streaming.content(file_id, extra_headers=headers) as response:
+            yield response
+
+    @cached_property
+    def _session(self) -> Session[OpenAI]:
+        from openai import DefaultHttpxClient, OpenAI
+
+        from shared.providers.session import LIMITS, TIMEOUT, Session, api_key
+
+        key = api_key(self._model, self._environ)
+        transport = DefaultHttpxClient(limits=LIMITS, timeout=TIMEOUT)
+        client = OpenAI(
+            api_key=key, base_url=self._model.base_url, max_retries=0, timeout=TIMEOUT, http_client=transport
+        )
+        return Session(client, self._clock, key)
+
+
+def remote(batch: Any) -> RemoteBatch:
+    """The SDK's Batch as the port's; Unknown for a status 200 that is none, such as a gateway's page."""
+    from shared.providers.session import identity
+
+    batch_id = identity(batch)
+    counts = batch.request_counts
+    ended = next((at for at in (batch.completed_at, batch.failed_at, batch.expired_at, batch.cancelled_at) if at), None)
+    complaints = (batch.errors.data if batch.errors else None) or []
+    return RemoteBatch(
+        id=batch_id,
+        status=str(batch.status),
+        phase=_PHASES.get(batch.status, "unknown"),
+        created_at=_moment(batch.created_at),
+        # While it validates, the counts are zero.
+        total=(counts.total if counts else None) or None,
+        expires_at=_moment(batch.expires_at) if batch.expires_at else None,
+        ended_at=_moment(ended) if ended else None,
+        input_file_id=batch.input_file_id or None,
+        metadata=dict(batch.metadata or {}),
+        results=tuple(file_id for file_id in (batch.output_file_id, batch.error_file_id) if file_id),
+        errors=tuple(LineError(error.code, error.line, error.message or "") for error in complaints),
+    )
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,135 @@
+"""One line of OpenAI's output or error file, judged by itself: chat, responses, embeddings. Pure, a hot path.
+
+A line is {id, custom_id, response: {status_code, body} | null, error | null}; a 4xx may stand in the body, error null.
+"""
+
+from array import array
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shared.causes import Cause
+from shared.providers.answers import UNREADABLE, Object, failed, parsed, unreadable
+from shared.providers.port import Answer
+
+
+def judge(line: bytes) -> Answer | None:
+    """The answer that a line holds; None for a malformed one."""
+    found = parsed(line)
+    if found is None:
+        return None
+    custom_id, value = found
+    response: Any = value.get("response")
+    body: Any = response.get("body") if isinstance(response, dict) else None
+    if value.get("error") or not isinstance(body, dict) or body.get("error") or response["status_code"] != 200:
+        return _failed(custom_id, value, response, body)
+    try:
+        return _reader(body)(custom_id, body)
+    except UNREADABLE as error:
+        return unreadable(custom_id, value, error)
+
+
+def _failed(custom_id: str, value: Object, response: Any, body: Any) -> Answer:
+    status = response.get("status_code") if isinstance(response, dict) else None
+    error = value.get("error") or (body.get("error") if isinstance(body, dict) else body)
+    if isinstance(status, int) and 200 <= status < 300:
+        # The error's own words decide where the status says success.
+        status = None
+    return failed(custom_id, status if isinstance(status, int) else None, error, body or value.get("error"))
+
+
+def _chat(custom_id: str, body: Object) -> Answer:
+    choice = body["choices"][0]
+    message = choice["message"]
+    usage = body.get("usage") or {}
+    text = message.get("content")
+    if type(text) is not str:
+        text = _parts(text) if text else _called(message)
+    reason = choice.get("finish_reason")
+    cause = _REASONS.get(reason) if reason else None
+    refusal = message.get("refusal")
+    if refusal:
+        cause, text = Cause.REFUSAL, refusal
+    tokens = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+    return _answer(custom_id, body, text, tokens, cause)
+
+
+def _response(custom_id: str, body: Object) -> Answer:
+    texts: list[str] = []
+    refusals: list[str] = []
+    for item in body["output"]:
+        if item["type"] == "message":
+            for part in item["content"]:
+                if part["type"] == "output_text":
+                    texts.append(part["text"])
+                elif part["type"] == "refusal":
+                    refusals.append(part["refusal"])
+    usage = body.get("usage") or {}
+    status = body.get("status")
+    cause = None
+    if refusals:
+        cause, texts = Cause.REFUSAL, refusals
+    elif status == "incomplete":
+        reason = (body.get("incomplete_details") or {}).get("reason") or ""
+        cause = _REASONS.get(reason, Cause.TRUNCATED)
+    tokens = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    return _answer(custom_id, body, "".join(texts) if texts else None, tokens, cause)
+
+
+def _embedding(custom_id: str, body: Object) -> Answer:
+    vector = body["data"][0]["embedding"]
+    if isinstance(vector, str):
+        # Little-endian float32, as this and every supported machine holds them.
+        vector = array("f", b64decode(vector)).tolist()
+    elif not isinstance(vector, list):
+        raise TypeError("the embedding is neither a list nor base64")
+    tokens = (body.get("usage") or {}).get("prompt_tokens", 0)
+    return Answer(custom_id, "succeeded", None, vector, body.get("model"), tokens)
+
+
+def _answer(custom_id: str, body: Object, text: Any, tokens: tuple[int, int], cause: Cause | None) -> Answer:
+    model = body.get("model")
+    if cause is not None:
+        message = _MESSAGES[cause]
+        return Answer(custom_id, "failed", None, None, model, *tokens, cause=cause, message=message, raw=text)
+    if not isinstance(text, str):
+        raise TypeError("it holds no text")
+    return Answer(custom_id, "succeeded", text, None, model, *tokens)
+
+
+def _parts(content: Any) -> str:
+    """All text of a content that comes in parts, as some gateways send it."""
+    return "".join(part["text"] for part in content if part.get("type") in ("text", "output_text"))
+
+
+def _called(message: Object) -> str | None:
+    """The arguments of the tool that a request's extra body made the model call."""
+    calls = message.get("tool_calls")
+    return calls[0]["function"]["arguments"] if calls else None
+
+
+def _reader(body: Object) -> Callable[[str, Object], Answer]:
+    """By the object's name, or where a gateway leaves that out, by its shape."""
+    named = _READERS.get(body.get("object", ""))
+    if named is not None:
+        return named
+    if "choices" in body:
+        return _chat
+    return _response if "output" in body else _embedding
+
+
+_READERS: Mapping[str, Callable[[str, Object], Answer]] = {
+    "chat.completion": _chat,
+    "response": _response,
+    "list": _embedding,
+}
+_REASONS: Mapping[str, Cause] = {
+    "length": Cause.TRUNCATED,
+    "max_output_tokens": Cause.TRUNCATED,
+    "content_filter": Cause.CONTENT_FILTER,
+}
+_MESSAGES: Mapping[Cause, str] = {
+    Cause.REFUSAL: "the model refused",
+    Cause.TRUNCATED: "the answer was cut at its longest permitted length; raise 'max-tokens'",
+    Cause.CONTENT_FILTER: "the provider's filter stopped the answer",
+}
