@@ -13,16 +13,15 @@ UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 """What reading an answer of another shape than documented can raise."""
 
 
-def parsed(line: bytes) -> tuple[str, Object] | None:
-    """(custom_id, the line as an object); None for a malformed line."""
+def parsed(line: bytes) -> Object | None:
+    """The line as an object that has a custom_id; None for a malformed line."""
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(value, dict):
-        return None
-    custom_id = value.get("custom_id")
-    return (custom_id, value) if isinstance(custom_id, str) else None
+    if isinstance(value, dict) and isinstance(value.get("custom_id"), str):
+        return value
+    return None
 
 
 def failed(custom_id: str, status: int | None, error: Any, raw: Any) -> Answer:
@@ -38,10 +37,10 @@ def failed(custom_id: str, status: int | None, error: Any, raw: Any) -> Answer:
     return Answer(custom_id, verdict, cause=cause, message=f"{label}: {text}" if text else label, raw=dumped(raw))
 
 
-def unreadable(custom_id: str, value: Object, error: Exception) -> Answer:
+def unreadable(value: Object, error: Exception) -> Answer:
     """An answer for a result that says success and holds none that we can read."""
     message = f"the answer has another shape than the provider documents ({type(error).__name__}: {error})"
-    return Answer(custom_id, "failed", cause=Cause.MALFORMED, message=message, raw=dumped(value))
+    return Answer(value["custom_id"], "failed", cause=Cause.MALFORMED, message=message, raw=dumped(value))
 
 
 def dumped(value: Any) -> str | None:

@@ -15,10 +15,10 @@ from shared.providers.port import Answer
 
 def judge(line: bytes) -> Answer | None:
     """The answer that a line holds; None for a malformed one."""
-    found = parsed(line)
-    if found is None:
+    value = parsed(line)
+    if value is None:
         return None
-    custom_id, value = found
+    custom_id = value["custom_id"]
     try:
         result = value["result"]
         kind = result["type"]
@@ -28,7 +28,7 @@ def judge(line: bytes) -> Answer | None:
             return Answer(custom_id, "retryable", cause=_ENDINGS[kind], message=f"the request was {kind}")
         return _errored(custom_id, result)
     except UNREADABLE as error:
-        return unreadable(custom_id, value, error)
+        return unreadable(value, error)
 
 
 def _message(custom_id: str, message: Object) -> Answer:

@@ -15,18 +15,18 @@ from shared.providers.port import Answer
 
 def judge(line: bytes) -> Answer | None:
     """The answer that a line holds; None for a malformed one."""
-    found = parsed(line)
-    if found is None:
+    value = parsed(line)
+    if value is None:
         return None
-    custom_id, value = found
     response: Any = value.get("response")
     body: Any = response.get("body") if isinstance(response, dict) else None
-    if value.get("error") or not isinstance(body, dict) or body.get("error") or response["status_code"] != 200:
-        return _failed(custom_id, value, response, body)
+    if value.get("error") or not isinstance(body, dict) or body.get("error") or response.get("status_code") != 200:
+        return _failed(value["custom_id"], value, response, body)
     try:
-        return _reader(body)(custom_id, body)
+        reader = _READERS.get(body.get("object", "")) or _by_shape(body)
+        return reader(value["custom_id"], body)
     except UNREADABLE as error:
-        return unreadable(custom_id, value, error)
+        return unreadable(value, error)
 
 
 def _failed(custom_id: str, value: Object, response: Any, body: Any) -> Answer:
@@ -42,16 +42,17 @@ def _chat(custom_id: str, body: Object) -> Answer:
     choice = body["choices"][0]
     message = choice["message"]
     usage = body.get("usage") or {}
+    used, made = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+    model = body.get("model")
     text = message.get("content")
     if type(text) is not str:
         text = _parts(text) if text else _called(message)
+    if message.get("refusal"):
+        return _spoilt(custom_id, Cause.REFUSAL, message["refusal"], model, used, made)
     reason = choice.get("finish_reason")
-    cause = _REASONS.get(reason) if reason else None
-    refusal = message.get("refusal")
-    if refusal:
-        cause, text = Cause.REFUSAL, refusal
-    tokens = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
-    return _answer(custom_id, body, text, tokens, cause)
+    if reason in _REASONS:
+        return _spoilt(custom_id, _REASONS[reason], text, model, used, made)
+    return Answer(custom_id, "succeeded", _text(text), None, model, used, made)
 
 
 def _response(custom_id: str, body: Object) -> Answer:
@@ -65,15 +66,15 @@ def _response(custom_id: str, body: Object) -> Answer:
                 elif part["type"] == "refusal":
                     refusals.append(part["refusal"])
     usage = body.get("usage") or {}
-    status = body.get("status")
-    cause = None
+    used, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    model = body.get("model")
     if refusals:
-        cause, texts = Cause.REFUSAL, refusals
-    elif status == "incomplete":
+        return _spoilt(custom_id, Cause.REFUSAL, "".join(refusals), model, used, made)
+    text = "".join(texts) if texts else None
+    if body.get("status") == "incomplete":
         reason = (body.get("incomplete_details") or {}).get("reason") or ""
-        cause = _REASONS.get(reason, Cause.TRUNCATED)
-    tokens = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
-    return _answer(custom_id, body, "".join(texts) if texts else None, tokens, cause)
+        return _spoilt(custom_id, _REASONS.get(reason, Cause.TRUNCATED), text, model, used, made)
+    return Answer(custom_id, "succeeded", _text(text), None, model, used, made)
 
 
 def _embedding(custom_id: str, body: Object) -> Answer:
@@ -87,14 +88,15 @@ def _embedding(custom_id: str, body: Object) -> Answer:
     return Answer(custom_id, "succeeded", None, vector, body.get("model"), tokens)
 
 
-def _answer(custom_id: str, body: Object, text: Any, tokens: tuple[int, int], cause: Cause | None) -> Answer:
-    model = body.get("model")
-    if cause is not None:
-        message = _MESSAGES[cause]
-        return Answer(custom_id, "failed", None, None, model, *tokens, cause=cause, message=message, raw=text)
-    if not isinstance(text, str):
-        raise TypeError("it holds no text")
-    return Answer(custom_id, "succeeded", text, None, model, *tokens)
+def _spoilt(custom_id: str, cause: Cause, text: Any, model: str | None, used: int, made: int) -> Answer:
+    """An answer that the model or the provider broke off."""
+    return Answer(custom_id, "failed", None, None, model, used, made, cause, _MESSAGES[cause], text)
+
+
+def _text(text: Any) -> str:
+    if type(text) is str:
+        return text
+    raise TypeError("it holds no text")
 
 
 def _parts(content: Any) -> str:
@@ -108,11 +110,8 @@ def _called(message: Object) -> str | None:
     return calls[0]["function"]["arguments"] if calls else None
 
 
-def _reader(body: Object) -> Callable[[str, Object], Answer]:
-    """By the object's name, or where a gateway leaves that out, by its shape."""
-    named = _READERS.get(body.get("object", ""))
-    if named is not None:
-        return named
+def _by_shape(body: Object) -> Callable[[str, Object], Answer]:
+    """The reader of a body whose object's name a gateway left out."""
     if "choices" in body:
         return _chat
     return _response if "output" in body else _embedding

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from shared.definition import Model
 from shared.manifest import Manifest
@@ -77,9 +77,8 @@ class Outgoing:
     timeout: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One line of results, judged by itself."""
+class Answer(NamedTuple):
+    """One line of results, judged by itself. A tuple, because one is made for every request."""
 
     custom_id: str
     status: Literal["succeeded", "failed", "retryable", "account"]
