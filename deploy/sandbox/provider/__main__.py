@@ -1,5 +1,6 @@
 """`python -m deploy.sandbox.provider`: the fake provider as a process of its own."""
 
+import os
 from pathlib import Path
 
 import click
@@ -38,8 +39,12 @@ def main(  # noqa: PLR0913, PLR0917 - one argument for each option of the comman
         table, rules = Limits.of(orjson.loads(limits)), Faults(seed, orjson.loads(faults))
     except (ValueError, TypeError) as error:
         raise click.UsageError(f"--limits or --faults: {error}") from None
-    engine = Engine(directory.resolve(), table, rules, OffsetClock(), seed, processing_seconds)
+    directory.mkdir(parents=True, exist_ok=True)
+    clock = OffsetClock(directory / "clock")
+    engine = Engine(directory.resolve(), table, rules, clock, seed, processing_seconds)
     serve(engine, host, port, port_file, stop_with_stdin=stop_with_stdin)
+    # All state is on disk; what the workers still compute is computed again by the next start.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -118,12 +118,15 @@ def with_separators(text: str) -> str:
     return orjson.dumps(marked).decode()
 
 
+_COMPONENT = [(byte - 127.5) / 127.5 for byte in range(256)]
+_SQUARE = [component * component for component in _COMPONENT]
+
+
 def embedding(text: str, dimensions: int = 1536) -> list[float]:
-    """Return a unit vector decided by the text alone."""
-    stream = hashlib.shake_128(text.encode("utf-8", "surrogatepass")).digest(dimensions * 2)
-    raw = [number / 32768.0 for number in array("h", stream)]
-    norm = sum(number * number for number in raw) ** 0.5 or 1.0
-    return [number / norm for number in raw]
+    """Return a unit vector decided by the text alone (and fast: a table lookup for each component)."""
+    stream = hashlib.shake_128(text.encode("utf-8", "surrogatepass")).digest(dimensions)
+    norm = sum(map(_SQUARE.__getitem__, stream)) ** 0.5
+    return [_COMPONENT[byte] / norm for byte in stream]
 
 
 def embedding_base64(text: str, dimensions: int = 1536) -> str:

@@ -64,7 +64,6 @@ class Batch:
     model: str | None = None
     input_tokens: int = 0
     errors: list[dict[str, Any]] | None = None
-    validated_at: float = 0.0
     in_progress_at: float | None = None
     finalizing_at: float | None = None
     cancelling_at: float | None = None
@@ -95,9 +94,9 @@ class Batch:
         return options
 
 
-def validated(batch: Batch, now: float, errors: list[dict[str, Any]]) -> None:
+def validated(batch: Batch, errors: list[dict[str, Any]]) -> None:
     """Take in the validation's findings, and settle how the batch is going to end."""
-    batch.errors, batch.validated_at = errors, now
+    batch.errors = errors
     share = 1.0
     for trait, ending in (("expire_partially", "expired"), ("cancel_by_provider", "cancelled")):
         if trait in batch.traits:
@@ -139,11 +138,12 @@ def advance(batch: Batch, now: float, timing: Timing) -> bool:
 def _leave_validating(batch: Batch, now: float, timing: Timing) -> None:
     if batch.errors is None or batch.within("stuck_validating", batch.created_at, now):
         return
-    at = max(batch.created_at + timing.validating, batch.validated_at)
+    # The planned time, though validation may have taken longer: a jump of the clock meanwhile must not count.
+    at = batch.created_at + timing.validating
     if now < at:
         return
     if batch.errors:
-        batch.phase, batch.ended_at = Phase.FAILED, at
+        batch.phase, batch.ended_at = Phase.FAILED, now
     else:
         batch.phase, batch.in_progress_at = Phase.IN_PROGRESS, at
 

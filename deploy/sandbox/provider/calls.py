@@ -3,11 +3,12 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -135,6 +136,7 @@ def served(engine: Engine, endpoint: str, handler: Handler) -> Callable[[Request
             call = Call(request, engine, endpoint, resource, key_of(request))
             response = await _faults_of_any_call(call) or await handler(call)
         except ProviderError as error:
+            await _drain(request)
             body = openai_error(error) if openai else anthropic_error(error, request_id)
             response = JsonResponse(body, status_code=error.status, headers=error.headers)
         except ConnectionCut:
@@ -143,6 +145,13 @@ def served(engine: Engine, endpoint: str, handler: Handler) -> Callable[[Request
         return response
 
     return serve
+
+
+async def _drain(request: Request) -> None:
+    """Read what is left of the body: a client that is still sending would see a reset instead of the answer."""
+    with suppress(RuntimeError, ClientDisconnect):
+        async for _ in request.stream():
+            pass
 
 
 class Abort(Response):

@@ -19,7 +19,7 @@ async def accept(call: Call, batch: Batch, still_possible: Callable[[], bool]) -
     batch.line_faults = engine.faults.draw_all(Occasion.LINE, call.endpoint, call.key)
     if batch.provider == "anthropic":
         # Its params are judged request by request, while the batch runs.
-        validated(batch, batch.created_at, [])
+        validated(batch, [])
     late = batch.traits.get("create_applied_after_disconnect")
     if late is not None:
         engine.late.append((engine.clock.now() + late["delay"], lambda: _apply(call, batch, still_possible)))

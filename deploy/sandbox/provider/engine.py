@@ -160,7 +160,7 @@ class Engine:
             findings.errors = [{"code": "token_limit_exceeded", "line": None, "message": message, "param": None}]
         batch.total, batch.model = findings.total, findings.model
         batch.input_tokens = 0 if findings.errors else findings.input_tokens
-        validated(batch, self.clock.now(), findings.errors)
+        validated(batch, findings.errors)
         self.store.batches.put(batch)
 
     async def _process(self, batch: Batch) -> None:

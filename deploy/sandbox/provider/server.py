@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import orjson
 
 from deploy.sandbox.provider.witness import Witness
+from deploy.sandbox.waiting import WaitTimeoutError, wait_until
 
 START_SECONDS = 30.0
 ROOT = Path(__file__).resolve().parents[3]
@@ -59,6 +59,13 @@ class ProviderServer:
         """What ANTHROPIC_BASE_URL wants."""
         return self.base_url
 
+    @property
+    def pid(self) -> int:
+        """The process that serves; RuntimeError while there is none."""
+        if self._process is None:
+            raise RuntimeError("the fake provider isn't running: start() it first")
+        return self._process.pid
+
     def start(self) -> Self:
         """Start the process and wait until it answers; RuntimeError with its last words if it doesn't."""
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -67,24 +74,24 @@ class ProviderServer:
         command = [sys.executable, "-m", "deploy.sandbox.provider", "--directory", str(self.directory)]
         command += ["--port", str(self.port), "--port-file", str(port_file), "--stop-with-stdin"]
         command += [part for name, value in self._options.items() for part in (f"--{name}", value)]
+        # A session of its own: Ctrl-C is for the parent, whose end then ends the provider through stdin.
         with (self.directory / "provider.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
+                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
         self._wait(port_file)
         return self
 
     def _wait(self, port_file: Path) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
-            if port_file.exists():
-                self.port = int(port_file.read_text())
-                self.control("GET", "health")
-                return
-            time.sleep(0.02)
-        self.stop()
-        log = self.directory / "provider.log"
-        raise RuntimeError(f"the fake provider didn't start; see {log}:\n{log.read_text()[-2_000:]}")
+        process = self._process
+        try:
+            wait_until(lambda: port_file.exists() or (process and process.poll() is not None), START_SECONDS)
+            self.port = int(port_file.read_text())
+            self.control("GET", "health")
+        except (OSError, WaitTimeoutError) as error:
+            self.stop()
+            words = (self.directory / "provider.log").read_text()[-2_000:]
+            raise RuntimeError(f"the fake provider didn't start; its log ends with:\n{words}") from error
 
     def stop(self) -> None:
         """End it as its parent's death would; kill it if it hesitates."""
