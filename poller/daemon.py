@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from poller.duty import Duty, moved
-from poller.health import Watchdog
+from poller.health import FAULT, Watchdog
 from poller.schedule import Backoff
 from shared.clock import Clock
 from shared.errors import KafkaUnavailable, LeaseLost, MustRestart, SpoolError, StoreUnavailable
@@ -20,6 +20,7 @@ from shared.telemetry import Action, log
 
 WAITS = Backoff(first=timedelta(seconds=0.5), most=timedelta(seconds=30))
 _HEED = 0.2
+_MOST_ROUNDS = 10_000
 _JOIN = 8.0
 """Seconds that a duty has to finish what it is at; what it leaves behind, the next process takes up."""
 
@@ -60,7 +61,7 @@ def attempt(duty: Duty) -> Outcome:
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = f"{type(error).__name__}: {error}"
         log(Action.DUTY_FAILED, logging.ERROR, duty=duty.name, message=message, at=f"{where.filename}:{where.lineno}")
-        return Outcome(away=f"duty {duty.name}", message=message)
+        return Outcome(away=f"{FAULT}{duty.name}", message=message)
     if any(counts.values()):
         log(
             Action.DUTY_PASSED,
@@ -74,9 +75,9 @@ def attempt(duty: Duty) -> Outcome:
 class Daemon:
     """The duties in flow order, each on its thread, until `stop`."""
 
-    def __init__(self, duties: Sequence[Paced], watchdog: Watchdog, clock: Clock) -> None:
-        self._watchdog, self._clock = watchdog, clock
-        self._stopping = threading.Event()
+    def __init__(self, duties: Sequence[Paced], watchdog: Watchdog, clock: Clock, stopping: threading.Event) -> None:
+        """`stopping` is set when the daemon stops, for those who wait for something else meanwhile."""
+        self._watchdog, self._clock, self._stopping = watchdog, clock, stopping
         self._fatal: MustRestart | None = None
         self._wakes = [threading.Event() for _ in duties]
         self._threads = [
@@ -145,11 +146,15 @@ class Daemon:
         self._wakes[number].wait(paced.pace)
 
 
-def once(duties: Sequence[Duty], watchdog: Watchdog, clock: Clock, most_rounds: int = 10_000) -> None:
+def once(
+    duties: Sequence[Duty], watchdog: Watchdog, clock: Clock, is_asked_to_stop: Callable[[], bool] = lambda: False
+) -> None:
     """The duties in flow order, round after round, until a round moves nothing. Raises MustRestart."""
-    for _ in range(most_rounds):
+    for _ in range(_MOST_ROUNDS):
         moves = 0
         for duty in duties:
+            if is_asked_to_stop():
+                return
             outcome = attempt(duty)
             moves += outcome.moved
             if outcome.away is not None:

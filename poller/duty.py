@@ -10,13 +10,15 @@ CHECKED: Final = "checked"
 """Looked at, and found as it was."""
 SKIPPED: Final = "skipped"
 """Passed over for good: a malformed or foreign event."""
+KNOWN: Final = "known"
+"""Announced again."""
 BUSY: Final = "busy"
 """Another process has it."""
 WAITING: Final = "waiting"
 """Not yet: a dependency or a limit says so."""
 FAULTS: Final = "faults"
 """Set aside after an error of its own, while the others went on."""
-IDLE: Final = frozenset({CHECKED, SKIPPED, BUSY, WAITING, FAULTS})
+IDLE: Final = frozenset({CHECKED, KNOWN, SKIPPED, BUSY, WAITING, FAULTS})
 
 
 class Duty(Protocol):

@@ -16,7 +16,7 @@ from shared.lifecycle import Event, State
 from shared.providers.port import Profile, RemoteBatch
 from shared.store import Batch, Lease, Store
 from shared.store.values import Changes
-from shared.telemetry import Action, log
+from shared.telemetry import SECRETS, Action, log
 
 ACCOUNT_PAUSE = timedelta(minutes=5)
 _MOST_BOUNCES = 5
@@ -68,7 +68,7 @@ class Looks:
         """The provider answered 404: transient until its deadline, and only then lost."""
         now = self._clock()
         since = batch.missing_since or now
-        told = f"the provider has answered 404 since {since:%Y-%m-%d %H:%M:%S} UTC: {error}"
+        told = SECRETS.redact(f"the provider has answered 404 since {since:%Y-%m-%d %H:%M:%S} UTC: {error}")
         if self._how.deadlines.is_lost(since, now):
             self._store.batches.apply(
                 batch.batch_key, Event.LOSE, lease=lease, expected=batch.state, missing_since=since, error=told
@@ -85,7 +85,7 @@ class Looks:
         """What came can't be read, or was refused: this batch waits, longer each time; the others go on."""
         self._unreadable[batch.batch_key] += 1
         failures = self._unreadable[batch.batch_key]
-        told = f"its provider's answer can't be used: {str(error) or type(error).__name__}"[:1000]
+        told = f"its provider's answer can't be used: {SECRETS.redact(str(error)) or type(error).__name__}"[:1000]
         if failures == 1:
             log(Action.BATCH_FAULT, logging.WARNING, batch=batch.batch_key, message=told)
         longest = Backoff(self._how.pace.fastest, self._how.pace.slowest)

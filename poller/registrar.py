@@ -4,12 +4,13 @@ An event is a hint: it inserts a row that is absent, from the manifest in our ow
 """
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 
 from poller.announced import Skip, contradicts, read_event
 from poller.consumer import Events, Raw
-from poller.duty import SKIPPED, WAITING, Counts
+from poller.duty import KNOWN, SKIPPED, WAITING, Counts
 from poller.sinks import SinkClusters
 from shared.definition import Definition
 from shared.errors import KafkaUnavailable, SpoolError
@@ -22,6 +23,8 @@ from shared.telemetry import Action, log
 _MOST = 500
 """Events between two commits of the offsets."""
 _UNASSIGNED = 1000
+_PATIENCE = 15.0
+"""Seconds that a single pass gives a consumer group to form, and its events to come."""
 
 
 class Registrar:
@@ -41,22 +44,27 @@ class Registrar:
         wait: float,
     ) -> None:
         """`events` connects, at the first pass; `wait` is how many seconds a pass waits for the first event."""
-        self._store, self._spool, self._connect, self._sinks = store, spool, events, sinks
+        self._store, self._spool, self._open, self._sinks = store, spool, events, sinks
         self._definition_of, self._shards, self._wait = definition_of, shards, wait
         self._events: Events | None = None
 
     def run_once(self) -> Counts:
         """Register the next events, then give shards out. Raises StoreUnavailable, KafkaUnavailable, SpoolError."""
         counts = self._assign()
-        if self._events is None:
-            self._events = self._connect()
-        taken = self._events.take(_MOST, self._wait)
+        events = self.connect()
+        taken = events.take(_MOST, self._wait)
         for raw in taken:
             counts[self._register(raw)] += 1
         if taken:
-            self._events.settle()
+            events.settle()
             counts += self._assign()
         return counts
+
+    def connect(self) -> Events:
+        """The events, connected to once. Raises KafkaUnavailable, TopicMismatch."""
+        if self._events is None:
+            self._events = self._open()
+        return self._events
 
     def is_drained(self) -> bool:
         """Whether all announced batches have been taken. Raises KafkaUnavailable."""
@@ -73,7 +81,7 @@ class Registrar:
         if isinstance(event, Skip):
             return _skip(event, raw)
         if self._store.batches.get(event.batch_key) is not None:
-            return "known"
+            return KNOWN
         manifest = self._manifest(event)
         if manifest is None:
             return _skip(Skip.NO_MANIFEST, raw)
@@ -85,7 +93,7 @@ class Registrar:
         )
         if is_new:
             log(Action.BATCH_REGISTERED, batch=event.batch_key, provider_batch=event.provider_batch_id)
-        return "registered" if is_new else "known"
+        return "registered" if is_new else KNOWN
 
     def _manifest(self, event: BatchEvent) -> Manifest | None:
         """Our own manifest of an announced batch; None when our spool has none that can be used."""
@@ -108,6 +116,24 @@ class Registrar:
             self._store.shards.assign(batch.batch_key, cluster, self._shards)
             counts["assigned"] += 1
         return counts
+
+
+class Drained:
+    """The duty `register` for a single pass: it goes on until every announced batch is taken, or its patience ends."""
+
+    name = Registrar.name
+
+    def __init__(self, registrar: Registrar) -> None:
+        self._registrar = registrar
+
+    def run_once(self) -> Counts:
+        """Register all that is announced. The store is the truth: what is missed now is only registered later."""
+        counts: Counter[str] = Counter()
+        end = time.monotonic() + _PATIENCE
+        while True:
+            counts.update(self._registrar.run_once())
+            if self._registrar.is_drained() or time.monotonic() >= end:
+                return counts
 
 
 def _skip(why: Skip, raw: Raw) -> str:

@@ -34,7 +34,7 @@ from shared.lease import Keeper
 from shared.lifecycle import WATCHED
 from shared.providers.port import Provider, RemoteBatch
 from shared.store import Batch, Lease, Store
-from shared.telemetry import Action, log
+from shared.telemetry import SECRETS, Action, log
 
 ACCOUNT_PAUSE = timedelta(minutes=5)
 _MOST = 2000
@@ -185,7 +185,7 @@ class Watcher:
         until = self._clock() + self._how.backoff.delay(self._failures[account], roll, asked)
         if isinstance(error, AccountFault):
             until = self._clock() + ACCOUNT_PAUSE
-            self._store.accounts.pause(account, f"account: {error}", until)
+            self._store.accounts.pause(account, SECRETS.redact(f"account: {error}"), until)
             log(Action.ACCOUNT_PAUSED, logging.WARNING, account=account, until=until, message=str(error))
         elif not isinstance(error, ProviderError):
             until = self._clock() + self._how.backoff.most

@@ -13,6 +13,8 @@ from shared.kafka import LIBRDKAFKA, unavailable
 from shared.telemetry import Action, log
 
 _TIMEOUT = 10.0
+BATCHES_PARTITIONS = 4
+"""Of a batches topic that we create: pollers of one store share them out."""
 
 
 def ensure_topic(client: Mapping[str, str], name: str, partitions: int, replication: int) -> int:

@@ -1,5 +1,6 @@
 """Which dependencies are away, as each process that needs them says it; what is back again has no row."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,6 +42,12 @@ class Health:
         """Say that a dependency answers."""
         with self._database.write() as connection:
             connection.execute(delete(health).filter_by(dependency=dependency, holder=holder))
+
+    def only(self, holder: str, dependencies: Collection[str]) -> None:
+        """Forget what a holder said of any other dependency."""
+        others = (health.c.holder == holder) & health.c.dependency.not_in(dependencies)
+        with self._database.write() as connection:
+            connection.execute(delete(health).where(others))
 
     def all(self, newer_than: datetime) -> list[Away]:
         """What processes said since then; an older word is that of a process that ended."""

@@ -6,8 +6,10 @@ from sqlalchemy import select, update
 
 from shared.errors import StaleState
 from shared.lifecycle import State
+from shared.store.batch_rows import batch_of
 from shared.store.database import Database
 from shared.store.tables import batches, installation
+from shared.store.values import Batch
 
 
 class Shards:
@@ -34,6 +36,12 @@ class Shards:
         if kept is None:
             raise StaleState(f"batch {key} is not in the store")
         return int(kept)
+
+    def unassigned(self, limit: int) -> list[Batch]:
+        """Batches without a shard, announced or not, oldest seal first."""
+        query = select(batches).where(batches.c.shard.is_(None)).order_by(batches.c.sealed_at, batches.c.batch_key)
+        with self._database.read() as connection:
+            return [batch_of(row) for row in connection.execute(query.limit(limit))]
 
     def waiting(self, state: State = State.COLLECTED) -> list[tuple[str, int]]:
         """(cluster id, shard) of each shard that has a batch in this state."""

@@ -3,10 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from shared.lifecycle import TERMINAL
+from shared.store.batch_rows import batch_of
 from shared.store.columns import utc
 from shared.store.database import Database
+from shared.store.tables import batches
+from shared.store.values import Batch
 
 Row = dict[str, Any]
 """Column → value; times are aware, in UTC."""
@@ -38,6 +42,14 @@ class Status:
             f"SELECT * FROM pipeline_daily WHERE day IN ({newest}) ORDER BY day DESC, pipeline",  # noqa: S608 - as above
             days=days,
         )
+
+    def odd(self, since: datetime) -> list[Batch]:
+        """Batches that are out since a moment, and whose results held lines that nobody expected."""
+        lines = batches.c.duplicate_lines + batches.c.unknown_lines + batches.c.malformed_lines
+        out = batches.c.state.in_([str(state) for state in TERMINAL])
+        query = select(batches).where(batches.c.updated_at >= since, lines > 0, out).order_by(batches.c.updated_at)
+        with self._database.read() as connection:
+            return [batch_of(row) for row in connection.execute(query)]
 
     def _rows(self, query: str, **parameters: int) -> list[Row]:
         with self._database.read() as connection:

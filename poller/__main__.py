@@ -1,0 +1,138 @@
+"""The command `poller`: run, once, status. Its options and exit codes are a contract."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_exponential_jitter
+
+from poller.daemon import Daemon, once
+from poller.settings import PollerSettings, StatusSettings
+from poller.signals import Signals
+from poller.status import Report, report
+from poller.table import draw
+from poller.wiring import assembled, limits
+from shared.clock import system_clock
+from shared.errors import BatchlineError, KafkaUnavailable, MustRestart, StoreUnavailable
+from shared.settings import load, options
+from shared.store import Store
+from shared.telemetry import SECRETS, Action, log, start_logging
+
+HEALTHY, MUST_RESTART, WRONG, ATTENTION, AWAY = 0, 1, 2, 3, 4
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Collect what LLM batch APIs have done, and publish it to Kafka, each record exactly once.
+
+    Settings are flags, else environment variables.
+    """
+
+
+@main.command("run")
+@options(PollerSettings)
+def run_command(**flags: Any) -> None:
+    """Work until SIGTERM or SIGINT; what is away is waited for.
+
+    Ends with 0 when it was stopped, 2 when a setting can't be used, 1 when it has to be started again.
+    """
+    with _told():
+        settings = load(PollerSettings, flags)
+        start_logging(logging.getLevelName(settings.log_level.upper()))
+        signals = Signals()
+        store = _patient_open(settings.state_store, signals)
+        if store is None:
+            return
+        with store, assembled(settings, store) as poller:
+            try:
+                poller.registrar.connect()
+            except KafkaUnavailable as error:
+                poller.watchdog.away(f"kafka ({poller.registrar.name})", str(error))
+            Daemon(poller.duties, poller.watchdog, poller.clock, poller.stop).run(signals.is_asked_to_stop)
+
+
+@main.command("once")
+@options(PollerSettings)
+def once_command(**flags: Any) -> None:
+    """Do everything that is due now, and end: for cron. Runs may overlap.
+
+    Ends with 0 when all is healthy, 3 when something needs attention (see `poller status`), 4 when a dependency is
+    away, 2 when a setting can't be used, 1 when it has to be started again.
+    """
+    with _told():
+        settings = load(PollerSettings, flags)
+        start_logging(logging.getLevelName(settings.log_level.upper()))
+        signals = Signals()
+        with Store.open(settings.state_store) as store, assembled(settings, store, is_single_pass=True) as poller:
+            once([paced.duty for paced in poller.duties], poller.watchdog, poller.clock, signals.is_asked_to_stop)
+            poller.watchdog.settle()
+            state = report(store, poller.clock, limits(settings))
+            code = _exit_code(state, has_seen_away=poller.watchdog.has_seen_away)
+    sys.exit(code)
+
+
+@main.command("status")
+@options(StatusSettings)
+@click.option("--json", "as_json", is_flag=True, help="print JSON with a schema version, for scripts")
+def status_command(*, as_json: bool, **flags: Any) -> None:
+    """Show the batches, what needs attention, and what it cost. Ends with 0; with 4 when the store is away."""
+    with _told():
+        settings = load(StatusSettings, flags)
+        with Store.open(settings.state_store) as store:
+            state = report(store, system_clock)
+        if as_json:
+            click.echo(state.model_dump_json(indent=2))
+        else:
+            draw(state, Console())
+
+
+def _exit_code(state: Report, *, has_seen_away: bool) -> int:
+    if has_seen_away:
+        return AWAY
+    return HEALTHY if state.healthy else ATTENTION
+
+
+def _patient_open(address: str, signals: Signals) -> Store | None:
+    """The store, waited for; None when a stop came first."""
+
+    def say(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log(Action.DEPENDENCY_AWAY, logging.WARNING, dependency="store", message=str(error))
+
+    patience = Retrying(
+        retry=retry_if_exception_type(StoreUnavailable),
+        wait=wait_exponential_jitter(initial=0.5, max=30),
+        stop=lambda _: signals.is_asked_to_stop(),
+        sleep=signals.rest,
+        before_sleep=say,
+    )
+    try:
+        return patience(Store.open, address)
+    except RetryError:
+        return None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What goes wrong, as one message on stderr and an exit code."""
+    try:
+        yield
+    except MustRestart as error:
+        _end(error, MUST_RESTART)
+    except (StoreUnavailable, KafkaUnavailable) as error:
+        _end(error, AWAY)
+    except BatchlineError as error:
+        _end(error, WRONG)
+
+
+def _end(error: BatchlineError, code: int) -> None:
+    click.echo(f"poller: {SECRETS.redact(str(error))}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

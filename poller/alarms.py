@@ -1,0 +1,129 @@
+"""What of the store needs a person's attention. Pure: rows and the time in, alarms out."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from poller.schedule import Deadlines
+from shared.lifecycle import State
+from shared.store import Batch, Pause
+from shared.store.health import Away
+
+_AT_PROVIDER = frozenset({State.SUBMITTED, State.RUNNING})
+_RESULTS_WANTED = frozenset({State.SUBMITTED, State.RUNNING, State.ENDED})
+
+_SET_ASIDE = frozenset({State.SEALED, State.ENDED, State.COLLECTED})
+"""States in which a next check is set only after a fault."""
+
+
+class Kind(StrEnum):
+    """Why somebody should look."""
+
+    ACCOUNT_PAUSED = "account-paused"
+    DEPENDENCY_AWAY = "dependency-away"
+    HELD_LONG = "held-long"
+    CREATE_UNKNOWN = "create-unknown"
+    OVERDUE = "overdue"
+    MISSING = "missing"
+    RESULTS_EXPIRING = "results-expiring"
+    LOST = "lost"
+    UNREADABLE = "unreadable"
+    UNEXPECTED_RESULTS = "unexpected-results"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One thing to look at."""
+
+    kind: Kind
+    subject: str
+    """A batch key, an account or a dependency."""
+    since: datetime | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long each thing may last before it is an alarm."""
+
+    held: timedelta = timedelta(hours=6)
+    create_unknown: timedelta = timedelta(minutes=30)
+    before_deletion: timedelta = timedelta(days=5)
+    """Before the provider deletes results that we do not have yet."""
+    recent: timedelta = timedelta(days=1)
+    """For how long a past oddity of a batch that is out is still shown."""
+    deadlines: Deadlines = field(default_factory=Deadlines)
+
+
+def alarms(
+    batches: Iterable[Batch],
+    pauses: Mapping[str, Pause],
+    away: Iterable[Away],
+    now: datetime,
+    limits: Limits = Limits(),
+) -> list[Alarm]:
+    """Every alarm, the general ones first."""
+    found = [
+        Alarm(Kind.DEPENDENCY_AWAY, word.dependency, word.away_since, f"{word.message} (says {word.holder})")
+        for word in away
+    ]
+    found += [
+        Alarm(Kind.ACCOUNT_PAUSED, account, None, f"{pause.reason}; {_until(pause.until)}")
+        for account, pause in sorted(pauses.items())
+    ]
+    for batch in batches:
+        found += _of_batch(batch, now, limits)
+    return found
+
+
+def _of_batch(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:
+    yield from _of_state(batch, now, limits)
+    if batch.state in _AT_PROVIDER:
+        yield from _at_provider(batch, now, limits)
+    doomed = batch.results_expire_at
+    if batch.state in _RESULTS_WANTED and doomed is not None and doomed - now <= limits.before_deletion:
+        message = f"the provider deletes its results at {_time(doomed)}, and they are not collected"
+        yield Alarm(Kind.RESULTS_EXPIRING, batch.batch_key, None, message)
+    odd = batch.duplicate_lines + batch.unknown_lines + batch.malformed_lines
+    if odd and now - batch.updated_at <= limits.recent:
+        message = (
+            f"its results held {batch.duplicate_lines} duplicate, {batch.unknown_lines} unknown and "
+            f"{batch.malformed_lines} malformed lines"
+        )
+        yield Alarm(Kind.UNEXPECTED_RESULTS, batch.batch_key, batch.updated_at, message)
+
+
+def _of_state(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:
+    waiting = now - batch.sealed_at
+    if batch.state is State.HELD and waiting >= limits.held:
+        yield Alarm(Kind.HELD_LONG, batch.batch_key, batch.sealed_at, batch.held_reason or "held without a reason")
+    if batch.state is State.AMBIGUOUS and waiting >= limits.create_unknown:
+        yield Alarm(
+            Kind.CREATE_UNKNOWN, batch.batch_key, batch.sealed_at, batch.error or "its create is being looked up"
+        )
+    if batch.state in _SET_ASIDE and batch.error is not None and batch.next_check_at is not None:
+        yield Alarm(Kind.UNREADABLE, batch.batch_key, batch.updated_at, batch.error)
+    if batch.state is State.LOST:
+        yield Alarm(Kind.LOST, batch.batch_key, batch.ended_at, batch.error or "the provider no longer knows it")
+
+
+def _at_provider(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:
+    if batch.missing_since is not None:
+        yield Alarm(Kind.MISSING, batch.batch_key, batch.missing_since, batch.error or "the provider answers 404")
+        return
+    if batch.remote_status is not None and batch.remote_since is not None:
+        stuck_at = limits.deadlines.stuck_at(batch.remote_status, batch.remote_since, batch.expires_at)
+        if now >= stuck_at:
+            message = f"it has been '{batch.remote_status}' at the provider since {_time(batch.remote_since)}"
+            yield Alarm(Kind.OVERDUE, batch.batch_key, batch.remote_since, message)
+    if batch.error is not None:
+        yield Alarm(Kind.UNREADABLE, batch.batch_key, batch.updated_at, batch.error)
+
+
+def _until(moment: datetime | None) -> str:
+    return f"it is tried again at {_time(moment)}" if moment else "until it is resumed"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

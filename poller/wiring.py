@@ -1,0 +1,124 @@
+"""Puts the poller together from its settings: the store, the spool, the clusters, and the duties in flow order."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from poller.alarms import Limits
+from poller.consumer import KafkaEvents
+from poller.daemon import Paced
+from poller.health import Watchdog
+from poller.janitor import Janitor
+from poller.looks import Looking, Looks
+from poller.models import Models
+from poller.registrar import Drained, Registrar
+from poller.rescuer import Rescuer
+from poller.schedule import Deadlines, PollPolicy
+from poller.settings import PollerSettings
+from poller.sinks import SinkClusters
+from poller.watcher import Watcher
+from shared.clock import Clock, system_clock
+from shared.kafka import KafkaClusters, load_clusters
+from shared.lease import Keeper, this_process
+from shared.spool import Spool
+from shared.store import Store
+from shared.submission import Submission
+from shared.topics import BATCHES_PARTITIONS, ensure_topic
+
+_RESCUE_PACE = 1.0
+_PUBLISH_PACE = 5.0
+_JANITOR_PACE = 600.0
+_LISTEN = 1.0
+"""Seconds that the registrar waits for an event: it is told of a stop between two waits."""
+
+
+@dataclass(frozen=True)
+class Poller:
+    """Everything that works, and what it stands on."""
+
+    store: Store
+    registrar: Registrar
+    duties: tuple[Paced, ...]
+    watchdog: Watchdog
+    clock: Clock
+    stop: threading.Event
+
+
+@contextmanager
+def assembled(
+    settings: PollerSettings, store: Store, clock: Clock = system_clock, *, is_single_pass: bool = False
+) -> Iterator[Poller]:
+    """The poller over an open store. Raises SettingsError for a spool, an address or a file that can't be used."""
+    stop = threading.Event()
+    spool = Spool(settings.spool)
+    clusters = load_clusters(settings.kafka_config, os.environ)
+    holder = this_process()
+    watchdog = Watchdog(store, f"{socket.gethostname()}:once" if is_single_pass else holder)
+    keeper = Keeper(store, holder, stop)
+    models = Models(store, spool, os.environ)
+    registrar = Registrar(
+        store,
+        spool,
+        _events(settings, clusters, store),
+        SinkClusters(clusters),
+        models.definition,
+        shards=settings.shards,
+        wait=0.1 if is_single_pass else _LISTEN,
+    )
+    submission = Submission(
+        store,
+        spool,
+        models.provider_for,
+        clock,
+        holder,
+        quarantine=timedelta(seconds=settings.create_quarantine),
+        stop=stop,
+    )
+    watcher = Watcher(store, models.provider_of, Looks(store, clock, looking(settings)), keeper, watchdog, clock)
+    look_pace = min(settings.poll_interval, 5.0) / 2
+    duties = (
+        Paced(Drained(registrar) if is_single_pass else registrar, 0.0),
+        Paced(Rescuer(store, submission.work, clock), _RESCUE_PACE),
+        Paced(watcher, look_pace),
+        *_results(),
+        Paced(Janitor(store, clock), _JANITOR_PACE),
+    )
+    try:
+        yield Poller(store, registrar, duties, watchdog, clock, stop)
+    finally:
+        registrar.close()
+
+
+def looking(settings: PollerSettings) -> Looking:
+    """The pace and the deadlines of looks."""
+    return Looking(
+        PollPolicy(timedelta(seconds=settings.poll_interval), timedelta(seconds=settings.poll_max_interval)),
+        deadlines(settings),
+    )
+
+
+def deadlines(settings: PollerSettings) -> Deadlines:
+    """How long a batch may stand still."""
+    return Deadlines(short=timedelta(seconds=settings.stuck_after), missing=timedelta(seconds=settings.lost_after))
+
+
+def limits(settings: PollerSettings) -> Limits:
+    """When something is an alarm."""
+    return Limits(deadlines=deadlines(settings))
+
+
+def _events(settings: PollerSettings, clusters: KafkaClusters, store: Store) -> Callable[[], KafkaEvents]:
+    def connect() -> KafkaEvents:
+        client = clusters.client(settings.bootstrap_servers)
+        ensure_topic(client, settings.batches_topic, BATCHES_PARTITIONS, settings.replication)
+        return KafkaEvents(client, settings.batches_topic, f"batchline-{store.shards.installation_id()}")
+
+    return connect
+
+
+def _results() -> tuple[Paced, ...]:
+    return ()
