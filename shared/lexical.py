@@ -4,7 +4,7 @@ import math
 import re
 import struct
 from calendar import monthrange
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 
 _DATE = re.compile(r"(\d{1,4})-(\d{1,2})-(\d{1,2})(?: .*)?")
@@ -13,14 +13,14 @@ _TIMESTAMP = re.compile(r"(\d{1,4})-(\d{1,2})-(\d{1,2})(?: (\d{1,2}:\d{1,2}:\d{1
 _INTEGER = re.compile(r"([+-]?\d+)(?:\.\d*)?|[+-]?\.\d+")
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _TRUE, _FALSE = frozenset({"t", "true", "y", "yes", "1"}), frozenset({"f", "false", "n", "no", "0"})
-_LARGEST_FLOAT = 3.4028234663852886e38
+LARGEST_FLOAT = 3.4028234663852886e38
 
 
 def as_float32(value: float) -> float:
     """The nearest number that a FLOAT can hold."""
     if not math.isfinite(value):
         return value
-    if abs(value) > _LARGEST_FLOAT:
+    if abs(value) > LARGEST_FLOAT:
         return math.copysign(math.inf, value)
     return float(struct.unpack("<f", struct.pack("<f", value))[0])
 
@@ -128,6 +128,13 @@ def timestamp_of(text: str, precision: int) -> str:
     year, month = int(match[1]), int(match[2])
     day = min(int(match[3]), monthrange(year, month)[1])
     return f"{date(year, month, day).isoformat()} {time_of(match[4] or '00:00:00', precision)}"
+
+
+def utc_of(text: str) -> str:
+    """A moment as ISO 8601 writes it, with or without an offset, as text of a TIMESTAMP in UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text.strip())
+    utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return utc.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def fraction(digits: str, precision: int) -> str:

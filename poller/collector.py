@@ -1,0 +1,158 @@
+"""Collects batches that have ended: downloads and checks their results, and plans children for what is to be carried.
+
+Everything is written to the spool first; one transaction then moves the batch to `collected`, with its children.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+
+from poller.collection import Collected, Collection, Disproved, Early
+from poller.duty import BUSY, FAULTS, WAITING, Counts
+from poller.health import Watchdog
+from poller.schedule import Backoff, by_account
+from shared.clock import Clock
+from shared.errors import (
+    AccountFault,
+    IllegalTransition,
+    LeaseLost,
+    NotSent,
+    ProviderError,
+    SettingsError,
+    SpoolError,
+    StaleState,
+    StoreUnavailable,
+    Throttled,
+    Unknown,
+)
+from shared.lease import Keeper
+from shared.lifecycle import COLLECTABLE
+from shared.providers.port import Provider
+from shared.spool import Spool
+from shared.store import Batch, Lease, Store
+from shared.telemetry import Action, log
+
+ACCOUNT_PAUSE = timedelta(minutes=5)
+_MOST = 500
+_ACCOUNTS = 4
+
+
+@dataclass(frozen=True)
+class Collecting:
+    """How patiently results are read."""
+
+    patience: timedelta = timedelta(minutes=1)
+    """How long after its end a batch's missing results may still show before their requests are carried."""
+    backoff: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=2), timedelta(minutes=5)))
+
+
+class Collector:
+    """The duty `collect`."""
+
+    name = "collect"
+
+    def __init__(
+        self,
+        store: Store,
+        spool: Spool,
+        provider_of: Callable[[Batch], Provider],
+        keeper: Keeper,
+        watchdog: Watchdog,
+        clock: Clock,
+        *,
+        collecting: Collecting = Collecting(),
+    ) -> None:
+        self._store, self._spool, self._provider_of = store, spool, provider_of
+        self._keeper, self._watchdog, self._clock, self._how = keeper, watchdog, clock, collecting
+        self._collection = Collection(store, spool, clock, collecting.patience)
+        self._random = Random()  # noqa: S311 jitter, no cryptography
+        self._failures: Counter[str] = Counter()
+
+    def run_once(self) -> Counts:
+        """Collect every batch that is due. Raises StoreUnavailable, SpoolError when the spool is not there."""
+        due = by_account(self._store.batches.due(COLLECTABLE, self._clock(), _MOST))
+        if not due:
+            return {}
+        if not self._spool.root.is_dir():
+            raise SpoolError(f"the spool {self._spool.address} is not there; mount it, or correct --spool")
+        with ThreadPoolExecutor(min(_ACCOUNTS, len(due)), thread_name_prefix="collect") as pool:
+            totals: Counter[str] = Counter()
+            for counts in pool.map(self._account, due.values()):
+                totals.update(counts)
+        return totals
+
+    def _account(self, batches: Sequence[Batch]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for batch in batches:
+            with self._keeper.hold(f"batch/{batch.batch_key}") as lease:
+                counts[self._isolated(batch, lease) if lease else BUSY] += 1
+        return counts
+
+    def _isolated(self, seen: Batch, lease: Lease) -> str:
+        """One batch's turn, with every fault kept to it; gives the count that it falls under."""
+        batch = self._store.batches.get(seen.batch_key)
+        if batch is None or batch.state not in COLLECTABLE:
+            return BUSY
+        try:
+            outcome = self._collection.collect(batch, self._provider_of(batch), lease)
+        except StoreUnavailable:
+            raise
+        except (LeaseLost, StaleState, IllegalTransition):
+            return BUSY
+        except Disproved:
+            return "disowned"
+        except (Early, ProviderError, SettingsError) as error:
+            self._watch(batch, error)
+            return self._postpone(batch, lease, error, WAITING)
+        except Exception as error:  # noqa: BLE001 one poisoned batch is isolated
+            log(Action.BATCH_FAULT, logging.ERROR, batch=batch.batch_key, message=f"{type(error).__name__}: {error}")
+            return self._postpone(batch, lease, error, FAULTS)
+        self._failures.pop(batch.batch_key, None)
+        self._watchdog.back(f"provider {batch.account}")
+        _tell(outcome)
+        return "collected"
+
+    def _watch(self, batch: Batch, error: Exception) -> None:
+        """Say what keeps more than this batch waiting."""
+        if isinstance(error, AccountFault):
+            until = self._clock() + ACCOUNT_PAUSE
+            self._store.accounts.pause(batch.account, f"account: {error}", until)
+            log(Action.ACCOUNT_PAUSED, logging.WARNING, account=batch.account, until=until, message=str(error))
+        if isinstance(error, AccountFault | Throttled | NotSent | SettingsError):
+            self._watchdog.away(f"provider {batch.account}", str(error))
+
+    def _postpone(self, batch: Batch, lease: Lease, error: Exception, count: str) -> str:
+        self._failures[batch.batch_key] += 1
+        asked = error.retry_after if isinstance(error, Throttled | Unknown) else None
+        delay = self._how.backoff.delay(self._failures[batch.batch_key], self._random.random(), asked)
+        again: datetime = self._clock() + delay
+        told = f"its results can't be collected yet: {str(error) or type(error).__name__}"[:1000]
+        try:
+            self._store.batches.record(batch.batch_key, lease=lease, next_check_at=again, error=told)
+        except (LeaseLost, StaleState):
+            return BUSY
+        return count
+
+
+def _tell(collected: Collected) -> None:
+    batch, scan = collected.batch, collected.scan
+    log(
+        Action.BATCH_COLLECTED,
+        batch=batch.batch_key,
+        records=batch.records,
+        carried=batch.carried or None,
+        children=collected.children or None,
+    )
+    if scan.duplicates or scan.unknown or scan.malformed:
+        log(
+            Action.ALARM_RAISED,
+            logging.WARNING,
+            batch=batch.batch_key,
+            duplicate_lines=scan.duplicates,
+            unknown_lines=scan.unknown,
+            malformed_lines=scan.malformed,
+        )

@@ -1,0 +1,93 @@
+r"""One scan of a batch's results: each line is judged by itself, all are checked as a set against the requests. Pure.
+
+Lines end at b"\n" and nowhere else: U+2028 and its kin stand inside JSON. The first line of a request wins.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import orjson
+
+from poller.results import ResultsWriter, Verdict, failure
+from shared.causes import Cause
+from shared.keys import parse_custom_id
+from shared.providers.port import Answer
+
+LONGEST_LINE = 16 << 20
+"""Bytes; a longer line is malformed, so that no file can fill the memory."""
+
+_VERDICTS = {
+    "succeeded": Verdict.ANSWERED,
+    "failed": Verdict.FAILED,
+    "retryable": Verdict.RETRY,
+    "account": Verdict.ACCOUNT,
+}
+
+
+@dataclass
+class Scan:
+    """What a scan counted."""
+
+    own: int = 0
+    """Lines of this batch's requests, each request once."""
+    duplicates: int = 0
+    unknown: int = 0
+    """Lines with an id that this batch has not given out."""
+    foreign: int = 0
+    """Of those, lines that belong to another batch of ours."""
+    malformed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file, without their ends; of a line beyond LONGEST_LINE only the beginning, which is no JSON."""
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                pass
+            line = b"\n"
+        yield line
+
+
+def scan(
+    lines: Iterable[bytes], batch_key: str, judge: Callable[[bytes], Answer | None], results: ResultsWriter
+) -> Scan:
+    """Judge every line and keep the answers of this batch's requests. A blank last line counts for nothing."""
+    counts = Scan()
+    prefix = f"{batch_key}-"
+    verdicts, requests, start = results.verdicts, results.requests, len(prefix)
+    for line in lines:
+        answer = judge(line)
+        if answer is None:
+            counts.malformed += line != b"\n"
+            continue
+        custom_id = answer.custom_id
+        digits = custom_id[start:] if custom_id.startswith(prefix) else ""
+        request = int(digits) if digits.isdecimal() and digits.isascii() and len(digits) < 10 else requests
+        if request >= requests or (digits[0] == "0" and digits != "0"):
+            counts.unknown += 1
+            counts.foreign += _is_foreign(custom_id, batch_key)
+            continue
+        if verdicts[request]:
+            counts.duplicates += 1
+            continue
+        counts.own += 1
+        counts.input_tokens += answer.input_tokens
+        counts.output_tokens += answer.output_tokens
+        results.put(request, _VERDICTS[answer.status], _kept(answer))
+    return counts
+
+
+def _kept(answer: Answer) -> bytes:
+    if answer.status == "succeeded":
+        if answer.text is not None:
+            return answer.text.encode("utf-8", "replace")
+        return orjson.dumps(answer.embedding)
+    return failure(answer.cause or Cause.PROVIDER_ERROR, answer.message or "", answer.raw)
+
+
+def _is_foreign(custom_id: str, batch_key: str) -> bool:
+    parsed = parse_custom_id(custom_id)
+    return parsed is not None and parsed.batch_key != batch_key

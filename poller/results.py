@@ -1,0 +1,157 @@
+"""results.index and results.answers beside a batch's requests: what became of each request, found by its number.
+
+The index is written atomically and last, so that its presence says: collected. Answers lie in the order of arrival;
+the index holds, for each request, a verdict (1 byte), then an offset (8) and a length (4), little-endian columns.
+"""
+
+import mmap
+import os
+import struct
+import sys
+from array import array
+from enum import IntEnum
+from pathlib import Path
+from typing import Self
+
+import orjson
+
+from shared.causes import Cause
+from shared.errors import SpoolError
+from shared.spool import INDEX, private_opener, write_atomic
+
+ANSWERS = "results.answers"
+_HEADER = struct.Struct("<8sQ?7x")
+_MAGIC = b"batchln1"
+_BUFFER = 1 << 20
+
+
+class Verdict(IntEnum):
+    """What became of a request. Only ANSWERED, FAILED and CARRIED stand in an index."""
+
+    MISSING = 0
+    ANSWERED = 1
+    FAILED = 2
+    RETRY = 3
+    """The provider's fault: once more, if any retries are left."""
+    ACCOUNT = 4
+    """The account's fault: once more, without using a retry."""
+    CARRIED = 5
+
+
+class ResultsWriter:
+    """Takes each request's answer once; `verdicts` can still change until `seal`."""
+
+    def __init__(self, folder: Path, requests: int) -> None:
+        self._folder = folder
+        self.requests = requests
+        self.verdicts = bytearray(requests)
+        self._offsets, self._lengths = array("Q", bytes(8 * requests)), array("I", bytes(4 * requests))
+        self._partial = folder / f".{ANSWERS}.{os.getpid()}"
+        self._file = open(self._partial, "wb", buffering=_BUFFER, opener=private_opener)  # noqa: SIM115 closed by seal
+        self._at = 0
+
+    def put(self, request: int, verdict: Verdict, answer: bytes) -> None:
+        """Keep the answer of a request; of a failed one, what `failure` gives."""
+        self.verdicts[request] = verdict
+        self._offsets[request], self._lengths[request] = self._at, len(answer)
+        self._at += self._file.write(answer)
+
+    def fail(self, request: int, cause: Cause, message: str) -> None:
+        """Fail a request that has no answer of its own."""
+        self.put(request, Verdict.FAILED, failure(cause, message))
+
+    def seal(self, *, whole: bool) -> None:
+        """Make the answers durable, then the index. `whole`: the provider refused the batch as such."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._partial.replace(self._folder / ANSWERS)
+        offsets, lengths = self._offsets, self._lengths
+        if sys.byteorder == "big":
+            offsets.byteswap()
+            lengths.byteswap()
+        columns = (bytes(self.verdicts), offsets.tobytes(), lengths.tobytes())
+        write_atomic(self._folder / INDEX, b"".join((_HEADER.pack(_MAGIC, self.requests, whole), *columns)))
+
+    def discard(self) -> None:
+        """Remove what was written, when collection is broken off."""
+        self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+
+class Results:
+    """The verdicts and answers of a collected batch, by request; memory stays flat when `forget` is called at times."""
+
+    def __init__(self, folder: Path, requests: int) -> None:
+        """Raises SpoolError for an index that is missing, damaged, or of another batch."""
+        self.whole, self.verdicts = False, b""
+        self._map: mmap.mmap | None = None
+        if requests == 0:
+            return
+        try:
+            index = (folder / INDEX).read_bytes()
+            magic, count, self.whole = _HEADER.unpack_from(index)
+        except (OSError, struct.error) as error:
+            raise SpoolError(f"{folder / INDEX} can't be read: {error}") from error
+        if (magic, count, len(index)) != (_MAGIC, requests, _HEADER.size + 13 * requests):
+            raise SpoolError(f"{folder / INDEX} is damaged, or is not of a batch with {requests} requests")
+        body = memoryview(index)[_HEADER.size :]
+        self.verdicts = bytes(body[:requests])
+        self._offsets, self._lengths = array("Q", body[requests : 9 * requests]), array("I", body[9 * requests :])
+        if sys.byteorder == "big":
+            self._offsets.byteswap()
+            self._lengths.byteswap()
+        self._open(folder / ANSWERS)
+
+    def answer(self, request: int) -> bytes:
+        """What `put` was given."""
+        offset = self._offsets[request]
+        return self._map[offset : offset + self._lengths[request]] if self._map else b""
+
+    def forget(self) -> None:
+        """Let go of the pages that were read; they stay in the system's cache, not in this process."""
+        if self._map is not None:
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+    def close(self) -> None:
+        if self._map is not None:
+            self._map.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self, path: Path) -> None:
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                # An empty file can't be mapped, and needn't be.
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
+        except OSError as error:
+            raise SpoolError(f"{path} can't be read: {error.strerror}") from error
+        if any(offset + length > size for offset, length in zip(self._offsets, self._lengths, strict=True)):
+            raise SpoolError(f"{path} is shorter than its index says")
+
+
+def failure(cause: str, message: str, raw: str | None = None) -> bytes:
+    """A failed request as it is kept; `parse_failure` is the inverse."""
+    return orjson.dumps([cause, _clean(message), _clean(raw)])
+
+
+def parse_failure(kept: bytes) -> tuple[str, str, str | None]:
+    """(cause, message, raw answer) of a failed request."""
+    cause, message, raw = orjson.loads(kept)
+    return cause, message, raw
+
+
+def _clean(text: str | None) -> str | None:
+    """A lone surrogate can't be written as UTF-8."""
+    return None if text is None else text.encode("utf-8", "replace").decode()
