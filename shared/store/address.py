@@ -10,8 +10,8 @@ from sqlalchemy.exc import ArgumentError
 
 from shared.errors import SettingsError, StoreUnavailable
 
-WRITES = "batchline_writes"
-"""The execution option of a connection whose transaction will write."""
+BEGIN = "batchline_begin"
+"""The execution option that says how SQLite begins a connection's transaction; None: not at all."""
 PATIENCE = 30
 """Seconds that a statement waits for another's lock before the store counts as unavailable."""
 NETWORK_MOUNTS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs", "fuse.sshfs"})
@@ -88,8 +88,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(WRITES)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    statement = connection.get_execution_options().get(BEGIN, "BEGIN")
+    if statement is not None:
+        connection.exec_driver_sql(statement)
 
 
 def _postgresql(url: URL) -> Engine:
