@@ -1,0 +1,248 @@
+"""Watching batches at the strict fake provider, through both SDKs, on a real store."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from deploy.sandbox.provider.server import ProviderServer
+from poller.alarms import Kind
+from poller.status import report
+from shared.lease import Keeper
+from shared.lifecycle import State
+from tests.rig.stage import Stage
+from tests.rig.waiting import wait_until
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
+    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.3) as running:
+        yield running
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+def stage(request: pytest.FixtureRequest, server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
+    server.clear_faults()
+    made = Stage(server, tmp_path, request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def openai_stage(server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
+    server.clear_faults()
+    made = Stage(server, tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_batch_is_watched_to_its_end(stage: Stage) -> None:
+    key = stage.submit()
+    running = stage.watch_until(key, State.RUNNING)
+    assert running.next_check_at is not None
+    ended = stage.watch_until(key, State.ENDED)
+    assert ended.ended_at is not None
+    assert ended.submitted_at is not None
+    assert ended.ended_at >= ended.submitted_at - timedelta(seconds=1)
+    assert ended.expires_at is not None
+    assert ended.results_expire_at is not None
+    assert timedelta(days=28) < ended.results_expire_at - ended.submitted_at < timedelta(days=31)
+    assert ended.error is None
+
+
+def test_nothing_is_asked_before_it_is_due(stage: Stage) -> None:
+    key = stage.submit()
+    stage.watch_until(key, State.RUNNING)
+    stage.store.batches.record(key, next_check_at=stage.clock() + HOUR)
+    assert stage.watcher().run_once() == {}
+    stage.ahead = 2 * HOUR
+    assert sum(stage.watcher().run_once().values()) == 1
+
+
+def test_many_due_batches_cost_one_list_call(stage: Stage) -> None:
+    keys = [stage.submit() for _ in range(6)]
+    for key in keys:
+        stage.store.batches.record(key, next_check_at=None)
+    listing = f"{stage.provider}.batches.list"
+    one = f"{stage.provider}.batches.retrieve"
+    stage.count_calls(listing, one)
+    counts = stage.watcher().run_once()
+    assert sum(counts.values()) == len(keys)
+    assert stage.calls(listing) == 1
+    assert stage.calls(one) == 0
+
+
+def test_few_due_batches_are_retrieved(stage: Stage) -> None:
+    stage.submit()
+    listing = f"{stage.provider}.batches.list"
+    one = f"{stage.provider}.batches.retrieve"
+    stage.count_calls(listing, one)
+    stage.watcher().run_once()
+    assert (stage.calls(listing), stage.calls(one)) == (0, 1)
+
+
+def test_a_404_is_transient(stage: Stage) -> None:
+    stage.server.set_fault("retrieve_404_after_create", seconds=0.5)
+    key = stage.submit()
+    stage.watcher().run_once()
+    batch = stage.batch(key)
+    assert batch.state is State.SUBMITTED
+    assert batch.missing_since is not None
+    assert [alarm.kind for alarm in report(stage.store, stage.clock).attention] == [Kind.MISSING]
+    ended = stage.watch_until(key, State.ENDED)
+    assert ended.missing_since is None
+    assert ended.error is None
+
+
+def test_a_404_that_outlives_its_deadline_is_a_loss(stage: Stage) -> None:
+    stage.server.set_fault("retrieve_404_after_create", seconds=3600)
+    key = stage.submit()
+    stage.watcher(missing=HOUR).run_once()
+    stage.ahead = HOUR + timedelta(minutes=1)
+    stage.watcher(missing=HOUR).run_once()
+    assert stage.batch(key).state is State.LOST
+    assert [alarm.kind for alarm in report(stage.store, stage.clock).attention] == [Kind.LOST]
+
+
+def test_an_unknown_status_is_running(openai_stage: Stage) -> None:
+    openai_stage.server.set_fault("unknown_status", seconds=0.5)
+    key = openai_stage.submit()
+    openai_stage.watcher().run_once()
+    batch = openai_stage.batch(key)
+    assert (batch.state, batch.remote_status) == (State.RUNNING, "paused")
+    assert [alarm.kind for alarm in report(openai_stage.store, openai_stage.clock).attention] == [Kind.UNREADABLE]
+    openai_stage.watch_until(key, State.ENDED)
+
+
+def test_a_stuck_batch_raises_an_alarm_and_is_not_ended(openai_stage: Stage) -> None:
+    openai_stage.server.set_fault("stuck_validating")
+    key = openai_stage.submit()
+    openai_stage.watcher().run_once()
+    assert report(openai_stage.store, openai_stage.clock).healthy
+    openai_stage.ahead = 4 * HOUR
+    openai_stage.watcher().run_once()
+    assert openai_stage.batch(key).state is State.RUNNING
+    assert [alarm.kind for alarm in report(openai_stage.store, openai_stage.clock).attention] == [Kind.OVERDUE]
+
+
+def test_a_full_queue_holds_the_batch_and_teaches_the_limit(openai_stage: Stage) -> None:
+    openai_stage.server.set_fault("token_limit_exceeded", times=1, limit=90_000)
+    key = openai_stage.submit()
+    held = openai_stage.watch_until(key, State.HELD)
+    assert held.held_reason is not None
+    assert held.held_reason.startswith("enqueued limit")
+    assert held.held_until is not None
+    assert held.provider_batch_id is None
+    assert openai_stage.store.accounts.limits(held.account) == {f"enqueued_tokens:{held.model}": 90_000}
+    openai_stage.ahead = timedelta(minutes=1)
+    openai_stage.submission().work(key)
+    openai_stage.watch_until(key, State.ENDED)
+    assert openai_stage.batch(key).error is None
+
+
+def test_one_poisoned_batch_does_not_hide_the_others(stage: Stage) -> None:
+    bad, good = stage.submit(), stage.submit()
+    stage.server.set_fault("poisoned_batch", resource=stage.batch(bad).provider_batch_id)
+    stage.watch_until(good, State.ENDED)
+    poisoned = stage.batch(bad)
+    assert poisoned.state is State.SUBMITTED
+    assert poisoned.error is not None
+    assert Kind.UNREADABLE in {alarm.kind for alarm in report(stage.store, stage.clock).attention}
+    stage.server.clear_faults()
+    assert stage.watch_until(bad, State.ENDED).error is None
+
+
+def test_retry_after_is_honoured_for_the_whole_account(stage: Stage) -> None:
+    keys = [stage.submit(), stage.submit()]
+    stage.server.set_fault("http_429_retry_after", retry_after=600, endpoint="*.batches.retrieve", times=1)
+    counts = stage.watcher().run_once()
+    assert counts["waiting"] == len(keys)
+    for key in keys:
+        again = stage.batch(key).next_check_at
+        assert again is not None
+        assert timedelta(seconds=590) < again - stage.clock() <= timedelta(seconds=661)
+    state = report(stage.store, stage.clock)
+    assert [away.dependency for away in state.dependencies] == [f"provider {stage.batch(keys[0]).account}"]
+    stage.ahead = timedelta(minutes=12)
+    stage.watch_until(keys[0], State.ENDED)
+
+
+def test_a_bad_key_pauses_the_account_and_burns_nothing(stage: Stage) -> None:
+    key = stage.submit()
+    stage.server.set_fault("bad_key")
+    watcher = stage.watcher()
+    watcher.run_once()
+    batch = stage.batch(key)
+    assert batch.state is State.SUBMITTED
+    assert stage.store.accounts.paused(batch.account) is not None
+    state = report(stage.store, stage.clock)
+    assert Kind.ACCOUNT_PAUSED in {alarm.kind for alarm in state.attention}
+    assert "key-of-" not in state.model_dump_json()
+    stage.server.clear_faults()
+    stage.ahead = timedelta(minutes=6)
+    stage.watch_until(key, State.ENDED, watcher=watcher)
+    assert stage.store.accounts.paused(batch.account) is None
+    assert report(stage.store, stage.clock).dependencies == []
+
+
+def test_a_missing_key_is_said_and_comes_right_by_itself(stage: Stage) -> None:
+    key = stage.submit()
+    environ, stage.environ = stage.environ, {}
+    stage.watcher().run_once()
+    assert any("_API_KEY" in account.reason for account in report(stage.store, stage.clock).accounts)
+    stage.environ = environ
+    stage.ahead = timedelta(minutes=6)
+    stage.watch_until(key, State.ENDED)
+
+
+def test_a_provider_that_is_away_is_waited_for(stage: Stage) -> None:
+    key = stage.submit()
+    stage.server.set_fault("http_5xx", endpoint="*.batches.*")
+    watcher = stage.watcher()
+
+    def is_away() -> bool:
+        watcher.run_once()
+        return stage.batch(key).error is not None
+
+    wait_until(is_away)
+    assert stage.batch(key).state is State.SUBMITTED
+    stage.server.clear_faults()
+    stage.watch_until(key, State.ENDED, watcher=watcher)
+
+
+def test_a_batch_of_somebody_else_is_disowned_and_found_again(openai_stage: Stage) -> None:
+    mine, other = openai_stage.submit(), openai_stage.submit()
+    right = openai_stage.batch(mine).provider_batch_id
+    openai_stage.store.batches.record(mine, provider_batch_id=openai_stage.batch(other).provider_batch_id)
+    openai_stage.watcher().run_once()
+    assert openai_stage.batch(mine).state is State.AMBIGUOUS
+    submission = openai_stage.submission()
+    wait_until(lambda: submission.work(mine) and openai_stage.batch(mine).state is State.SUBMITTED)
+    assert openai_stage.batch(mine).provider_batch_id == right
+
+
+def test_two_watchers_share_the_work(stage: Stage) -> None:
+    key = stage.submit()
+    account = stage.batch(key).account
+    with Keeper(stage.store, "another:1:x").hold(f"watch/{account}") as lease:
+        assert lease is not None
+        assert stage.watcher().run_once() == {"busy": 1}
+    assert stage.batch(key).remote_status is None
+    assert sum(stage.watcher().run_once().values()) == 1
+
+
+def test_a_zombie_changes_nothing(stage: Stage) -> None:
+    key = stage.submit()
+    account = stage.batch(key).account
+    looks = stage.watcher()._looks
+    provider = stage.models().provider_of(stage.batch(key))
+    remote = provider.retrieve(stage.batch(key).provider_batch_id or "")
+    with Keeper(stage.store, "another:1:x").hold(f"watch/{account}") as lease:
+        assert lease is not None
+        with pytest.raises(Exception, match="no longer held"):
+            looks.seen(stage.batch(key), remote, provider.profile, replace(lease, epoch=lease.epoch - 1))
+    assert stage.batch(key).remote_status is None
