@@ -28,7 +28,7 @@ def default_folder(spool: Spool, pipeline: str) -> Path:
 
 
 def read(address: str) -> Checkpoint | None:
-    """The checkpoint or savepoint at an address of this machine's; None where it can't be looked at or is not complete."""
+    """The checkpoint or savepoint at an address; None where it is on another machine, or not complete."""
     path = local_path(address)
     number = _NUMBERED.fullmatch(path.name) if path else None
     return _checkpoint(path, int(number[1]) if number else 0) if path else None

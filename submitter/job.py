@@ -1,49 +1,38 @@
-"""The Flink job, in the order in which records flow: seal each statement's rows, tick, submit, announce; plain INSERTs."""
+"""The Flink job, in the order in which records flow: seal each statement's rows, tick, submit, announce."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pyflink.common import Types
-from pyflink.java_gateway import get_gateway
 from pyflink.table import StatementSet, StreamTableEnvironment
 
-from shared.definition import Definition
 from shared.messages import BATCHES_TOPIC
+from shared.providers.profiles import profile_of
 from shared.spool import Spool
 from submitter.operators import Announcer, Submit, event_type
+from submitter.pipeline.values import PlainInsert, Statement
 from submitter.sealing import (
+    EVENTS,
+    INTERNAL,
     MAX_FILE_BYTES,
     Branch,
     Positioned,
     Rolling,
     endless_ddl,
+    event_ddl,
     free_name,
     insert,
-    literal,
     quote,
     sealed_ddl,
     specific_offsets,
+    tick_ddl,
+    ticks,
 )
-
-TICKS, EVENTS = "__batchline_ticks", "__batchline_events"
-TICKS_PER_SECOND = 2
-INTERNAL = "__batchline_"
-"""The prefix of every name that we add to the user's catalog."""
+from submitter.user_table import UserTable
 
 Starts = Mapping[str, Mapping[int, int]]
 """Topic to partition to the offset that a read starts from."""
-
-
-@dataclass(frozen=True)
-class Feed:
-    """One statement's way into the job."""
-
-    definition: Definition
-    input: str
-    """The path of the table or view that ML_PREDICT reads, quoted."""
-    starts: Starts = field(default_factory=dict)
-    max_bytes: int = MAX_FILE_BYTES
 
 
 @dataclass(frozen=True)
@@ -53,23 +42,7 @@ class Announcements:
     bootstrap_servers: str
     topic: str = BATCHES_TOPIC
     properties: Mapping[str, str] = field(default_factory=dict)
-    """More properties of Flink's Kafka client."""
-
-    def ddl(self) -> str:
-        options = {
-            "connector": "kafka",
-            "topic": self.topic,
-            "properties.bootstrap.servers": self.bootstrap_servers,
-            **{f"properties.{name}": value for name, value in self.properties.items()},
-            "key.format": "raw",
-            "key.fields": "batch_key",
-            "value.format": "raw",
-            "value.fields-include": "EXCEPT_KEY",
-            "sink.delivery-guarantee": "at-least-once",
-            "sink.parallelism": "1",
-        }
-        listed = ", ".join(f"{literal(name)} = {literal(value)}" for name, value in options.items())
-        return f"CREATE TEMPORARY TABLE {EVENTS} (batch_key STRING, event STRING) WITH ({listed})"
+    """More options `properties.*` of Flink's Kafka connector."""
 
 
 class Job:
@@ -78,28 +51,35 @@ class Job:
     def __init__(self, tables: StreamTableEnvironment, spool: Spool) -> None:
         self._tables, self._spool = tables, spool
         self._statements: StatementSet = tables.create_statement_set()
+        self._count = 0
         self.settled_after = 0.0
         """Seconds after the end of every bounded source by which each last file is closed."""
 
-    def seal(self, feeds: Iterable[Feed]) -> None:
-        """Stage each statement's rows."""
-        self._tables.execute_sql(endless_ddl())
-        for number, feed in enumerate(feeds):
-            self._seal(number, feed)
+    def seal(self, statement: Statement, starts: Starts) -> None:
+        """Stage a statement's rows, read from `starts` where they have positions."""
+        if self._count == 0:
+            self._tables.execute_sql(endless_ddl())
+        definition, number = statement.definition, self._count
+        table = UserTable(self._tables, statement.input.identifier)
+        columns = [(column.name, table.types[column.name]) for column in definition.row]
+        limits = (definition.batch.max_bytes, profile_of(definition.model.provider).max_bytes, MAX_FILE_BYTES)
+        rolling = Rolling(definition.batch.max_age, min(n for n in limits if n), statement.input.bounded)
+        if rolling.bounded:
+            self.settled_after = max(self.settled_after, rolling.settled_after)
+        address = self._spool.sealed(definition.pipeline, definition.statement, definition.hash)
+        sealed = f"{INTERNAL}sealed_{number}"
+        self._tables.execute_sql(sealed_ddl(sealed, columns, self._spool.path(address).as_uri(), rolling))
+        branches = self._branches(statement, table, starts)
+        self._statements.add_insert_sql(insert(sealed, columns, branches))
+        self._count += 1
 
     def submit(self, statements: Sequence[str], open_desk: Callable[[], Announcer], to: Announcements) -> None:
         """Tick, submit beside the operator, and announce."""
-        self._tables.execute_sql(
-            f"CREATE TEMPORARY TABLE {TICKS} (tick BIGINT) WITH ('connector' = 'datagen',"
-            f" 'rows-per-second' = '{TICKS_PER_SECOND}', 'scan.parallelism' = '1')"
-        )
-        self._tables.execute_sql(to.ddl())
-        # One branch each over one shared source: a join with the list of names would keep every tick in its state.
-        ticks = self._tables.sql_query(
-            " UNION ALL ".join(f"SELECT CAST({literal(name)} AS STRING) AS name FROM {TICKS}" for name in statements)
-        )
+        self._tables.execute_sql(tick_ddl())
+        self._tables.execute_sql(event_ddl(to.bootstrap_servers, to.topic, to.properties))
+        named = self._tables.sql_query(ticks(statements))
         events = (
-            self._tables.to_data_stream(ticks)
+            self._tables.to_data_stream(named)
             .key_by(lambda tick: tick[0], key_type=Types.STRING())
             .process(Submit(open_desk), event_type())
             .uid("submit")
@@ -108,10 +88,11 @@ class Job:
         )
         self._statements.add_insert(EVENTS, self._tables.from_data_stream(events))
 
-    def insert(self, statements: Iterable[str]) -> None:
-        """The file's plain INSERTs, as they are."""
-        for statement in statements:
-            self._statements.add_insert_sql(statement)
+    def insert(self, plain: PlainInsert) -> None:
+        """One of the file's plain INSERTs, as it is, with the catalog and database that were in use there."""
+        self._tables.use_catalog(plain.catalog)
+        self._tables.use_database(plain.database)
+        self._statements.add_insert_sql(plain.sql)
 
     def execute(self) -> Any:
         """Start it; gives Flink's job client."""
@@ -121,81 +102,22 @@ class Job:
         """Flink's plan of all of it."""
         return str(self._statements.explain())
 
-    def _seal(self, number: int, feed: Feed) -> None:
-        definition = feed.definition
-        user_table = _UserTable(self._tables, feed.input)
-        columns = [(column.name, user_table.types[column.name]) for column in definition.row]
-        rolling = Rolling(definition.batch.max_age, feed.max_bytes, user_table.bounded())
-        if rolling.bounded:
-            self.settled_after = max(self.settled_after, rolling.settled_after)
-        address = self._spool.path(
-            self._spool.sealed(definition.pipeline, definition.statement, definition.hash)
-        ).as_uri()
-        sealed = f"{INTERNAL}sealed_{number}"
-        self._tables.execute_sql(sealed_ddl(sealed, columns, address, rolling))
-        branches = self._branches(number, feed, user_table)
-        self._statements.add_insert_sql(insert(sealed, columns, branches))
-
-    def _branches(self, number: int, feed: Feed, user_table: "_UserTable") -> list[Branch]:
-        source = feed.definition.source
-        if source is None:
-            return [Branch(feed.input)]
-        declared = user_table.metadata()
-        missing = {free_name(INTERNAL + key, [*user_table.types]): key for key in ("partition", "offset")
-                   if key not in declared}
+    def _branches(self, statement: Statement, table: UserTable, starts: Starts) -> list[Branch]:
+        """One derived table for each topic: Kafka's connector takes offsets for one topic only."""
+        declared, identifier = statement.input.metadata, statement.input.identifier
+        if statement.definition.source is None:
+            return [Branch(identifier)]
+        missing = {
+            free_name(INTERNAL + key, [*table.types]): key for key in ("partition", "offset") if key not in declared
+        }
         named = {**declared, **{key: name for name, key in missing.items()}}
-        options = user_table.options()
         branches = []
-        for index, (topic, _) in enumerate(source.topics):
-            start = feed.starts.get(topic)
-            begin = specific_offsets(start) if start else {
-                name: value for name, value in user_table.options(startup=True).items() if name not in options
-            }
-            positioned = Positioned(
-                f"{INTERNAL}topic_{number}_{index}", feed.input, {**options, "topic": topic, **begin}, missing
-            )
+        for index, (topic, _) in enumerate(statement.definition.source.topics):
+            options = {**table.options_without_topics(), "topic": topic}
+            if topic in starts:
+                options = {name: value for name, value in options.items() if not name.startswith("scan.startup.")}
+                options |= specific_offsets(starts[topic])
+            positioned = Positioned(f"{INTERNAL}topic_{self._count}_{index}", identifier, options, missing)
             self._tables.execute_sql(positioned.ddl())
             branches.append(Branch(quote(positioned.name), index, named["partition"], named["offset"]))
         return branches
-
-
-class _UserTable:
-    """A table or view of the user's, as the catalog knows it."""
-
-    def __init__(self, tables: StreamTableEnvironment, path: str) -> None:
-        self._tables = tables
-        self._table = tables.sql_query(f"SELECT * FROM {path}")
-        manager = tables._j_tenv.getCatalogManager()  # noqa: SLF001 - PyFlink has no way of its own to a table's options
-        identifier = manager.qualifyIdentifier(tables._j_tenv.getParser().parseIdentifier(path))  # noqa: SLF001
-        self._resolved = manager.getTableOrError(identifier)
-        columns = self._resolved.getResolvedSchema().getColumns()
-        self.types: dict[str, str] = {
-            column.getName(): str(column.getDataType().getLogicalType().asSerializableString()) for column in columns
-        }
-
-    def metadata(self) -> dict[str, str]:
-        """The metadata columns that it declares: metadata key to column."""
-        columns = self._resolved.getResolvedSchema().getColumns()
-        return {
-            str(column.getMetadataKey().orElse(column.getName())): str(column.getName())
-            for column in columns
-            if column.getClass().getSimpleName() == "MetadataColumn"
-        }
-
-    def options(self, *, startup: bool = False) -> dict[str, str]:
-        """Its options, without those that name topics and, unless `startup`, those that say where to start."""
-        options = {str(name): str(value) for name, value in dict(self._resolved.getTable().getOptions()).items()}
-        dropped = ("topic", "topic-pattern")
-        return {
-            name: value
-            for name, value in options.items()
-            if name not in dropped and (startup or not name.startswith("scan.startup."))
-        }
-
-    def bounded(self) -> bool:
-        """Whether every source below it ends by itself."""
-        loader = get_gateway().jvm.java.lang.Class
-        kind = loader.forName("org.apache.flink.streaming.api.transformations.WithBoundedness")
-        stream = self._tables._j_tenv.toDataStream(self._table._j_table)  # noqa: SLF001
-        sources = [each for each in stream.getTransformation().getTransitivePredecessors() if kind.isInstance(each)]
-        return all(str(source.getBoundedness()) == "BOUNDED" for source in sources)

@@ -1,4 +1,4 @@
-"""Which Flink state a start continues from, decided from the runs that the store knows. Never by a date alone. No I/O."""
+"""Which Flink state a start continues from, decided from the runs in the store, never by a date alone. No I/O."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

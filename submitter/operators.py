@@ -1,4 +1,4 @@
-"""The Flink function that announces batches. It only carries: what is slow, and all that lasts, is at the desk beside it."""
+"""The Flink function that announces batches. What is slow, and all that lasts, is at the desk beside it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""The SQL that seals a statement's input: derived positioned tables, the endless empty source, the staging sink. No I/O.
+"""The SQL of the job: positioned tables, the endless empty source, the staging sink, ticks, events. No I/O.
 
 Every text here is built from names and types that Flink's own catalog gave, never from the text of FILE.sql.
 """
@@ -6,8 +6,10 @@ Every text here is built from names and types that Flink's own catalog gave, nev
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-ENDLESS = "__batchline_endless"
-"""Its rows never pass its filter, which the planner can't know: a writer above it never sees the end of its input."""
+INTERNAL = "__batchline_"
+"""The prefix of every name that we add to the user's catalog."""
+ENDLESS, TICKS, EVENTS = f"{INTERNAL}endless", f"{INTERNAL}ticks", f"{INTERNAL}events"
+TICKS_PER_SECOND = 2
 SETTLING_SECONDS = 3.0
 """A bounded statement's file is closed when it has taken no row for so long; nothing else would close its last one."""
 CHECK_SECONDS = 0.5
@@ -75,13 +77,13 @@ class Branch:
     def select(self, columns: Sequence[str]) -> str:
         row = f"ROW({', '.join(quote(column) for column in columns)})"
         if self.topic is None:
-            return f"SELECT {row}, CAST(NULL AS ARRAY<BIGINT>) FROM {self.table}"
+            return f"SELECT {row}, CAST(NULL AS ARRAY<BIGINT>) FROM {self.table}"  # noqa: S608 - quoted
         numbers = f"CAST({quote(self.partition)} AS BIGINT), CAST({quote(self.offset)} AS BIGINT)"
-        return f"SELECT {row}, ARRAY[CAST({self.topic} AS BIGINT), {numbers}] FROM {self.table}"
+        return f"SELECT {row}, ARRAY[CAST({self.topic} AS BIGINT), {numbers}] FROM {self.table}"  # noqa: S608 - quoted
 
 
 def endless_ddl() -> str:
-    """The source without rows and without an end."""
+    """The source without rows and without an end: its rows never pass a filter that the planner can't decide."""
     options = {
         "connector": "datagen",
         "rows-per-second": "1",
@@ -113,10 +115,43 @@ def sealed_ddl(name: str, columns: Sequence[tuple[str, str]], address: str, roll
 def insert(sealed: str, columns: Sequence[tuple[str, str]], branches: Sequence[Branch]) -> str:
     """The sealing query: every branch, and the endless one that keeps the writer from the end of its input."""
     selects = [branch.select([name for name, _ in columns]) for branch in branches]
-    nothing = (
-        f"SELECT CAST(NULL AS {row_type(columns)}), CAST(NULL AS ARRAY<BIGINT>) FROM {quote(ENDLESS)} WHERE never < 0"
-    )
+    none = f"CAST(NULL AS {row_type(columns)}), CAST(NULL AS ARRAY<BIGINT>)"
+    nothing = f"SELECT {none} FROM {quote(ENDLESS)} WHERE never < 0"  # noqa: S608 - quoted
     return f"INSERT INTO {quote(sealed)} " + " UNION ALL ".join([*selects, nothing])
+
+
+def tick_ddl() -> str:
+    """The clock of the submit operator."""
+    options = {"connector": "datagen", "rows-per-second": str(TICKS_PER_SECOND), "scan.parallelism": "1"}
+    return f"CREATE TEMPORARY TABLE {quote(TICKS)} (tick BIGINT) WITH ({_options(options)})"
+
+
+def ticks(statements: Sequence[str]) -> str:
+    """A row with each statement's name at each tick.
+
+    One branch each over one shared source: a join with the list of names would keep every tick in its state.
+    """
+    return " UNION ALL ".join(
+        f"SELECT CAST({literal(name)} AS STRING) AS name FROM {quote(TICKS)}"  # noqa: S608 - quoted
+        for name in statements
+    )
+
+
+def event_ddl(bootstrap_servers: str, topic: str, properties: Mapping[str, str]) -> str:
+    """The batches topic as a sink; `properties` are further options of the connector."""
+    options = {
+        **properties,
+        "connector": "kafka",
+        "topic": topic,
+        "properties.bootstrap.servers": bootstrap_servers,
+        "key.format": "raw",
+        "key.fields": "batch_key",
+        "value.format": "raw",
+        "value.fields-include": "EXCEPT_KEY",
+        "sink.delivery-guarantee": "at-least-once",
+        "sink.parallelism": "1",
+    }
+    return f"CREATE TEMPORARY TABLE {quote(EVENTS)} (batch_key STRING, event STRING) WITH ({_options(options)})"
 
 
 def row_type(columns: Sequence[tuple[str, str]]) -> str:

@@ -1,0 +1,126 @@
+"""What a look at the running job means: how far it is, and whether a bounded one is sealed for good. No I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from submitter.sealing import INTERNAL
+
+_WRITER = "StreamingFileWriter"
+
+
+@dataclass(frozen=True)
+class Vertex:
+    """A part of Flink's job graph."""
+
+    id: str
+    name: str
+    status: str
+    inputs: tuple[str, ...]
+    read: int
+    """Records that it took in, since the job's last (re)start."""
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """The job at one moment; times in seconds by Flink's clock."""
+
+    state: str
+    now: float
+    vertices: tuple[Vertex, ...]
+    checkpoint: int | None
+    """The number of the last complete checkpoint."""
+    checkpoint_begun: float | None
+    restored: bool = False
+
+    @property
+    def staged(self) -> int:
+        """Rows that the staging writers took in."""
+        return sum(vertex.read for vertex in self.vertices if _WRITER in vertex.name)
+
+    @property
+    def input_over(self) -> bool:
+        """Whether everything that isn't kept alive by our own endless sources has finished."""
+        own = _downstream(self.vertices)
+        theirs = [vertex for vertex in self.vertices if vertex.id not in own]
+        return bool(theirs) and all(vertex.status == "FINISHED" for vertex in theirs)
+
+
+@dataclass
+class Ending:
+    """Follows a bounded job to the point at which every row is in a finished file.
+
+    The sources finish; the last files get their time to be closed; a checkpoint that began after that commits them.
+    """
+
+    settled_after: float
+    """Seconds after the end of input by which each last file is closed."""
+    _over_at: float | None = None
+    _asked: bool = False
+
+    def see(self, glimpse: Glimpse) -> None:
+        """Take note of a look at the job. After a restart the sources run again, and the end is open again."""
+        if not glimpse.input_over or glimpse.state != "RUNNING":
+            self._over_at, self._asked = None, False
+        elif self._over_at is None:
+            self._over_at = glimpse.now
+
+    def should_checkpoint(self, glimpse: Glimpse) -> bool:
+        """Whether it is time to ask for the checkpoint that commits the last files, instead of waiting for one."""
+        return self._closed(glimpse) and not self._asked and not self.sealed(glimpse)
+
+    def did_checkpoint(self) -> None:
+        self._asked = True
+
+    def sealed(self, glimpse: Glimpse) -> bool:
+        """Whether every row of the input is in a finished file."""
+        begun = glimpse.checkpoint_begun
+        return self._over_at is not None and begun is not None and begun > self._over_at + self.settled_after
+
+    def _closed(self, glimpse: Glimpse) -> bool:
+        return self._over_at is not None and glimpse.now > self._over_at + self.settled_after
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the store says of a pipeline."""
+
+    files: int = 0
+    """Sealed files."""
+    unplanned: int = 0
+    submitted: int = 0
+    """Batches that the provider has or had."""
+    held: int = 0
+    open: int = 0
+    """Batches that are neither submitted nor held."""
+    reasons: tuple[str, ...] = ()
+    """Why batches are held."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether every sealed file is planned, and each of its batches submitted or durably held."""
+        return self.unplanned == 0 and self.open == 0
+
+
+def line(staged: int, tally: Tally, trouble: str | None = None) -> str:
+    """One line for the console."""
+    said = f"{staged:,} records staged, {tally.files:,} files sealed, {tally.submitted:,} batches submitted"
+    if tally.held:
+        why = "; ".join(sorted(set(tally.reasons))[:2])
+        said += f", {tally.held:,} held ({why})"
+    if tally.open or tally.unplanned:
+        said += f", {tally.open + tally.unplanned:,} on their way"
+    return f"{said} - Flink restarts the job: {trouble}" if trouble else said
+
+
+def _downstream(vertices: Sequence[Vertex]) -> set[str]:
+    """The vertices that our own endless sources feed, and those sources themselves."""
+    found = {
+        vertex.id
+        for vertex in vertices
+        if not vertex.inputs and INTERNAL in vertex.name and f"{INTERNAL}topic" not in vertex.name
+    }
+    while True:
+        more = {vertex.id for vertex in vertices if vertex.id not in found and found.intersection(vertex.inputs)}
+        if not more:
+            return found
+        found |= more
