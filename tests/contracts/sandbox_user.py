@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import anthropic
 import openai
@@ -14,7 +14,7 @@ from openai.types import Batch
 from deploy.sandbox.provider import ProviderServer
 from tests.rig.waiting import wait_until
 
-CHAT = "/v1/chat/completions"
+CHAT: Final = "/v1/chat/completions"
 TERMINAL = {"completed", "failed", "expired", "cancelled"}
 
 
@@ -43,6 +43,10 @@ class SandboxUser:
     @cached_property
     def anthropic(self) -> anthropic.Anthropic:
         return anthropic.Anthropic(api_key="sandbox", base_url=self.server.anthropic_base_url, max_retries=self.retries)
+
+    def fault(self, name: str, **options: Any) -> None:
+        """Switch a fault on, for one occasion unless `times` says otherwise."""
+        self.server.set_fault(name, **{"times": 1, **options})
 
     def close(self) -> None:
         self.openai.close()

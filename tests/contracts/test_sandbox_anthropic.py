@@ -96,7 +96,7 @@ def test_structured_output_and_tools_obey_the_schema(sandbox_user: SandboxUser) 
         model="claude-haiku-4-5",
         max_tokens=100,
         messages=text,
-        output_config={"format": {"type": "json_schema", "schema": SCHEMA}},  # type: ignore[dict-item]
+        output_config={"format": {"type": "json_schema", "schema": SCHEMA}},
     )
     value = json.loads(made.content[0].text)  # type: ignore[union-attr]
     assert value["label"] == "positive"

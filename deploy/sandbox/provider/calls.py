@@ -15,8 +15,6 @@ from starlette.types import Receive, Scope, Send
 from deploy.sandbox.provider.engine import Engine
 from deploy.sandbox.provider.errors import ConnectionCut, ProviderError, anthropic_error, openai_error
 
-MAX_JSON = 32_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class Call:

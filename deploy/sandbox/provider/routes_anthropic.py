@@ -142,7 +142,9 @@ async def delete(call: Call) -> Response:
 async def results(call: Call) -> Response:
     engine, batch = call.engine, call.engine.settle(_found(call))
     now = engine.clock.now()
-    gone = call.fault("results_deleted") or now >= batch.created_at + engine.limits.anthropic_results_seconds
+    gone = (
+        call.fault("results_deleted") is not None or now >= batch.created_at + engine.limits.anthropic_results_seconds
+    )
     late = batch.within("results_404_after_end", batch.ended_at, now)
     late = late or batch.within("output_file_delayed", batch.ended_at, now)
     if not batch.ended or batch.outcome is None or gone or late:

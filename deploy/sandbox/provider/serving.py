@@ -66,6 +66,8 @@ def serve(engine: Engine, host: str, port: int, port_file: Path | None, *, stop_
         ws="none",
         # A download that is cut on purpose would fill the log with its traceback.
         log_level="critical",
+        # As long as the providers' own front ends keep an idle connection: a client must not meet its end by chance.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=2,
     )
     server = _Server(config, port_file)
