@@ -42,6 +42,10 @@ class Events(Protocol):
         """Everything taken so far is durable: don't give it to this group again. Raises KafkaUnavailable."""
         ...
 
+    def give_back(self) -> None:
+        """What was taken and not settled is to be taken again. Raises KafkaUnavailable."""
+        ...
+
     def is_drained(self) -> bool:
         """Whether the group is joined, and all that was there has been taken."""
         ...
@@ -56,6 +60,7 @@ class KafkaEvents:
         self._servers, self._topic = client["bootstrap.servers"], topic
         self._down: KafkaError | None = None
         self._assigned: list[TopicPartition] | None = None
+        self._first: dict[tuple[str, int], int] = {}
         self._next: dict[tuple[str, int], int] = {}
         config: dict[str, Any] = {**client, **_OURS, "group.id": group, "error_cb": self._on_error}
         self._consumer = Consumer(config, logger=LIBRDKAFKA)
@@ -77,6 +82,7 @@ class KafkaEvents:
                 self._raise(fault)
                 continue
             topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
+            self._first.setdefault((topic, partition), offset)
             self._next[topic, partition] = offset + 1
             raws.append(Raw(_bytes(message.key()), _bytes(message.value()), f"{topic}/{partition}/{offset}"))
         if not raws:
@@ -93,7 +99,18 @@ class KafkaEvents:
         except KafkaException as error:
             if error.args[0].code() not in (KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID):
                 raise unavailable(error, f"offsets of {self._topic} are committed", self._servers) from error
-        self._next.clear()
+        self._forget()
+
+    def give_back(self) -> None:
+        """Go back to the first event that is not settled. Raises KafkaUnavailable."""
+        mine = {(partition.topic, partition.partition) for partition in self._assigned or ()}
+        try:
+            for (topic, partition), offset in self._first.items():
+                if (topic, partition) in mine:
+                    self._consumer.seek(TopicPartition(topic, partition, offset))
+        except KafkaException as error:
+            raise unavailable(error, f"topic {self._topic} is read again", self._servers) from error
+        self._forget()
 
     def is_drained(self) -> bool:
         """Whether the group is joined, and every assigned partition is read to its end."""
@@ -107,6 +124,10 @@ class KafkaEvents:
     def close(self) -> None:
         """Leave the group, so that another poller gets the partitions at once."""
         self._consumer.close()
+
+    def _forget(self) -> None:
+        self._first.clear()
+        self._next.clear()
 
     def _at_end(self, partition: TopicPartition) -> bool:
         _, high = self._consumer.get_watermark_offsets(partition, timeout=_PROBE)
@@ -138,6 +159,8 @@ class KafkaEvents:
         self._assigned = partitions
 
     def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        # Whoever has the partitions next starts at what is committed.
+        self._forget()
         self._assigned = None
 
 

@@ -53,8 +53,12 @@ class Registrar:
         counts = self._assign()
         events = self.connect()
         taken = events.take(_MOST, self._wait)
-        for raw in taken:
-            counts[self._register(raw)] += 1
+        try:
+            for raw in taken:
+                counts[self._register(raw)] += 1
+        except Exception:
+            events.give_back()
+            raise
         if taken:
             events.settle()
             counts += self._assign()
