@@ -1,0 +1,199 @@
+"""An INSERT with ML_PREDICT becomes a Statement: model, input, projection and sink, each held against the others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from shared.definition import BatchOptions, Column, Definition, Model, Projected, Sink
+from shared.keys import is_name
+from submitter.pipeline.catalog import Catalog
+from submitter.pipeline.catalog_values import CatalogColumn, CatalogModel, CatalogTable, Identifier
+from submitter.pipeline.faults import Faults, Place, nearest
+from submitter.pipeline.flink import Reflection, implicit_cast, parsed_type, reason, sql_type
+from submitter.pipeline.inputs import read_input
+from submitter.pipeline.options import Declared, ModelOptions
+from submitter.pipeline.predict import NotOurs, Predict, names_of, read_predict
+from submitter.pipeline.projection import TWO_STEPS, BeyondUs, Scope, projection, targets
+from submitter.pipeline.sinks import SinkOptions, SinkTable
+from submitter.pipeline.stand_in import StandIns
+from submitter.pipeline.values import Statement
+
+
+@dataclass
+class Known:
+    """What the reading of a file has learned so far, and every statement needs."""
+
+    environ: Mapping[str, str]
+    pipeline: str
+    has_kafka_config: bool
+    unresolved: Mapping[str, str]
+    """A literal's value to what the file has in its place."""
+    lines: dict[Identifier, dict[str, int]] = field(default_factory=dict)
+    """The lines of the options of what the file creates or alters."""
+    names: set[str] = field(default_factory=set)
+    """The statements' names so far."""
+
+    def name(self, sink: str) -> str:
+        """A new statement's name: the sink's, and -2, -3 … where that is taken."""
+        number, name = 1, sink
+        while name in self.names:
+            number += 1
+            name = f"{sink}-{number}"
+        self.names.add(name)
+        return name
+
+
+class Inserts:
+    """Compiles the statements of a file, one after another."""
+
+    def __init__(self, flink: Reflection, catalog: Catalog, known: Known, faults: Faults) -> None:
+        self._flink, self._catalog, self._known, self._faults = flink, catalog, known, faults
+        self._stand_ins = StandIns(flink)
+
+    def read(self, insert: Any, line: int) -> Statement | None:
+        """The statement; None where a fault stands in the way. The syntax tree is used up."""
+        names = names_of(insert.getTargetTableID())
+        name = self._known.name(names[-1])
+        place = Place(line, name)
+        if not is_name(names[-1]):
+            message = "a statement has its sink's name, and that names a folder: use letters, digits, '_', '.' and '-'"
+            self._faults.add(message, place)
+        sink_table = self._catalog.table(names, place)
+        if insert.getTargetTable().getClass().getSimpleName() != "SqlIdentifier":
+            self._faults.add("options in a hint are not supported here: give them in the sink's WITH (…)", place)
+        try:
+            asked = read_predict(insert, self._flink)
+        except NotOurs as error:
+            self._faults.add(str(error), place)
+            return None
+        table = self._catalog.table(asked.table, replace(place, line=asked.line))
+        model = self._catalog.model(asked.model, replace(place, line=asked.line))
+        options = self._model(model, asked, line) if model else None
+        fits = self._fits(table, model, asked, place) if table and model else False
+        sink = self._sink(sink_table, line) if sink_table else None
+        if not (table and model and sink_table and fits):
+            return None
+        made = self._projection(insert, table, model, sink_table, place)
+        if made is None:
+            return None
+        needed = self._needed(table, asked, made)
+        found = read_input(table, needed, self._stand_ins, self._faults, place)
+        if options is None or sink is None or found is None:
+            return None
+        self._nulls(made, sink, options[1], place)
+        return Statement(name, line, self._definition(name, options, needed, made, sink), found, sink_table.quoted)
+
+    def _model(self, model: CatalogModel, asked: Predict, line: int) -> tuple[Model, BatchOptions] | None:
+        lines = self._known.lines.get(model.identifier, {})
+        declared = Declared(
+            name=model.identifier[2],
+            options=model.options,
+            input=tuple(column.column for column in model.input),
+            output=tuple(column.column for column in model.output),
+            lines=lines,
+            place=Place(next(iter(lines.values()), line), f"model {model.identifier[2]}"),
+        )
+        return ModelOptions(declared, self._known.environ, self._faults).read(asked.descriptor)
+
+    def _sink(self, table: CatalogTable, line: int) -> Sink | None:
+        lines = self._known.lines.get(table.identifier, {})
+        unresolved = {name: self._known.unresolved.get(value, value) for name, value in table.options.items()}
+        place = Place(next(iter(lines.values()), line), f"sink {table.name}")
+        sink = SinkTable(table, unresolved, lines, place)
+        return SinkOptions(sink, self._faults, has_kafka_config=self._known.has_kafka_config).read()
+
+    def _fits(self, table: CatalogTable, model: CatalogModel, asked: Predict, place: Place) -> bool:
+        """Whether the DESCRIPTOR's columns exist and fill the model's INPUT."""
+        columns = {column.name: column for column in table.columns}
+        before = len(self._faults.errors)
+        for name in asked.descriptor:
+            if name not in columns:
+                known = nearest(name, columns)
+                self._faults.add(f"DESCRIPTOR names '{name}', which {table.name} does not have{known}", place)
+        if len(asked.descriptor) != len(model.input):
+            wanted = ", ".join(f"{column.name} {column.sql}" for column in model.input)
+            self._faults.add(
+                f"DESCRIPTOR names {len(asked.descriptor)} columns, and model {model.identifier[2]} has "
+                f"{len(model.input)} of INPUT ({wanted})",
+                place,
+            )
+        elif len(self._faults.errors) == before:
+            for name, wanted_column in zip(asked.descriptor, model.input, strict=True):
+                if not implicit_cast(columns[name].sql, wanted_column.sql):
+                    self._faults.add(
+                        f"column '{name}' is {columns[name].sql}, and the model's INPUT '{wanted_column.name}' is "
+                        f"{wanted_column.sql}: cast it in a view, or declare the model so",
+                        place,
+                    )
+        return len(self._faults.errors) == before
+
+    def _projection(
+        self, insert: Any, table: CatalogTable, model: CatalogModel, sink: CatalogTable, place: Place
+    ) -> tuple[Projected, ...] | None:
+        output = made_unique(table.columns, model.output)
+        columns = [replace(column, kind="physical") for column in (*table.columns, *output)]
+        try:
+            plan = self._stand_ins.plan(insert, columns)
+            scope = Scope(
+                tuple(column.column for column in table.columns), tuple(column.column for column in model.output)
+            )
+            made, wrong = projection(plan, targets(plan, sink), scope, lambda text: sql_type(parsed_type(text)))
+        except BeyondUs as error:
+            self._faults.add(f"{error}: {TWO_STEPS}", place)
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever Flink says of the query, the user is to read it
+            message, line = reason(error)
+            self._faults.add(message, replace(place, line=line or place.line))
+            return None
+        for each in wrong:
+            self._faults.add(f"{each}: {TWO_STEPS}", place)
+        return None if wrong else made
+
+    def _needed(self, table: CatalogTable, asked: Predict, made: Sequence[Projected]) -> tuple[CatalogColumn, ...]:
+        names = {*asked.descriptor, *(each.column for each in made if each.source == "input")}
+        return tuple(column for column in table.columns if column.name in names)
+
+    def _nulls(self, made: Sequence[Projected], sink: Sink, batch: BatchOptions, place: Place) -> None:
+        """A failed record comes out with NULL in place of an answer, which a NOT NULL column can't be."""
+        strict = {column.name for column in sink.columns if not column.type.nullable}
+        for each in made:
+            if each.source == "output" and batch.error_topic is None and each.name in strict:
+                self._faults.add(
+                    f"the sink's column '{each.name}' is NOT NULL, and a failed record has no answer for it: let it be "
+                    "NULL, or send failed records elsewhere with the model's 'batch.error-topic'",
+                    place,
+                )
+        if batch.error_topic == sink.topic:
+            self._faults.add(f"the model's 'batch.error-topic' is the sink's own topic '{sink.topic}'", place)
+
+    def _definition(
+        self,
+        name: str,
+        options: tuple[Model, BatchOptions],
+        needed: Sequence[CatalogColumn],
+        made: tuple[Projected, ...],
+        sink: Sink,
+    ) -> Definition:
+        row: tuple[Column, ...] = tuple(column.column for column in needed)
+        return Definition(
+            pipeline=self._known.pipeline,
+            statement=name,
+            model=options[0],
+            batch=options[1],
+            row=row,
+            projection=made,
+            sink=sink,
+        )
+
+
+def made_unique(input_: Sequence[CatalogColumn], output: Sequence[CatalogColumn]) -> list[CatalogColumn]:
+    """The output columns under the names that Flink's ML_PREDICT gives them: a taken one gets a number, from 0."""
+    taken = {column.name for column in input_}
+    made = []
+    for column in output:
+        name, number = column.name, 0
+        while name in taken:
+            name, number = f"{column.name}{number}", number + 1
+        taken.add(name)
+        made.append(replace(column, name=name))
+    return made

@@ -1,0 +1,105 @@
+"""What an option's text may be: a kind turns a text into a typed value, or says in a ValueError why it can't. Pure."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from submitter.pipeline.units import duration, size
+
+Kind = Callable[[str], Any]
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_OWN = ("model", "messages", "input", "stream")
+"""What a request's body has from us."""
+
+
+def text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is empty")
+    return value
+
+
+def integer(low: int, high: int | None = None) -> Kind:
+    def read(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(f"'{value}' is no integer") from None
+        return int(_within(number, low, high))
+
+    return read
+
+
+def number(low: float, high: float) -> Kind:
+    def read(value: str) -> float:
+        try:
+            found = float(value)
+        except ValueError:
+            raise ValueError(f"'{value}' is no number") from None
+        if not math.isfinite(found):
+            raise ValueError(f"'{value}' is no number")
+        return _within(found, low, high)
+
+    return read
+
+
+def choice(*allowed: str) -> Kind:
+    def read(value: str) -> str:
+        if value.lower() not in allowed:
+            raise ValueError(f"'{value}' is not one of {', '.join(allowed)}")
+        return value.lower()
+
+    return read
+
+
+def csv(value: str) -> list[str]:
+    parts = [part for part in value.split(",") if part]
+    if not parts:
+        raise ValueError("it names nothing; write a list such as 'END,STOP'")
+    return parts
+
+
+def period(value: str) -> float:
+    """Seconds, more than 0."""
+    found = duration(value)
+    if found <= 0:
+        raise ValueError("it must be more than 0")
+    return found
+
+
+def volume(value: str) -> int:
+    """Bytes, at least 1 kb."""
+    found = size(value)
+    if found < 1024:
+        raise ValueError(f"'{value}' is less than 1 kb")
+    return found
+
+
+def topic(value: str) -> str:
+    if not _TOPIC.fullmatch(value) or value in (".", ".."):
+        raise ValueError(f"'{value}' can't name a topic")
+    return value
+
+
+def body(value: str) -> dict[str, Any]:
+    """A JSON object to be merged into each request."""
+    try:
+        found = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError('it is no JSON object; write one such as {"reasoning_effort": "low"}')  # noqa: TRY004 - a text's fault
+    taken = [name for name in _OWN if name in found]
+    if taken:
+        raise ValueError(f"it may not set {', '.join(taken)}, which each request has already")
+    return found
+
+
+def _within(value: float, low: float, high: float | None) -> float:
+    if value < low or (high is not None and value > high):
+        raise ValueError(
+            f"{value:g} is out of range: {f'at least {low:g}' if high is None else f'{low:g} to {high:g}'}"
+        )
+    return value

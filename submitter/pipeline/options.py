@@ -1,0 +1,201 @@
+"""A model's options: Flink's names where its OpenAI provider has them, ours under `batch.`; typed, in range. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from shared.definition import BatchOptions, Column, Model
+from shared.errors import SettingsError
+from shared.schema import answer_schema, is_embedding, is_text
+from submitter.pipeline import kinds
+from submitter.pipeline.endpoint import PROVIDERS, Endpoint, Provider, endpoint_of
+from submitter.pipeline.faults import Faults, Place, nearest
+from submitter.pipeline.kinds import Kind
+from submitter.pipeline.prompt import template_faults
+from submitter.pipeline.references import reference
+
+_GENERATE = frozenset({"chat", "responses", "messages"})
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An option that becomes a part of a request, where its task knows such a thing."""
+
+    kind: Kind
+    tasks: frozenset[str]
+
+
+# Names, types and deprecated names: OpenAIOptions of Flink 2.3; ranges: the providers' references.
+PARAMETERS: dict[str, Parameter] = {
+    "temperature": Parameter(kinds.number(0, 2), _GENERATE),
+    "top-p": Parameter(kinds.number(0, 1), _GENERATE),
+    "max-tokens": Parameter(kinds.integer(1), _GENERATE),
+    "stop": Parameter(kinds.csv, frozenset({"chat", "messages"})),
+    "presence-penalty": Parameter(kinds.number(-2, 2), frozenset({"chat"})),
+    "n": Parameter(kinds.integer(1, 128), frozenset({"chat"})),
+    "seed": Parameter(kinds.integer(-(2**63), 2**63 - 1), frozenset({"chat"})),
+    "response-format": Parameter(kinds.choice("text", "json_object"), frozenset({"chat"})),
+    "dimension": Parameter(kinds.integer(1), frozenset({"embeddings"})),
+}
+SYSTEM_PROMPT = Parameter(str, _GENERATE)
+DEPRECATED = {"systemPrompt": "system-prompt", "topP": "top-p", "maxTokens": "max-tokens"}
+MEANINGLESS = {
+    "max-context-size": "a record too long for the model comes back as an error of its own",
+    "context-overflow-action": "a record too long for the model comes back as an error of its own",
+    "error-handling-strategy": "failed requests are sent again in another batch; see 'batch.max-retries'",
+    "retry-num": "failed requests are sent again in another batch; see 'batch.max-retries'",
+    "retry-fallback-strategy": "a failed record comes out with its cause; see 'batch.error-topic'",
+}
+IDENTITY = ("provider", "endpoint", "api-key", "model", "system-prompt")
+BATCH: dict[str, Kind] = {
+    "batch.size": kinds.integer(1),
+    "batch.max-requests": kinds.integer(1),
+    "batch.max-bytes": kinds.volume,
+    "batch.max-age": kinds.period,
+    "batch.request-timeout": kinds.period,
+    "batch.max-retries": kinds.integer(0, 20),
+    "batch.error-topic": kinds.topic,
+    "batch.prompt": kinds.text,
+    "batch.extra-body": kinds.body,
+}
+KNOWN = (*IDENTITY, *PARAMETERS, *MEANINGLESS, *BATCH)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A model as the catalog has it."""
+
+    name: str
+    options: Mapping[str, str]
+    input: tuple[Column, ...]
+    output: tuple[Column, ...]
+    lines: Mapping[str, int]
+    """The line of each option that the file gives."""
+    place: Place
+
+
+class ModelOptions:
+    """Reads one model's options; every fault is collected, None stands for what can't be used."""
+
+    def __init__(self, declared: Declared, environ: Mapping[str, str], faults: Faults) -> None:
+        self._declared, self._environ, self._faults = declared, environ, faults
+        self._options = {DEPRECATED.get(name, name): value for name, value in declared.options.items()}
+        self._values: dict[str, Any] = {}
+
+    def read(self, descriptor: tuple[str, ...]) -> tuple[Model, BatchOptions] | None:
+        """The model and its batch options; None where a fault stands in the way."""
+        before = len(self._faults.errors)
+        self._unknown()
+        endpoint = self._endpoint()
+        key, model = self._api_key(), self._required("model", "a model's name, such as 'gpt-5-mini'")
+        batch = self._batch()
+        parameters = self._parameters(endpoint) if endpoint else {}
+        if endpoint:
+            self._output(endpoint)
+        if endpoint is None or key is None or model is None or len(self._faults.errors) > before:
+            return None
+        system = parameters.pop("system-prompt", None)
+        found = Model(
+            name=self._declared.name,
+            provider=cast(Provider, self._options["provider"].lower()),
+            task=endpoint.task,
+            base_url=endpoint.base_url,
+            path=endpoint.path,
+            api_key=key,
+            model=model,
+            system_prompt=system,
+            parameters=parameters,
+            extra_body=self._values.get("batch.extra-body", {}),
+            input=self._declared.input,
+            descriptor=descriptor,
+            output=self._declared.output,
+        )
+        return found, batch
+
+    def _unknown(self) -> None:
+        for name in self._options:
+            if name not in KNOWN:
+                self._fault(name, f"there is no such option{nearest(name, KNOWN)}")
+            elif name in MEANINGLESS:
+                self._warn(name, f"it has no meaning here: {MEANINGLESS[name]}")
+
+    def _required(self, name: str, wanted: str) -> str | None:
+        value = self._options.get(name, "")
+        if value.strip():
+            return value
+        self._fault(name, f"it is missing: give {wanted}")
+        return None
+
+    def _api_key(self) -> str | None:
+        value = self._required("api-key", "the name of an environment variable, as '${OPENAI_API_KEY}'")
+        name = reference(value) if value else None
+        if value and name is None:
+            self._fault("api-key", "a key may not stand in the file: export it as a variable, and write '${NAME}' here")
+        elif name is not None and not self._environ.get(name):
+            self._fault("api-key", f"the environment variable {name} is not set: export it")
+        return name
+
+    def _endpoint(self) -> Endpoint | None:
+        provider = self._required("provider", f"one of {', '.join(PROVIDERS)}")
+        if provider is None:
+            return None
+        if provider.lower() not in PROVIDERS:
+            message = f"there is no batch provider '{provider}'{nearest(provider, PROVIDERS)}"
+            self._fault("provider", f"{message} (known are {', '.join(PROVIDERS)})")
+            return None
+        try:
+            named = cast(Provider, provider.lower())
+            return endpoint_of(named, self._options.get("endpoint"), self._declared.output, self._environ)
+        except ValueError as error:
+            self._fault("endpoint", str(error))
+            return None
+
+    def _parameters(self, endpoint: Endpoint) -> dict[str, Any]:
+        found = {}
+        for name, parameter in {**PARAMETERS, "system-prompt": SYSTEM_PROMPT}.items():
+            value = self._typed(name, parameter.kind)
+            if value is not None and endpoint.task in parameter.tasks:
+                found[name] = value
+            elif value is not None:
+                self._warn(name, f"it has no meaning at {endpoint.path}, and is not sent")
+        if found.get("n", 1) > 1:
+            self._warn("n", "every choice is paid for, and only the first one comes out")
+        return found
+
+    def _batch(self) -> BatchOptions:
+        values = {name: self._typed(name, kind) for name, kind in BATCH.items()}
+        self._values = {name: value for name, value in values.items() if value is not None}
+        if self._values.get("batch.size", 1) > 1:
+            self._fault("batch.size", "several records in one request are not supported yet: leave it out, or set 1")
+        if "batch.prompt" in self._values:
+            names = [column.name for column in self._declared.input]
+            for message in template_faults(self._values["batch.prompt"], names):
+                self._fault("batch.prompt", message)
+        fields = {name.removeprefix("batch.").replace("-", "_"): value for name, value in self._values.items()}
+        return BatchOptions(**{name: value for name, value in fields.items() if name != "extra_body"})
+
+    def _output(self, endpoint: Endpoint) -> None:
+        output, place = self._declared.output, self._declared.place
+        if endpoint.task == "embeddings":
+            if not is_embedding(output):
+                self._faults.add("an embedding needs one OUTPUT column, of type ARRAY<FLOAT>", place)
+        elif not is_text(output):
+            try:
+                answer_schema(output)
+            except SettingsError as error:
+                self._faults.add(str(error), place)
+
+    def _typed(self, name: str, kind: Kind) -> Any:
+        if name not in self._options:
+            return None
+        try:
+            return kind(self._options[name])
+        except ValueError as error:
+            self._fault(name, f"it can't be used: {error}")
+            return None
+
+    def _fault(self, name: str, message: str) -> None:
+        self._faults.add(message, self._declared.place.at(name, self._declared.lines.get(name)))
+
+    def _warn(self, name: str, message: str) -> None:
+        self._faults.warn(message, self._declared.place.at(name, self._declared.lines.get(name)))

@@ -1,0 +1,36 @@
+"""References to the environment, `${NAME}`, in string literals; and what looks like a secret in the open. Pure."""
+
+import re
+from collections.abc import Callable, Mapping
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_REFERENCE = re.compile(rf"\$\{{({_NAME})\}}")
+_KEY = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9][A-Za-z0-9_-]{14,}")
+_PASSWORD_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:([^/\s@]+)@", re.IGNORECASE)
+
+
+def referenced(text: str) -> tuple[str, ...]:
+    """The names that a text refers to, in order."""
+    return tuple(_REFERENCE.findall(text))
+
+
+def reference(text: str) -> str | None:
+    """NAME where the text is exactly `${NAME}`."""
+    match = _REFERENCE.fullmatch(text.strip())
+    return match[1] if match else None
+
+
+def resolved(text: str, environ: Mapping[str, str], escape: Callable[[str], str] = str) -> str:
+    """The text with each reference replaced; one that is not set stays. `escape` makes a value fit its literal."""
+    return _REFERENCE.sub(lambda match: escape(environ[match[1]]) if match[1] in environ else match[0], text)
+
+
+def looks_secret(text: str) -> bool:
+    """Whether a literal holds a provider's key."""
+    return _KEY.search(text) is not None
+
+
+def url_password(text: str) -> str | None:
+    """The password that an address holds as it is; None where there is none, or where it is a reference."""
+    match = _PASSWORD_IN_URL.match(text)
+    return match[1] if match and not _REFERENCE.search(match[1]) else None

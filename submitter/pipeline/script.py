@@ -1,0 +1,187 @@
+"""The script: Flink's lexer finds literals and ends of statements, its parser the statements; we only read positions.
+
+`${NAME}` in a string literal is replaced by the environment's value, except in a model's api-key.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from py4j.java_gateway import get_field
+from pyflink.java_gateway import get_gateway
+
+from submitter.pipeline.faults import Faults, Place
+from submitter.pipeline.flink import Reflection, reason
+from submitter.pipeline.positions import Positions
+from submitter.pipeline.references import looks_secret, referenced, resolved
+
+_PARSER = "org.apache.flink.sql.parser.impl."
+_STRINGS = ("QUOTED_STRING", "PREFIXED_STRING_LITERAL", "UNICODE_STRING_LITERAL")
+_BACKTICKS = 2
+"""The lexer's state in which a backtick quotes an identifier: Flink's own choice."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A string literal, a semicolon, the word INSERT, or the end; offsets into the text."""
+
+    kind: str
+    start: int
+    end: int
+    line: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """A statement, as a syntax tree."""
+
+    tree: Any
+    kind: str
+    """The simple name of its class."""
+    line: int
+    options: Mapping[str, int]
+    """The lines of the options in its WITH or SET."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """A text, parsed."""
+
+    text: str
+    """With the environment's values in its literals."""
+    nodes: tuple[Node, ...]
+    unresolved: Mapping[str, str]
+    """A literal's value to what the file has in its place, where that refers to the environment."""
+    tokens: tuple[Token, ...]
+    positions: Positions
+
+    def insert_text(self, tree: Any) -> str:
+        """The text of an INSERT, from its first word up to the next semicolon."""
+        start = self.positions.offset(*_begin(tree))
+        inserts = [token.start for token in self.tokens if token.kind == "INSERT" and token.start <= start]
+        end = next(token.start for token in self.tokens if token.kind in ("SEMICOLON", "EOF") and token.start > start)
+        return self.text[inserts[-1] : end].rstrip()
+
+    def first_line(self, tree: Any) -> int:
+        """The line of a statement's first word, roughly: parsers count some statements from their second."""
+        return int(_begin(tree)[0])
+
+
+def read_script(text: str, environ: Mapping[str, str], flink: Reflection, faults: Faults) -> Script | None:
+    """Parse a script, resolve its references, parse it again; None where Flink can't parse it."""
+    parsed = _parse(text, flink, faults)
+    if parsed is None:
+        return None
+    positions = Positions(text)
+    tokens = tuple(_tokens(text, positions, flink))
+    keys = {positions.offset(*_begin(value)) for tree in parsed for value in _api_keys(tree, flink)}
+    new, unresolved = _resolve(text, tokens, keys, environ, faults)
+    if new != text:
+        positions, parsed = Positions(new), _parse(new, flink, faults)
+        if parsed is None:
+            return None
+        tokens = tuple(_tokens(new, positions, flink))
+    nodes = tuple(
+        Node(tree, str(tree.getClass().getSimpleName()), int(_begin(tree)[0]), dict(_options(tree, flink)))
+        for tree in parsed
+    )
+    return Script(new, nodes, unresolved, tokens, positions)
+
+
+def _parse(text: str, flink: Reflection, faults: Faults) -> list[Any] | None:
+    try:
+        return flink.parse(text)
+    except Exception as error:  # noqa: BLE001 - whatever the parser throws, it is about the text
+        message, line = reason(error)
+        faults.add(f"Flink can't parse it: {message}", Place(line))
+        return None
+
+
+def _tokens(text: str, positions: Positions, flink: Reflection) -> Iterator[Token]:
+    """What Flink's own lexer makes of the text."""
+    constants = flink.load(_PARSER + "FlinkSqlParserImplConstants")
+    wanted = (*_STRINGS, "SEMICOLON", "INSERT")
+    kinds = {int(constants.getField(name).get(None)): name for name in wanted}
+    stream = flink.new(_PARSER + "SimpleCharStream", get_gateway().jvm.java.io.StringReader(text))
+    flink.set_field(stream, "tabSize", 1)
+    lexer = flink.new(_PARSER + "FlinkSqlParserImplTokenManager", stream)
+    lexer.SwitchTo(_BACKTICKS)
+    while kind := int(get_field(token := lexer.getNextToken(), "kind")):
+        if kind in kinds:
+            start = positions.offset(get_field(token, "beginLine"), get_field(token, "beginColumn"))
+            end = positions.offset(get_field(token, "endLine"), get_field(token, "endColumn")) + 1
+            yield Token(kinds[kind], start, end, int(get_field(token, "beginLine")))
+    yield Token("EOF", len(text), len(text), 0)
+
+
+def _resolve(
+    text: str, tokens: tuple[Token, ...], keys: set[int], environ: Mapping[str, str], faults: Faults
+) -> tuple[str, dict[str, str]]:
+    """The text with each reference in a literal replaced; and what the file had for each value that came of it."""
+    pieces, unresolved, end = [], dict[str, str](), 0
+    for token in tokens:
+        if token.kind not in _STRINGS or token.start in keys:
+            continue
+        image = text[token.start : token.end]
+        if looks_secret(image):
+            faults.add(
+                "a string holds what looks like a provider's key: export it as a variable, and write '${NAME}' as the "
+                "model's 'api-key'; a key that stood in a file should be replaced",
+                Place(token.line),
+            )
+        for name in referenced(image):
+            if name not in environ:
+                faults.add(f"${{{name}}} is not set: export the environment variable {name}", Place(token.line))
+        made = resolved(image, environ, _escaped if token.kind != "UNICODE_STRING_LITERAL" else _escaped_unicode)
+        if made == image:
+            continue
+        unresolved[_value(made)] = _value(image)
+        for name in referenced(image):
+            faults.hide(environ.get(name, ""), f"${{{name}}}")
+        pieces += [text[end : token.start], made]
+        end = token.end
+    return "".join([*pieces, text[end:]]), unresolved
+
+
+def _escaped(value: str) -> str:
+    return value.replace("'", "''")
+
+
+def _escaped_unicode(value: str) -> str:
+    return _escaped(value).replace("\\", "\\\\")
+
+
+def _value(image: str) -> str:
+    """What a literal stands for."""
+    return image.partition("'")[2][:-1].replace("''", "'")
+
+
+def _begin(tree: Any) -> tuple[int, int]:
+    position = tree.getParserPosition()
+    return int(position.getLineNum()), int(position.getColumnNum())
+
+
+def walk(tree: Any, flink: Reflection) -> Iterator[Any]:
+    """A syntax tree and all below it."""
+    yield tree
+    for part in flink.operands(tree):
+        yield from walk(part, flink)
+
+
+def _pairs(tree: Any, flink: Reflection) -> Iterator[Any]:
+    return (each for each in walk(tree, flink) if each.getClass().getSimpleName() == "SqlTableOption")
+
+
+def _options(tree: Any, flink: Reflection) -> Iterator[tuple[str, int]]:
+    if not str(tree.getClass().getName()).startswith("org.apache.flink.sql.parser.ddl."):
+        return
+    for pair in _pairs(tree, flink):
+        yield str(pair.getKeyString()), int(_begin(pair)[0])
+
+
+def _api_keys(tree: Any, flink: Reflection) -> Iterator[Any]:
+    """The literals that give a model its key."""
+    if "Model" in str(tree.getClass().getSimpleName()):
+        for pair in _pairs(tree, flink):
+            if str(pair.getKeyString()) == "api-key":
+                yield pair.getValue()

@@ -1,0 +1,131 @@
+"""The `batchline.*` settings: which there are, what they may be, what they are where the file is silent. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.keys import is_name
+from shared.messages import BATCHES_TOPIC
+from submitter.pipeline.faults import Faults, Place, nearest
+from submitter.pipeline.references import url_password
+from submitter.pipeline.units import seconds
+from submitter.pipeline.values import Settings
+
+PREFIX = "batchline."
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value of a SET."""
+
+    value: str
+    """With the environment's values."""
+    raw: str
+    """As the file has it."""
+    line: int | None = None
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it is empty")
+    return text
+
+
+def _name(text: str) -> str:
+    if not is_name(text):
+        raise ValueError(f"'{text}' can't name a folder; use letters, digits, '_', '.' and '-', at most 100")
+    return text
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"'{text}' is neither 'true' nor 'false'")
+    return text.lower() == "true"
+
+
+def _positive(text: str) -> float:
+    value = seconds(text)
+    if value <= 0:
+        raise ValueError("it must be more than 0")
+    return value
+
+
+_KINDS: dict[str, Callable[[str], Any]] = {
+    "pipeline": _name,
+    "spool": _text,
+    "shared-spool": _boolean,
+    "state-store": _text,
+    "bootstrap-servers": _text,
+    "batches-topic": _text,
+    "create-quarantine": _positive,
+    "retention": _positive,
+    "kafka-config": Path,
+}
+_REQUIRED = {
+    "pipeline": "a name that is unique in its store, such as 'review-sentiment'",
+    "spool": "a folder, such as 'file:///var/lib/batchline/spool'",
+    "state-store": "an SQL address, such as 'sqlite:////var/lib/batchline/state.db'",
+}
+_OF_THE_FILE = frozenset({"pipeline", "shared-spool"})
+"""What only the file says, not the environment."""
+
+
+def read_settings(given: Mapping[str, Given], environ: Mapping[str, str], faults: Faults) -> Settings | None:
+    """The settings; None where a required one is missing or can't be used. `given` has the file's names."""
+    for name in given:
+        if name.removeprefix(PREFIX) not in _KINDS:
+            hint = nearest(name, [PREFIX + known for known in _KINDS])
+            faults.add(f"there is no such setting{hint}", Place(given[name].line, f"SET '{name}'"))
+    values: dict[str, Any] = {}
+    found: dict[str, Given] = {}
+    for key, kind in _KINDS.items():
+        one = given.get(PREFIX + key) or _of_environment(key, environ)
+        if one is None:
+            continue
+        found[key] = one
+        try:
+            values[key] = kind(one.value)
+        except ValueError as error:
+            faults.add(f"it can't be used: {error}", Place(one.line, f"SET '{PREFIX}{key}'"))
+    for key, wanted in _REQUIRED.items():
+        if key not in found:
+            faults.add(f"SET '{PREFIX}{key}' is missing: give {wanted}", Place())
+    store = found.get("state-store")
+    if store is not None and url_password(store.raw) is not None:
+        message = "the address holds a password as it is; write ${NAME} in its place, and export NAME"
+        faults.add(message, Place(store.line, f"SET '{PREFIX}state-store'"))
+    if store is None or not _REQUIRED.keys() <= values.keys():
+        return None
+    return Settings(
+        name=values["pipeline"],
+        spool=values["spool"].rstrip("/"),
+        shared_spool=values.get("shared-spool", False),
+        state_store=values["state-store"],
+        state_store_reference=store.raw,
+        bootstrap_servers=values.get("bootstrap-servers"),
+        batches_topic=values.get("batches-topic", BATCHES_TOPIC),
+        quarantine=values.get("create-quarantine", 900.0),
+        retention=values.get("retention", 7 * 86400.0),
+        kafka_config=values.get("kafka-config"),
+    )
+
+
+def check_target(settings: Settings, target: str | None, faults: Faults) -> None:
+    """Refuse what serves one machine only where Flink runs on others. `target` is Flink's execution.target."""
+    if settings.shared_spool or target in (None, "", "local", "embedded"):
+        return
+    remedy = f"or, where every machine sees the spool at this path, SET '{PREFIX}shared-spool' = 'true'"
+    if settings.spool.startswith("file:"):
+        message = f"'{settings.spool}' serves one machine, and the job goes to '{target}': use s3://…, {remedy}"
+        faults.add(message, Place(statement=f"SET '{PREFIX}spool'"))
+    if settings.state_store.startswith("sqlite"):
+        message = f"SQLite serves one machine, and the job goes to '{target}': use postgresql+psycopg://…, {remedy}"
+        faults.add(message, Place(statement=f"SET '{PREFIX}state-store'"))
+
+
+def _of_environment(key: str, environ: Mapping[str, str]) -> Given | None:
+    variable = "BATCHLINE_" + key.upper().replace("-", "_")
+    value = None if key in _OF_THE_FILE else environ.get(variable)
+    # A reference to the variable itself: what it holds is passed on to nobody.
+    return Given(value, f"${{{variable}}}") if value else None

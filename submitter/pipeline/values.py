@@ -1,0 +1,96 @@
+"""What a file says, read and validated: the pipeline, its statements, its plain queries. Frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shared.definition import Definition
+from submitter.pipeline.faults import Fault
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The `batchline.*` settings of a file, and of the environment where the file says nothing."""
+
+    name: str
+    spool: str
+    shared_spool: bool
+    state_store: str = field(repr=False)
+    """With its password, if it has one; never written anywhere."""
+    state_store_reference: str
+    """As the file says it, with `${NAME}` for what comes from the environment; safe to pass on."""
+    bootstrap_servers: str | None
+    batches_topic: str
+    quarantine: float
+    """Seconds."""
+    retention: float
+    """Seconds."""
+    kafka_config: Path | None
+
+
+@dataclass(frozen=True)
+class Input:
+    """The table or view that ML_PREDICT reads."""
+
+    identifier: str
+    """Qualified and quoted: `catalog`.`database`.`table`."""
+    view: bool
+    connector: str | None
+    """None of a view."""
+    topics: tuple[str, ...] = ()
+    """The Kafka topics, in the order of a position's first number; empty where the input has no positions."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The metadata columns that it declares: metadata key to column."""
+    bounded: bool = False
+    """Whether all that it reads ends by itself."""
+    kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """librdkafka properties of its cluster, with bootstrap.servers; secrets in them as the file has them."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One `INSERT INTO sink SELECT … FROM ML_PREDICT(…)`."""
+
+    name: str
+    line: int
+    definition: Definition
+    input: Input
+    sink: str
+    """The sink table's identifier, qualified and quoted."""
+
+
+@dataclass(frozen=True)
+class PlainInsert:
+    """An INSERT that Flink runs by itself."""
+
+    sql: str = field(repr=False)
+    """As the file says it, with the environment's values in its literals."""
+    line: int
+    sink: str
+    """The sink table's identifier, qualified and quoted."""
+    catalog: str
+    """The catalog and the database that were in use where it stands: unqualified names belong there."""
+    database: str
+    bounded: bool
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A file, read."""
+
+    file: Path
+    """Absolute; its identity in the store."""
+    settings: Settings
+    bootstrap_servers: str
+    """Of the batches topic's cluster."""
+    batches_kafka: Mapping[str, str]
+    """More librdkafka properties for that cluster; secrets stand as `${NAME}`."""
+    flink: Mapping[str, str] = field(repr=False)
+    """Every other SET, in force at the file's end; with the environment's values."""
+    statements: tuple[Statement, ...]
+    plain: tuple[PlainInsert, ...]
+    warnings: tuple[Fault, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
