@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from shared.clock import Clock
 from shared.errors import StoreUnavailable
-from shared.store.address import WRITES, shown
+from shared.store.address import BEGIN, shown
 
 
 class Database:
@@ -18,7 +18,7 @@ class Database:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self.engine, self.clock = engine, clock
-        self._writer = engine.execution_options(**{WRITES: True})
+        self._writer = engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -33,6 +33,12 @@ class Database:
         Raises StoreUnavailable; when the connection broke in the commit itself, nobody knows whether it took effect.
         """
         with self._told(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def outside(self) -> Iterator[Connection]:
+        """A connection without a transaction, for what SQLite refuses within one. Raises StoreUnavailable."""
+        with self._told(), self.engine.connect().execution_options(**{BEGIN: None}) as connection:
             yield connection
 
     @contextmanager
@@ -63,4 +69,5 @@ def insert_absent(connection: Connection, table: Table, values: Mapping[str, Any
         from sqlalchemy.dialects import postgresql
 
         statement = postgresql.insert(table).values(**values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    # A driver need not count inserted rows; the row itself comes back only when it was inserted.
+    return connection.execute(statement.returning(*table.primary_key)).first() is not None

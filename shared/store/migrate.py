@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
-from shared.errors import SettingsError
-from shared.store.address import shown
+from shared.errors import SettingsError, StoreUnavailable
+from shared.store.address import PATIENCE, shown
 from shared.store.database import Database, serialise
 
 HEAD = "0002"
@@ -24,7 +25,8 @@ def migrate(database: Database) -> None:
     _use_wal(database)
     with database.write() as connection:
         serialise(connection, "batchline/migrate")
-        _upgrade(connection)
+        if revision(connection) != HEAD:
+            _upgrade(connection)
 
 
 def revision(connection: Connection) -> str | None:
@@ -36,10 +38,13 @@ def revision(connection: Connection) -> str | None:
 
 def _use_wal(database: Database) -> None:
     """Readers never wait for the writer. The file remembers it, so that it is set once, before the first table."""
-    if database.engine.dialect.name == "sqlite":
-        with database.engine.connect() as connection:
-            # Not within a transaction: SQLite would refuse.
-            connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
+    if database.engine.dialect.name != "sqlite":
+        return
+    # While another process makes the same switch SQLite says "locked" at once, whatever its patience.
+    busy = retry_if_exception_type(StoreUnavailable)
+    for attempt in Retrying(retry=busy, wait=wait_random(0.01, 0.1), stop=stop_after_delay(PATIENCE), reraise=True):
+        with attempt, database.outside() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
 
 
 def _upgrade(connection: Connection) -> None:
