@@ -50,6 +50,9 @@ class Collecting:
     backoff: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=2), timedelta(minutes=5)))
 
 
+_COLLECTING = Collecting()
+
+
 class Collector:
     """The duty `collect`."""
 
@@ -64,7 +67,7 @@ class Collector:
         watchdog: Watchdog,
         clock: Clock,
         *,
-        collecting: Collecting = Collecting(),
+        collecting: Collecting = _COLLECTING,
     ) -> None:
         self._store, self._spool, self._provider_of = store, spool, provider_of
         self._keeper, self._watchdog, self._clock, self._how = keeper, watchdog, clock, collecting

@@ -1,0 +1,207 @@
+"""The messages of one batch, in input order: each row joined to its answer, written for the sink or the error topic.
+
+A record's own fault never stops its batch: it comes out with NULL outputs and its cause, or on the error topic.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any, BinaryIO, NamedTuple
+
+from poller.outputs import Outputs, Written, row_reader
+from poller.results import Results, Verdict, parse_failure
+from poller.values import Unfit, reader_of
+from shared.causes import Cause
+from shared.definition import Definition
+from shared.errors import BatchlineError
+from shared.manifest import Manifest
+from shared.messages import ErrorRecord, Header
+
+Headers = list[tuple[str, str | bytes | None]]
+_ANSWERED, _FAILED = int(Verdict.ANSWERED), int(Verdict.FAILED)
+_MESSAGE = 1000
+"""Characters of a cause's message in a header."""
+_HEADROOM = 512
+"""Bytes of a message beside key, value and the headers that vary: a record's framing, the constant headers."""
+_RAW = 100_000
+"""Characters of a raw answer on the error topic."""
+
+
+class Outgoing(NamedTuple):
+    """A message for the outbox."""
+
+    ordinal: int
+    """Of its row, within the batch's range."""
+    is_answered: bool
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp: int | None
+
+
+class Failed(NamedTuple):
+    """Why a record has no outputs."""
+
+    cause: str
+    message: str
+    raw: str | None = None
+
+
+class Messages:
+    """Writes the messages of the batches of one definition."""
+
+    def __init__(self, definition: Definition, largest: Callable[[str], int]) -> None:
+        """`largest` tells how many bytes a message of a topic may have."""
+        self._definition, self._largest = definition, largest
+        self._outputs = Outputs(definition)
+        self._read = reader_of(definition.model)
+        self._loads = row_reader(definition)
+        self._topic, self._error_topic = definition.sink.topic, definition.batch.error_topic
+        source = definition.source
+        self._topics = [name for name, _ in source.topics] if source else []
+        if definition.batch.size != 1:
+            raise BatchlineError("batch.size above 1 can't be published yet")
+
+    def of(
+        self, manifest: Manifest, provider_batch_id: str | None, rows: BinaryIO, results: Results, start: int
+    ) -> Iterator[Outgoing]:
+        """The messages of the rows from ordinal `start` on; `rows` stands at the range's first byte."""
+        frame = _Frame(manifest, provider_batch_id, self._definition)
+        rejected = {row: Failed(cause, message) for row, cause, message in manifest.rejected}
+        verdicts, loads, limit = results.verdicts, self._loads, self._largest(self._topic) - _HEADROOM
+        ordinal = request = 0
+        for count, fate in manifest.runs:
+            skipped = min(max(start - ordinal, 0), count) if fate != "elsewhere" else count
+            _skip(rows, skipped)
+            request += skipped if fate == "request" else 0
+            for line in islice(rows, count - skipped):
+                place = ordinal + skipped
+                skipped += 1
+                sealed = loads(line)
+                if fate == "rejected":
+                    yield self._failed(place, sealed, rejected[place], frame, None)
+                    continue
+                verdict = verdicts[request]
+                if verdict == _ANSWERED:
+                    yield self._answered(place, sealed, results.answer(request), frame, request, limit)
+                elif verdict == _FAILED:
+                    failed = Failed(*parse_failure(results.answer(request)))
+                    yield self._failed(place, sealed, failed, frame, request)
+                request += 1
+            ordinal += count
+
+    def _answered(
+        self, ordinal: int, sealed: Any, answer: bytes, frame: "_Frame", request: int, limit: int
+    ) -> Outgoing:
+        row = sealed["row"]
+        try:
+            key, value, extra, timestamp = self._outputs.write(row, self._read(answer))
+        except Unfit as unfit:
+            failed = Failed(unfit.cause, str(unfit), answer.decode())
+            return self._failed(ordinal, sealed, failed, frame, request)
+        except (ValueError, ArithmeticError) as error:
+            failed = Failed(Cause.CAST, str(error), answer.decode())
+            return self._failed(ordinal, sealed, failed, frame, request)
+        if len(value or b"") + len(key or b"") + _size(extra) > limit:
+            message = f"the record has {len(value or b'')} bytes, more than topic {self._topic} takes"
+            return self._failed(ordinal, sealed, Failed(Cause.TOO_LARGE_OUTPUT, message), frame, request)
+        headers = frame.succeeded(request, self._position(sealed))
+        if extra:
+            headers += extra
+        return Outgoing(ordinal, True, self._topic, key, value, headers, timestamp)
+
+    def _failed(self, ordinal: int, sealed: Any, failed: Failed, frame: "_Frame", request: int | None) -> Outgoing:
+        row, position = sealed["row"], self._position(sealed)
+        headers = frame.failed(request, position, failed)
+        if self._error_topic is None:
+            written = self._fitting(row, self._topic, _size(headers))
+            headers += written.headers
+            key, value = written.key, written.value
+            return Outgoing(ordinal, False, self._topic, key, value, headers, written.timestamp)
+        limit = self._largest(self._error_topic) - _HEADROOM - _size(headers)
+        key = self._outputs.write_key_only(row).key
+        value = self._error_record(sealed, failed, frame, request, limit - len(key or b""))
+        return Outgoing(ordinal, False, self._error_topic, key, value, headers, None)
+
+    def _fitting(self, row: Mapping[str, Any], topic: str, headers: int) -> Written:
+        """The failed record's message, with less of the row where the topic does not take it."""
+        limit = self._largest(topic) - _HEADROOM - headers
+        for write in (self._outputs.write_failed, self._outputs.write_key_only):
+            written = write(row)
+            if len(written.value or b"") + len(written.key or b"") + _size(written.headers) <= limit:
+                return written
+        return self._outputs.write_failed({})
+
+    def _error_record(self, sealed: Any, failed: Failed, frame: "_Frame", request: int | None, limit: int) -> bytes:
+        row, record = sealed["row"], b""
+        for kept, raw in ((row, failed.raw), (row, None), ({}, None)):
+            record = ErrorRecord(
+                batch_key=frame.batch_key,
+                provider_batch_id=frame.provider_batch_id,
+                request_id=None if request is None else f"{frame.batch_key}-{request}",
+                position=sealed.get("position") or None,
+                row=_jsonable(kept),
+                cause=failed.cause,
+                message=failed.message[:_MESSAGE],
+                raw_answer=raw[:_RAW] if raw else None,
+            ).encode()
+            if len(record) <= limit:
+                break
+        return record
+
+    def _position(self, sealed: Any) -> str | None:
+        position = sealed.get("position")
+        if not position:
+            return None
+        topic, partition, offset = position
+        return f"{self._topics[topic]}/{partition}/{offset}"
+
+
+class _Frame:
+    """The headers that all messages of a batch have alike, and those that follow from a request."""
+
+    def __init__(self, manifest: Manifest, provider_batch_id: str | None, definition: Definition) -> None:
+        self.batch_key, self.provider_batch_id = manifest.batch_key, provider_batch_id
+        self._id = f"{manifest.batch_key}-"
+        common: Headers = [
+            (Header.BATCH, manifest.batch_key.encode()),
+            (Header.MODEL, definition.model.model.encode()),
+            (Header.GENERATION, str(manifest.generation).encode()),
+        ]
+        if provider_batch_id:
+            common.append((Header.PROVIDER_BATCH, provider_batch_id.encode()))
+        self._succeeded: Headers = [*common, (Header.STATUS, b"succeeded")]
+        self._failed: Headers = [*common, (Header.STATUS, b"failed")]
+
+    def succeeded(self, request: int, position: str | None) -> Headers:
+        request_id = (Header.REQUEST, f"{self._id}{request}")
+        if position is None:
+            return [*self._succeeded, request_id]
+        return [*self._succeeded, request_id, (Header.POSITION, position)]
+
+    def failed(self, request: int | None, position: str | None, failed: Failed) -> Headers:
+        said = f"{failed.cause}: {failed.message}"[:_MESSAGE]
+        headers: Headers = [*self._failed, (Header.ERROR, said.encode("utf-8", "replace"))]
+        if request is not None:
+            headers.append((Header.REQUEST, f"{self._id}{request}"))
+        if position is not None:
+            headers.append((Header.POSITION, position))
+        return headers
+
+
+def _skip(rows: BinaryIO, count: int) -> None:
+    for _ in islice(rows, count):
+        pass
+
+
+def _size(headers: Headers | list[tuple[str, bytes | None]]) -> int:
+    return sum(len(name) + len(value or b"") + 10 for name, value in headers)
+
+
+def _jsonable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its DECIMALs as text: the error record is JSON for people, and keeps every digit."""
+    return {name: value if _is_json(value) else str(value) for name, value in row.items()}
+
+
+def _is_json(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | bool | list | dict)

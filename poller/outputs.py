@@ -1,0 +1,180 @@
+"""From a row and its outputs to a Kafka message: the SELECT's casts, then key, value, headers and timestamp. Pure.
+
+Made once for a definition; `write` is the hot path. What can't be cast is an error of that record.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import orjson
+
+from poller.formats import Encode, encoder
+from shared.casts import Cast, caster, nullable
+from shared.definition import Column, Definition, Projected, Sink, SqlType
+
+Row = Mapping[str, Any]
+NO_OUTPUTS: Row = {}
+
+
+class Written(NamedTuple):
+    """A message without what batchline adds to it."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    """From the sink's `headers` column."""
+    timestamp: int | None
+    """Milliseconds since the epoch, from the sink's `timestamp` column."""
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Where a sink column's value comes from."""
+
+    name: str
+    is_output: bool
+    column: str
+    cast: Cast | None
+
+
+class Outputs:
+    """Writes the messages of one definition."""
+
+    def __init__(self, definition: Definition) -> None:
+        """Raises UnsupportedCast, SettingsError for a definition that `check` would have refused."""
+        sink = definition.sink
+        self._taken = [taken for column in definition.projection if (taken := _taken(column))]
+        self._plain = [(t.name, t.column) for t in self._taken if not t.is_output and t.cast is None]
+        self._rest = [t for t in self._taken if t.is_output or t.cast is not None]
+        constants = {column.name: _constant(column) for column in definition.projection if column.source == "literal"}
+        self._blank: dict[str, Any] = {column.name: constants.get(column.name) for column in sink.columns}
+        self._extra = [name for name in (sink.headers_column, sink.timestamp_column) if name]
+        self._blank |= {name: constants.get(name) for name in self._extra}
+        self._headers, self._timestamp = sink.headers_column, sink.timestamp_column
+        self._key, self._key_names = _key(sink)
+        self._value, self._dropped = _value(sink, self._key_names, self._extra)
+
+    def write(self, row: Row, outputs: Row) -> Written:
+        """The message of a record with its outputs. Raises ValueError when a value can't be cast."""
+        fields = self._blank.copy()
+        for name, column in self._plain:
+            fields[name] = row.get(column)
+        for taken in self._rest:
+            value = (outputs if taken.is_output else row).get(taken.column)
+            fields[taken.name] = value if taken.cast is None else taken.cast(value)
+        return self._encoded(fields)
+
+    def write_failed(self, row: Row) -> Written:
+        """The message of a record without outputs: they are NULL, and so is an input that can't be cast."""
+        fields = self._blank.copy()
+        for taken in self._taken:
+            if not taken.is_output:
+                fields[taken.name] = _or_null(taken.cast, row.get(taken.column))
+        return self._encoded(fields)
+
+    def write_key_only(self, row: Row) -> Written:
+        """As `write_failed`, with every column NULL that the key doesn't need: the smallest message of a record."""
+        kept = {taken.column for taken in self._taken if taken.name in self._key_names}
+        return self.write_failed({name: value for name, value in row.items() if name in kept})
+
+    def _encoded(self, fields: dict[str, Any]) -> Written:
+        headers, timestamp = [], None
+        if self._extra:
+            headers = _header_list(fields[self._headers]) if self._headers else []
+            timestamp = _milliseconds(fields[self._timestamp]) if self._timestamp else None
+        key = self._key({name: fields[column] for column, name in self._key_names.items()}) if self._key else None
+        if self._dropped:
+            for name in self._dropped:
+                del fields[name]
+        return Written(key, self._value(fields), headers, timestamp)
+
+
+def _taken(projected: Projected) -> _Taken | None:
+    if projected.source == "literal" or projected.column is None:
+        return None
+    return _Taken(projected.name, projected.source == "output", projected.column, _casts(projected))
+
+
+def _casts(projected: Projected) -> Cast | None:
+    """The casts from left to right as one function, which leaves None as it is."""
+    steps: list[Cast] = []
+    type_: SqlType = projected.type
+    for target in projected.casts:
+        step = nullable(caster(type_, target))
+        if step is not None:
+            steps.append(step)
+        type_ = target
+    if len(steps) < 2:
+        return steps[0] if steps else None
+
+    def cast(value: Any) -> Any:
+        for step in steps:
+            value = step(value)
+        return value
+
+    return cast
+
+
+def _constant(projected: Projected) -> Any:
+    return _or_null(_casts(projected), projected.literal)
+
+
+def _or_null(cast: Cast | None, value: Any) -> Any:
+    if cast is None:
+        return value
+    try:
+        return cast(value)
+    except (ValueError, ArithmeticError):
+        return None
+
+
+def _key(sink: Sink) -> tuple[Encode | None, dict[str, str]]:
+    """The key's encoder, and the key's field names by sink column; no key where the sink has none."""
+    if sink.key_format is None:
+        return None, {}
+    names = {name: name.removeprefix(sink.key_fields_prefix) for name in sink.key_fields}
+    types = {column.name: column.type for column in sink.columns}
+    columns = [Column(name=name, type=types[field]) for field, name in names.items()]
+    return encoder(sink.key_format, sink.key_options, columns), names
+
+
+def _value(sink: Sink, key_names: Mapping[str, str], extra: list[str]) -> tuple[Encode, list[str]]:
+    """The value's encoder, and the columns that are not in it."""
+    without_key = sink.value_fields_include == "EXCEPT_KEY"
+    dropped = [*extra, *(key_names if without_key else ())]
+    columns = [column for column in sink.columns if column.name not in dropped]
+    return encoder(sink.value_format, sink.value_options, columns), dropped
+
+
+def _header_list(value: Mapping[str, str | None] | None) -> list[tuple[str, bytes | None]]:
+    return [(name, None if item is None else base64.b64decode(item)) for name, item in (value or {}).items()]
+
+
+def _milliseconds(value: str | None) -> int | None:
+    if value is None:
+        return None
+    moment = datetime.fromisoformat(_microseconds(value.removesuffix("Z"))).replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)
+
+
+def _microseconds(text: str) -> str:
+    """Python reads three or six digits of a second, JSON has as many as are needed."""
+    whole, point, digits = text.partition(".")
+    return f"{whole}.{digits[:6]:0<6}" if point else whole
+
+
+def row_reader(definition: Definition) -> Callable[[bytes], Any]:
+    """How a sealed line is parsed: fast, or without the loss of digits where a DECIMAL is among the columns."""
+    if not any(_has_decimal(column.type) for column in definition.row):
+        return orjson.loads
+    return lambda line: json.loads(line, parse_float=Decimal)
+
+
+def _has_decimal(type_: SqlType) -> bool:
+    inner = [*(field.type for field in type_.fields), *([type_.element] if type_.element else [])]
+    return type_.root == "DECIMAL" or any(map(_has_decimal, inner))

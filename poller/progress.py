@@ -1,0 +1,81 @@
+"""The progress topic: what its committed markers say of a shard's batches. One partition for each shard, compacted."""
+
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from pydantic import ValidationError
+
+from shared.errors import KafkaUnavailable
+from shared.kafka import LIBRDKAFKA, is_away, unavailable
+from shared.messages import ProgressMarker
+
+_PATIENCE = 60.0
+"""Seconds without a message after which the cluster counts as away."""
+
+Markers = dict[str, ProgressMarker]
+"""By batch key."""
+
+
+def replay(client: Mapping[str, str], topic: str, shard: int) -> Markers:
+    """Every batch's newest committed marker of a shard.
+
+    To be called after init_transactions, which has ended our own open transaction: the end that a read_uncommitted
+    reader sees is then fixed, and a read_committed one reaches it. Raises KafkaUnavailable.
+    """
+    own = {"group.id": "batchline-progress", "enable.auto.commit": False, "auto.offset.reset": "error"}
+    try:
+        low, high = _ends({**client, **own, "isolation.level": "read_uncommitted"}, topic, shard)
+        reader = Consumer(
+            {**client, **own, "isolation.level": "read_committed", "enable.partition.eof": True}, logger=LIBRDKAFKA
+        )
+        try:
+            reader.assign([TopicPartition(topic, shard, low)])
+            return _read(reader, low, high, client["bootstrap.servers"])
+        finally:
+            reader.close()
+    except KafkaException as error:
+        raise unavailable(error, f"{topic} is replayed", client["bootstrap.servers"]) from error
+
+
+def _ends(settings: dict[str, object], topic: str, shard: int) -> tuple[int, int]:
+    consumer = Consumer(settings, logger=LIBRDKAFKA)
+    try:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, shard), timeout=10.0)
+        return int(low), int(high)
+    finally:
+        consumer.close()
+
+
+def _read(reader: Consumer, position: int, high: int, servers: str) -> Markers:
+    markers: Markers = {}
+    patience = time.monotonic() + _PATIENCE
+    while position < high:
+        for message in reader.consume(1000, timeout=0.5):
+            error, offset = message.error(), message.offset()
+            if error is not None and error.name() != "_PARTITION_EOF":
+                if not is_away(error):
+                    raise KafkaException(error)
+                continue
+            patience = time.monotonic() + _PATIENCE
+            # At the end of what is committed: past control records, and past what was aborted.
+            position = max(position, (offset or 0) + (error is None))
+            if error is None:
+                _take(markers, message.key(), message.value())
+        if time.monotonic() > patience:
+            raise KafkaUnavailable(f"Kafka at {servers} gives no messages of the progress topic")
+    return markers
+
+
+def _take(markers: Markers, key: bytes | str | None, value: bytes | str | None) -> None:
+    """A tombstone forgets a batch; what is no marker of ours is passed over."""
+    name = key.decode(errors="replace") if isinstance(key, bytes) else key
+    if name is None:
+        return
+    if value is None:
+        markers.pop(name, None)
+        return
+    try:
+        markers[name] = ProgressMarker.model_validate_json(value)
+    except ValidationError:
+        return

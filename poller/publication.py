@@ -1,0 +1,99 @@
+"""One batch's publication: from its marker to the end of its rows, transaction by transaction, then the store."""
+
+from contextlib import ExitStack
+from functools import lru_cache
+from pathlib import Path
+
+from poller.messages import Messages
+from poller.outbox import Outbox
+from poller.outboxes import Outboxes
+from poller.results import Results
+from shared.definition import Definition
+from shared.errors import SpoolError
+from shared.lifecycle import Event, State
+from shared.manifest import Manifest
+from shared.messages import ProgressMarker
+from shared.spool import Spool
+from shared.store import Batch, Lease, Store
+
+_READ = 1 << 20
+_DEFINITIONS = 64
+
+
+class Publication:
+    """Publishes one batch at a time for each shard; the caller holds the shard's lease."""
+
+    def __init__(self, store: Store, spool: Spool, outboxes: Outboxes) -> None:
+        self._store, self._spool, self._outboxes = store, spool, outboxes
+        self._messages = lru_cache(_DEFINITIONS)(self._made)
+        self._known: dict[str, Definition] = {}
+
+    def publish(self, batch: Batch, definition: Definition, outbox: Outbox, lease: Lease) -> Batch:
+        """Send what is not yet out, then move the batch. Raises Aborted, MustRestart, LeaseLost, SpoolError."""
+        marker = outbox.marker(batch.batch_key)
+        if batch.attempt_folder:
+            self._spool.settle(batch.attempt_folder, batch.pipeline, batch.statement, batch.batch_key)
+        manifest = self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key)
+        folder = self._spool.path(self._spool.batch(batch.pipeline, batch.statement, batch.batch_key))
+        whole = False
+        if not marker.done:
+            marker, whole = self._send(batch, manifest, definition, outbox, lease, folder)
+        else:
+            whole = _was_whole(folder, manifest)
+        return self._settle(batch, marker, lease, whole=whole)
+
+    def _send(
+        self,
+        batch: Batch,
+        manifest: Manifest,
+        definition: Definition,
+        outbox: Outbox,
+        lease: Lease,
+        folder: Path,
+    ) -> tuple[ProgressMarker, bool]:
+        self._known[batch.definition] = definition
+        marker = outbox.marker(batch.batch_key)
+        with ExitStack() as open_:
+            results = open_.enter_context(Results(folder, manifest.requests))
+            try:
+                rows = open_.enter_context(self._spool.path(manifest.sealed_file).open("rb", _READ))
+            except OSError as error:
+                raise SpoolError(f"{manifest.sealed_file} can't be read: {error.strerror}") from error
+            rows.seek(manifest.start)
+            messages = self._messages(batch.definition).of(
+                manifest, batch.provider_batch_id, rows, results, marker.next
+            )
+            while not marker.done:
+                marker = outbox.send(batch.batch_key, messages)
+                results.forget()
+                if not marker.done:
+                    self._store.batches.tally(
+                        batch.batch_key, lease=lease, succeeded=marker.succeeded, failed=marker.failed
+                    )
+            return marker, results.whole
+
+    def _settle(self, batch: Batch, marker: ProgressMarker, lease: Lease, *, whole: bool) -> Batch:
+        """The store's last word; it refuses counts that don't add up to the batch's records."""
+        failed_as_such = whole and marker.succeeded == 0 and batch.carried == 0 and batch.records > 0
+        return self._store.batches.apply(
+            batch.batch_key,
+            Event.FAIL if failed_as_such else Event.PUBLISH,
+            lease=lease,
+            expected=State.COLLECTED,
+            succeeded=marker.succeeded,
+            failed=marker.failed,
+            next_check_at=None,
+        )
+
+    def _made(self, definition_hash: str) -> Messages:
+        definition = self._known[definition_hash]
+        return Messages(definition, lambda topic: self._outboxes.largest(definition, topic))
+
+
+def _was_whole(folder: Path, manifest: Manifest) -> bool:
+    """Whether the batch had been refused as such; its results may be gone once all is out."""
+    try:
+        with Results(folder, manifest.requests) as results:
+            return results.whole
+    except SpoolError:
+        return False
