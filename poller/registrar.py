@@ -11,9 +11,10 @@ from collections.abc import Callable
 from poller.announced import Skip, contradicts, read_event
 from poller.consumer import Events, Raw
 from poller.duty import KNOWN, SKIPPED, WAITING, Counts
+from poller.health import Watchdog
 from poller.sinks import SinkClusters
 from shared.definition import Definition
-from shared.errors import KafkaUnavailable, SpoolError
+from shared.errors import KafkaUnavailable, SettingsError, SpoolError
 from shared.manifest import Manifest
 from shared.messages import BatchEvent
 from shared.spool import Spool
@@ -39,13 +40,15 @@ class Registrar:
         events: Callable[[], Events],
         sinks: SinkClusters,
         definition_of: Callable[[Batch], Definition],
+        watchdog: Watchdog,
         *,
         shards: int,
         wait: float,
     ) -> None:
         """`events` connects, at the first pass; `wait` is how many seconds a pass waits for the first event."""
         self._store, self._spool, self._open, self._sinks = store, spool, events, sinks
-        self._definition_of, self._shards, self._wait = definition_of, shards, wait
+        self._definition_of, self._watchdog = definition_of, watchdog
+        self._shards, self._wait = shards, wait
         self._events: Events | None = None
 
     def run_once(self) -> Counts:
@@ -111,15 +114,29 @@ class Registrar:
     def _assign(self) -> Counter[str]:
         counts: Counter[str] = Counter()
         for batch in self._store.shards.unassigned(_UNASSIGNED):
-            try:
-                cluster = self._sinks.identify(self._definition_of(batch).sink)
-            except (KafkaUnavailable, SpoolError) as error:
-                log(Action.BATCH_FAULT, logging.DEBUG, batch=batch.batch_key, message=str(error))
+            cluster = self._cluster_of(batch)
+            if cluster is None:
                 counts[WAITING] += 1
                 continue
             self._store.shards.assign(batch.batch_key, cluster, self._shards)
             counts["assigned"] += 1
         return counts
+
+    def _cluster_of(self, batch: Batch) -> str | None:
+        """The cluster of the batch's sink; None while it can't be found out."""
+        try:
+            sink = self._definition_of(batch).sink
+        except SpoolError as error:
+            log(Action.BATCH_FAULT, logging.DEBUG, batch=batch.batch_key, message=str(error))
+            return None
+        dependency = f"kafka {sink.bootstrap_servers}"
+        try:
+            cluster = self._sinks.identify(sink)
+        except (KafkaUnavailable, SettingsError) as error:
+            self._watchdog.away(dependency, str(error))
+            return None
+        self._watchdog.back(dependency)
+        return cluster
 
 
 class Drained:

@@ -9,7 +9,7 @@ from shared.errors import KafkaUnavailable
 from shared.kafka import KafkaClusters
 from shared.topics import cluster_id
 
-_REST = 10.0
+_REST = 30.0
 """Seconds before a cluster that did not answer is asked again."""
 
 

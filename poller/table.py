@@ -36,8 +36,10 @@ def _headline(report: Report) -> Text:
     at = f"{report.at:%Y-%m-%d %H:%M:%S} UTC"
     if report.healthy:
         return Text(f"healthy at {at}; every dependency answers", style="green")
-    away = f", {len(report.dependencies)} dependencies away" if report.dependencies else ""
-    return Text(f"needs attention at {at}: {len(report.attention)} alarms{away}", style="bold red")
+    away = sorted({word.dependency for word in report.dependencies})
+    missing = f"; away: {', '.join(away)}" if away else ""
+    count = len(report.attention)
+    return Text(f"needs attention at {at}: {count} alarm{'s' if count > 1 else ''}{missing}", style="bold red")
 
 
 def _attention(report: Report) -> Table:

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from poller.alarms import Limits
+from poller.collector import Collector
 from poller.consumer import KafkaEvents
 from poller.daemon import Paced
 from poller.health import Watchdog
 from poller.janitor import Janitor
 from poller.looks import Looking, Looks
 from poller.models import Models
+from poller.outboxes import Outboxes
+from poller.publisher import Publisher
 from poller.registrar import Drained, Registrar
 from poller.rescuer import Rescuer
 from poller.schedule import Deadlines, PollPolicy
@@ -30,7 +33,7 @@ from shared.submission import Submission
 from shared.topics import BATCHES_PARTITIONS, ensure_topic
 
 _RESCUE_PACE = 1.0
-_PUBLISH_PACE = 5.0
+_COLLECT_PACE = _PUBLISH_PACE = 1.0
 _JANITOR_PACE = 600.0
 _LISTEN = 1.0
 """Seconds that the registrar waits for an event: it is told of a stop between two waits."""
@@ -66,6 +69,7 @@ def assembled(
         _events(settings, clusters, store),
         SinkClusters(clusters),
         models.definition,
+        watchdog,
         shards=settings.shards,
         wait=0.1 if is_single_pass else _LISTEN,
     )
@@ -79,17 +83,27 @@ def assembled(
         stop=stop,
     )
     watcher = Watcher(store, models.provider_of, Looks(store, clock, looking(settings)), keeper, watchdog, clock)
+    outboxes = Outboxes(
+        clusters,
+        store.shards.installation_id(),
+        settings.progress_topic,
+        shards=settings.shards,
+        replication=settings.replication,
+    )
+    publisher = Publisher(store, spool, models.definition, outboxes, keeper, watchdog, clock)
     look_pace = min(settings.poll_interval, 5.0) / 2
     duties = (
         Paced(Drained(registrar) if is_single_pass else registrar, 0.0),
         Paced(Rescuer(store, submission.work, clock), _RESCUE_PACE),
         Paced(watcher, look_pace),
-        *_results(),
+        Paced(Collector(store, spool, models.provider_of, keeper, watchdog, clock), _COLLECT_PACE),
+        Paced(publisher, _PUBLISH_PACE),
         Paced(Janitor(store, clock), _JANITOR_PACE),
     )
     try:
         yield Poller(store, registrar, duties, watchdog, clock, stop)
     finally:
+        publisher.close()
         registrar.close()
 
 
@@ -118,7 +132,3 @@ def _events(settings: PollerSettings, clusters: KafkaClusters, store: Store) -> 
         return KafkaEvents(client, settings.batches_topic, f"batchline-{store.shards.installation_id()}")
 
     return connect
-
-
-def _results() -> tuple[Paced, ...]:
-    return ()

@@ -3,6 +3,7 @@
 A line is `time level action key=value …`. Values of environment variables that a model names never appear in one.
 """
 
+import json
 import logging
 import os
 import sys
@@ -11,8 +12,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
-
-import orjson
 
 Value = str | int | float | bool | datetime | None
 
@@ -131,4 +130,5 @@ def _value(value: Value) -> str:
     text = str(value)
     if text and text.isprintable() and not any(mark in text for mark in ' "='):
         return text
-    return orjson.dumps(text.encode("utf-8", "replace").decode()).decode()
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(mark if mark.isprintable() else json.dumps(mark)[1:-1] for mark in quoted)

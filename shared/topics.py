@@ -13,6 +13,7 @@ from shared.kafka import LIBRDKAFKA, unavailable
 from shared.telemetry import Action, log
 
 _TIMEOUT = 10.0
+_IDENTITY = 5.0
 BATCHES_PARTITIONS = 4
 """Of a batches topic that we create: pollers of one store share them out."""
 
@@ -41,7 +42,7 @@ def cluster_id(client: Mapping[str, str]) -> str:
     # Kept until the answer is here: a client that is collected breaks off its calls.
     admin = AdminClient(dict(client), logger=LIBRDKAFKA)
     try:
-        described = admin.describe_cluster(request_timeout=_TIMEOUT).result(_TIMEOUT)
+        described = admin.describe_cluster(request_timeout=_IDENTITY).result(_IDENTITY)
     except KafkaException as error:
         raise unavailable(error, "its cluster id is asked for", servers) from error
     except TimeoutError as error:

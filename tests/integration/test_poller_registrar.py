@@ -12,8 +12,10 @@ from confluent_kafka import Producer
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
 from poller.consumer import KafkaEvents
+from poller.health import Watchdog
 from poller.registrar import Drained, Registrar
 from poller.sinks import SinkClusters
+from poller.status import report
 from shared.errors import KafkaUnavailable, SpoolError
 from shared.kafka import KafkaClusters
 from shared.lifecycle import Event, State
@@ -54,6 +56,7 @@ def registrar(stage: Stage, broker: LocalBroker, topic: str, store: Store | None
         lambda: KafkaEvents(client, topic, group),
         SinkClusters(KafkaClusters()),
         stage.models().definition,
+        Watchdog(store, "test:1:x"),
         shards=SHARDS,
         wait=0.1,
     )
@@ -217,6 +220,7 @@ def test_a_sink_cluster_that_is_away_delays_its_own_batches_only(
     assert duty.run_once() == {"assigned": 1, "waiting": 1}
     assert here.batch(near).shard is not None
     assert here.batch(far).shard is None
+    assert [away.dependency for away in report(here.store, here.clock).dependencies] == ["kafka 127.0.0.1:1"]
     duty.close()
     here.close()
 

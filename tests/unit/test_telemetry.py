@@ -1,0 +1,42 @@
+import logging
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.telemetry import REDACTED, Action, Secrets, say
+
+NOON = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def test_a_line_has_a_time_a_level_an_action_and_its_fields() -> None:
+    line = say(Action.BATCH_ENDED, logging.INFO, {"batch": "k-0", "seconds": 1.5, "error": None, "at": NOON}, NOON)
+    assert line == "2026-01-01T12:00:00.123Z info batch.ended batch=k-0 seconds=1.5 at=2026-01-01T12:00:00Z"
+
+
+@given(st.text())
+def test_whatever_a_field_holds_a_line_is_one_line(text: str) -> None:
+    line = say(Action.BATCH_FAULT, logging.WARNING, {"message": text, "after": 1}, NOON)
+    assert len(line.splitlines()) == 1
+    assert line.endswith(" after=1")
+
+
+def test_the_value_of_a_named_variable_never_appears() -> None:
+    environ = {"OPENAI_API_KEY": "sk-very-secret", "OTHER": "plain-text"}
+    secrets = Secrets(environ)
+    fields = {"message": "Incorrect API key provided: sk-very-secret", "other": "plain-text"}
+    assert "sk-very-secret" in say(Action.BATCH_FAULT, logging.ERROR, fields, NOON, secrets)
+    secrets.name("OPENAI_API_KEY")
+    line = say(Action.BATCH_FAULT, logging.ERROR, fields, NOON, secrets)
+    assert REDACTED in line
+    assert "secret" not in line
+    assert "plain-text" in line
+    environ["OPENAI_API_KEY"] = "sk-rotated"
+    assert "sk-rotated" not in secrets.redact("now sk-rotated")
+
+
+def test_a_secret_that_is_not_set_or_too_short_redacts_nothing() -> None:
+    secrets = Secrets({"SHORT": "a"})
+    secrets.name("SHORT")
+    secrets.name("UNSET")
+    assert secrets.redact("a banana") == "a banana"
