@@ -1,6 +1,7 @@
 """The table or view that ML_PREDICT reads: that it only adds rows, when it ends, whether its rows have positions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from submitter.pipeline.catalog_values import CatalogColumn, CatalogTable
 from submitter.pipeline.faults import Faults, Place
@@ -20,7 +21,13 @@ _HINTS = {
 
 
 def read_input(
-    table: CatalogTable, needed: Sequence[CatalogColumn], stand_ins: StandIns, faults: Faults, place: Place
+    table: CatalogTable,
+    needed: Sequence[CatalogColumn],
+    stand_ins: StandIns,
+    faults: Faults,
+    place: Place,
+    *,
+    has_kafka_config: bool,
 ) -> Input | None:
     """The input; None, and a fault, where Flink can't read it, or where it is not append-only."""
     try:
@@ -30,11 +37,13 @@ def read_input(
         hint = next((hint for symptom, hint in _HINTS.items() if symptom in message), None)
         faults.add(f"{hint} ({table.name}: {message})" if hint else f"input {table.name}: {message}", place)
         return None
-    topics, kafka = _kafka(table, faults, place)
+    topics, kafka = _kafka(table, faults, place, has_kafka_config=has_kafka_config)
     return Input(table.quoted, table.view, table.connector, topics, table.metadata, bounded, kafka)
 
 
-def _kafka(table: CatalogTable, faults: Faults, place: Place) -> tuple[tuple[str, ...], dict[str, str]]:
+def _kafka(
+    table: CatalogTable, faults: Faults, place: Place, *, has_kafka_config: bool
+) -> tuple[tuple[str, ...], dict[str, str]]:
     """The topics of an input with positions, and how its cluster is reached."""
     options = table.options
     if table.view or table.connector != "kafka":
@@ -49,5 +58,12 @@ def _kafka(table: CatalogTable, faults: Faults, place: Place) -> tuple[tuple[str
     made = translate(
         {name.removeprefix("properties."): value for name, value in options.items() if name.startswith("properties.")}
     )
+    for name, reason_ in made.untranslatable.items():
+        if not has_kafka_config:
+            faults.add(
+                f"it can't be translated, and its topics' identity must be asked for ({reason_}): put this cluster's "
+                "librdkafka properties into a file, and export BATCHLINE_KAFKA_CONFIG",
+                replace(place, statement=f"input {table.name}", option=f"properties.{name}"),
+            )
     topics = tuple(topic.strip() for topic in options.get("topic", "").split(";") if topic.strip())
     return topics, {**made.properties, "bootstrap.servers": options.get("properties.bootstrap.servers", "")}

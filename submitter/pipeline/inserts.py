@@ -77,7 +77,9 @@ class Inserts:
         if made is None:
             return None
         needed = self._needed(table, asked, made)
-        found = read_input(table, needed, self._stand_ins, self._faults, place)
+        found = read_input(
+            table, needed, self._stand_ins, self._faults, place, has_kafka_config=self._known.has_kafka_config
+        )
         if options is None or sink is None or found is None:
             return None
         self._nulls(made, sink, options[1], place)

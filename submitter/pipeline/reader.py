@@ -42,7 +42,7 @@ class Reading:
     """A file, read, and the live environment in which all its definitions stand."""
 
     pipeline: Pipeline | None
-    """None where a fault stands in the way."""
+    """What could be read, which is all of it only where there is no fault; None without its required settings."""
     tables: StreamTableEnvironment
     faults: Faults
 
@@ -74,7 +74,7 @@ def read(path: Path, environ: Mapping[str, str], options: Mapping[str, str]) -> 
     pipeline = reader.pipeline(path.resolve(), settings, flink) if settings else None
     if not reader.statements and not reader.faulty:
         faults.add("no INSERT … FROM ML_PREDICT(…) stands in the file: there is nothing to send")
-    return Reading(None if faults.errors else pipeline, tables, faults)
+    return Reading(pipeline, tables, faults)
 
 
 def _sets(script: Script) -> dict[str, Given]:
@@ -122,23 +122,14 @@ class _Reader:
         for node in self._script.nodes:
             self._handler(node.kind)(node)
 
-    def pipeline(self, file: Path, settings: Settings, flink: Mapping[str, str]) -> Pipeline | None:
-        if not self.statements:
-            return None
-        sink = self.statements[0].definition.sink
-        servers = settings.bootstrap_servers or sink.bootstrap_servers
+    def pipeline(self, file: Path, settings: Settings, flink: Mapping[str, str]) -> Pipeline:
+        sinks = [each.definition.sink for each in self.statements]
+        servers = settings.bootstrap_servers or next((sink.bootstrap_servers for sink in sinks), "")
         return Pipeline(
             file=file,
             settings=settings,
             bootstrap_servers=servers,
-            batches_kafka=next(
-                (
-                    each.definition.sink.kafka
-                    for each in self.statements
-                    if each.definition.sink.bootstrap_servers == servers
-                ),
-                {},
-            ),
+            batches_kafka=next((sink.kafka for sink in sinks if sink.bootstrap_servers == servers), {}),
             flink=flink,
             statements=tuple(self.statements),
             plain=tuple(self.plain),

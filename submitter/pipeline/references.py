@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _REFERENCE = re.compile(rf"\$\{{({_NAME})\}}")
 _KEY = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9][A-Za-z0-9_-]{14,}")
+_SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASS|PWD|CREDENTIAL|JAAS", re.IGNORECASE)
+_ADDRESS = re.compile(r"[\w.-]+:\d+(,[\w.-]+:\d+)*|(file|https?)://[^@?]*|/[\w./-]*")
 _PASSWORD_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:([^/\s@]+)@", re.IGNORECASE)
 
 
@@ -23,6 +25,11 @@ def reference(text: str) -> str | None:
 def resolved(text: str, environ: Mapping[str, str], escape: Callable[[str], str] = str) -> str:
     """The text with each reference replaced; one that is not set stays. `escape` makes a value fit its literal."""
     return _REFERENCE.sub(lambda match: escape(environ[match[1]]) if match[1] in environ else match[0], text)
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether a variable's value should not be shown: all but plain addresses and paths."""
+    return _SECRET_NAME.search(name) is not None or _ADDRESS.fullmatch(value) is None
 
 
 def looks_secret(text: str) -> bool:

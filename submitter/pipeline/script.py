@@ -13,7 +13,7 @@ from pyflink.java_gateway import get_gateway
 from submitter.pipeline.faults import Faults, Place
 from submitter.pipeline.flink import Reflection, reason
 from submitter.pipeline.positions import Positions
-from submitter.pipeline.references import looks_secret, referenced, resolved
+from submitter.pipeline.references import is_secret, looks_secret, referenced, resolved
 
 _PARSER = "org.apache.flink.sql.parser.impl."
 _STRINGS = ("QUOTED_STRING", "PREFIXED_STRING_LITERAL", "UNICODE_STRING_LITERAL")
@@ -137,7 +137,8 @@ def _resolve(
             continue
         unresolved[_value(made)] = _value(image)
         for name in referenced(image):
-            faults.hide(environ.get(name, ""), f"${{{name}}}")
+            if name in environ and is_secret(name, environ[name]):
+                faults.hide(environ[name], f"${{{name}}}")
         pieces += [text[end : token.start], made]
         end = token.end
     return "".join([*pieces, text[end:]]), unresolved

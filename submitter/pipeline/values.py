@@ -92,5 +92,10 @@ class Pipeline:
     warnings: tuple[Fault, ...] = ()
 
     @property
+    def bounded(self) -> bool:
+        """Whether all of its input ends by itself."""
+        return all(each.input.bounded for each in self.statements) and all(each.bounded for each in self.plain)
+
+    @property
     def name(self) -> str:
         return self.settings.name

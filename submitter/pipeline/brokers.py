@@ -1,0 +1,127 @@
+"""What a file needs of its Kafka clusters: that they answer, that the topics are there, and which topics they are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+
+from shared.definition import Source
+from shared.errors import BatchlineError, KafkaUnavailable
+from shared.kafka import LIBRDKAFKA, KafkaClusters, unavailable
+from shared.topics import cluster_id
+
+_TIMEOUT = 10.0
+_NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
+"""The id of a topic on a broker that gives none."""
+
+
+@dataclass
+class Brokers:
+    """Asks clusters; one that did not answer is asked once only."""
+
+    clusters: KafkaClusters
+    _away: dict[str, BatchlineError] = field(default_factory=dict)
+
+    def source(self, declared: Mapping[str, str], topics: Sequence[str]) -> tuple[Source | None, list[str]]:
+        """The identity of an input's topics, and what is wrong with them."""
+        client = self._client(declared)
+        ids, wrong = self._ids(client, topics)
+        if wrong:
+            return None, wrong
+        return Source(cluster_id=self._cluster_id(client), topics=tuple((topic, ids[topic]) for topic in topics)), []
+
+    def missing(self, declared: Mapping[str, str], topics: Sequence[str]) -> list[str]:
+        """What is wrong with topics that are to be written."""
+        _, wrong = self._ids(self._client(declared), topics)
+        return [each for each in wrong if "has no id" not in each]
+
+    def batches_topic(self, declared: Mapping[str, str], topic: str) -> list[str]:
+        """What is wrong with the batches topic; one that isn't there yet will be created."""
+        client = self._client(declared)
+        admin = AdminClient(dict(client), logger=LIBRDKAFKA)
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        try:
+            if topic not in admin.list_topics(timeout=_TIMEOUT).topics:
+                return []
+            found = admin.describe_configs([resource])[resource].result(_TIMEOUT)["cleanup.policy"].value
+        except KafkaException as error:
+            raise self._gone(client, error) from error
+        except TimeoutError as error:
+            raise self._silent(client) from error
+        if found == "compact":
+            return []
+        message = (
+            f"topic {topic} at {client['bootstrap.servers']} has cleanup.policy={found}, which forgets what must be "
+            f"kept; set it: kafka-configs.sh --alter --entity-type topics --entity-name {topic} "
+            "--add-config cleanup.policy=compact"
+        )
+        return [message]
+
+    def _client(self, declared: Mapping[str, str]) -> dict[str, str]:
+        """The properties of a client. Raises the BatchlineError of a cluster that is known to be away."""
+        servers = declared["bootstrap.servers"]
+        if servers in self._away:
+            raise self._away[servers]
+        return self.clusters.client(servers, declared)
+
+    def _cluster_id(self, client: Mapping[str, str]) -> str:
+        try:
+            return cluster_id(client)
+        except KafkaUnavailable as error:
+            self._away[client["bootstrap.servers"]] = error
+            raise
+
+    def _ids(self, client: Mapping[str, str], topics: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+        """The id of each topic, and what is wrong with the others."""
+        admin = AdminClient(dict(client), logger=LIBRDKAFKA)
+        servers = client["bootstrap.servers"]
+        try:
+            # Its time-out is kept also where no broker answers at all, unlike that of the call below.
+            admin.list_topics(timeout=_TIMEOUT)
+            futures = admin.describe_topics(TopicCollection(list(topics)), request_timeout=_TIMEOUT)
+        except KafkaException as error:
+            raise self._gone(client, error) from error
+        ids, wrong = dict[str, str](), list[str]()
+        for topic, future in futures.items():
+            try:
+                found = str(future.result(_TIMEOUT).topic_id)
+            except TimeoutError as error:
+                raise self._silent(client) from error
+            except KafkaException as error:
+                wrong.append(_topic_fault(topic, servers, error))
+                continue
+            if found == _NO_ID:
+                wrong.append(f"topic {topic} at {servers} has no id: its brokers are older than Kafka 2.8")
+            ids[topic] = found
+        return ids, wrong
+
+    def _gone(self, client: Mapping[str, str], error: KafkaException) -> BatchlineError:
+        servers = client["bootstrap.servers"]
+        known = unavailable(error, "its topics are looked up", servers)
+        if isinstance(known, BatchlineError):
+            self._away[servers] = known
+            return known
+        return BatchlineError(f"Kafka at {servers} refuses: {_said(error)}")
+
+    def _silent(self, client: Mapping[str, str]) -> BatchlineError:
+        servers = client["bootstrap.servers"]
+        self._away[servers] = KafkaUnavailable(f"Kafka at {servers} does not answer while its topics are looked up")
+        return self._away[servers]
+
+
+def _topic_fault(topic: str, servers: str, error: KafkaException) -> str:
+    code = error.args[0].code() if error.args and isinstance(error.args[0], KafkaError) else None
+    if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        return (
+            f"there is no topic {topic} at {servers}: create it, such as with "
+            f"kafka-topics.sh --create --topic {topic} --bootstrap-server {servers}"
+        )
+    return f"topic {topic} at {servers} can't be looked up: {_said(error)}"
+
+
+def _said(error: KafkaException) -> str:
+    cause = error.args[0] if error.args else error
+    return cause.str() if isinstance(cause, KafkaError) else str(cause)

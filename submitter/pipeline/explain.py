@@ -1,0 +1,169 @@
+"""What a file means, statement by statement: source, model, options, a prompt, the answer's shape, the sink. Pure."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from shared.definition import BatchOptions, Column, Definition, Model, Projected, SqlType
+from shared.providers.profiles import profile_of
+from shared.schema import answer_schema, is_text
+from submitter.pipeline.values import Pipeline, PlainInsert, Statement
+from submitter.render import Unrenderable, prompt_of
+
+_WIDTH = 12
+_LONGEST = 300
+_SHORT = {"VARCHAR": "STRING", "VARBINARY": "BYTES", "INTEGER": "INT"}
+_UNBOUNDED = 2**31 - 1
+
+
+def explain(pipeline: Pipeline) -> str:
+    """The file's meaning, for people; no secret is in it."""
+    settings = pipeline.settings
+    lines = [
+        f"pipeline {pipeline.name}",
+        *_row("spool", settings.spool + (" (shared)" if settings.shared_spool else "")),
+        *_row("state store", settings.state_store_reference),
+        *_row("batches", f"topic {settings.batches_topic} at {pipeline.bootstrap_servers}"),
+    ]
+    for statement in pipeline.statements:
+        lines += ["", *_statement(statement)]
+    for plain in pipeline.plain:
+        lines += ["", *_plain(plain)]
+    return "\n".join(lines)
+
+
+def sql(type_: SqlType) -> str:
+    """A type as SQL writes it."""
+    short = _SHORT.get(type_.root, type_.root)
+    if type_.length is not None and (type_.length != _UNBOUNDED or type_.root not in _SHORT):
+        made = f"{type_.root}({type_.length})"
+    elif type_.root == "DECIMAL":
+        made = f"DECIMAL({type_.precision}, {type_.scale})"
+    elif type_.root == "MAP" and type_.key and type_.element:
+        made = f"MAP<{sql(type_.key)}, {sql(type_.element)}>"
+    elif type_.element:
+        made = f"{type_.root}<{sql(type_.element)}>"
+    elif type_.fields:
+        made = f"ROW<{', '.join(f'{field.name} {sql(field.type)}' for field in type_.fields)}>"
+    else:
+        base = short.replace("_WITHOUT_TIME_ZONE", "").replace("_WITH_LOCAL_TIME_ZONE", "_LTZ")
+        made = base if type_.precision is None else f"{base}({type_.precision})"
+    return made if type_.nullable else f"{made} NOT NULL"
+
+
+def _statement(statement: Statement) -> Iterator[str]:
+    definition = statement.definition
+    model, sink = definition.model, definition.sink
+    yield f"statement {statement.name} (line {statement.line})"
+    yield from _row("reads", _input(statement))
+    yield from _row("keeps", _columns(definition.row))
+    yield from _row(
+        "asks", f"{model.provider} {model.model} at {model.base_url}, for {model.path}, key ${{{model.api_key}}}"
+    )
+    yield from _row("options", ", ".join(f"{name} = {value}" for name, value in _options(model)) or "none")
+    yield from _row("batches", _limits(definition.batch, model))
+    yield from _row("prompt", _sample(definition))
+    yield from _row("answer", _answer(model))
+    yield from _row("writes", f"{sink.table}: topic {sink.topic} at {sink.bootstrap_servers}")
+    yield from _row("", _formats(definition))
+    yield from _row("", ", ".join(_projected(each) for each in definition.projection))
+    yield from _row("failures", _failures(definition.batch))
+
+
+def _plain(plain: PlainInsert) -> Iterator[str]:
+    yield f"plain INSERT INTO {plain.sink} (line {plain.line}): Flink runs it as it is, in the same job"
+
+
+def _row(title: str, text: str) -> Iterator[str]:
+    for number, line in enumerate(text.splitlines() or [""]):
+        yield f"  {title if number == 0 else '':<{_WIDTH}}{line}".rstrip()
+
+
+def _input(statement: Statement) -> str:
+    found, source = statement.input, statement.definition.source
+    ends = "ends by itself" if found.bounded else "endless"
+    if not found.topics:
+        kind = "view" if found.view else f"{found.connector} table"
+        return (
+            f"{found.identifier}: a {kind}, {ends}; without positions, so a start without Flink state needs --resubmit"
+        )
+    topics = ", ".join(found.topics)
+    cluster = f" of cluster {source.cluster_id}" if source else ""
+    return f"{found.identifier}: topic {topics}{cluster}, {ends}"
+
+
+def _columns(columns: tuple[Column, ...]) -> str:
+    return ", ".join(f"{column.name} {sql(column.type)}" for column in columns)
+
+
+def _options(model: Model) -> Iterator[tuple[str, str]]:
+    if model.system_prompt is not None:
+        yield "system-prompt", repr(_cut(model.system_prompt))
+    yield from ((name, str(value)) for name, value in model.parameters.items())
+    if model.extra_body:
+        yield "batch.extra-body", orjson.dumps(model.extra_body).decode()
+
+
+def _limits(batch: BatchOptions, model: Model) -> str:
+    profile = profile_of(model.provider)
+    requests = min(batch.max_requests or profile.max_requests, profile.max_requests)
+    size = min(batch.max_bytes or profile.max_bytes, profile.max_bytes)
+    return (
+        f"at most {requests:,} requests and {size:,} bytes, sealed within {batch.max_age:g} s; a create is waited for "
+        f"{batch.request_timeout:g} s, a request sent again {batch.max_retries} times"
+    )
+
+
+def _sample(definition: Definition) -> str:
+    row = {column.name: _example(column.type, column.name) for column in definition.row}
+    try:
+        return _cut(prompt_of(definition)(row))
+    except Unrenderable as error:
+        return f"(no sample: {error})"
+
+
+def _example(type_: SqlType, name: str) -> Any:
+    if type_.root in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT"):
+        return 1
+    if type_.root in ("FLOAT", "DOUBLE", "DECIMAL"):
+        return 1.5
+    if type_.root == "BOOLEAN":
+        return True
+    if type_.root in ("ARRAY", "MULTISET") and type_.element:
+        return [_example(type_.element, name)]
+    if type_.root == "ROW":
+        return {field.name: _example(field.type, field.name) for field in type_.fields}
+    return {} if type_.root == "MAP" else f"<{name}>"
+
+
+def _answer(model: Model) -> str:
+    columns = _columns(model.output)
+    if model.task == "embeddings":
+        return f"an embedding, as {columns}"
+    if is_text(model.output):
+        return f"its text, as {columns}"
+    return f"{columns}, by the JSON schema\n{_cut(orjson.dumps(answer_schema(model.output)).decode())}"
+
+
+def _formats(definition: Definition) -> str:
+    sink = definition.sink
+    key = f"key {sink.key_format} of {', '.join(sink.key_fields)}" if sink.key_format else "no key"
+    return f"{key}; value {sink.value_format}, {sink.value_fields_include.lower().replace('_', ' ')} fields"
+
+
+def _projected(each: Projected) -> str:
+    source = orjson.dumps(each.literal).decode() if each.source == "literal" else f"{each.source} {each.column}"
+    for cast in each.casts:
+        source = f"CAST({source} AS {sql(cast)})"
+    return f"{each.name} = {source}"
+
+
+def _failures(batch: BatchOptions) -> str:
+    if batch.error_topic:
+        return f"go to topic {batch.error_topic}"
+    return "come out in the sink, with NULL for the answer and the cause in the header batchline-error"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
