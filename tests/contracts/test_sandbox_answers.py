@@ -63,6 +63,11 @@ def test_sentiment_fills_label_and_score() -> None:
     assert label == "negative"
 
 
+def test_the_sentiment_of_a_huge_text_takes_no_longer_than_that_of_a_review() -> None:
+    text = "a lovely film with awful music and great acting " * 1_000
+    assert sentiment(text) == sentiment(text[:200])
+
+
 @pytest.mark.parametrize("dimensions", [4, 256, 1536])
 def test_embeddings_differ_and_have_length_one(dimensions: int) -> None:
     vectors = {tuple(embedding(f"text {number}", dimensions)) for number in range(200)}

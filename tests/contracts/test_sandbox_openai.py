@@ -100,6 +100,8 @@ def test_a_body_the_endpoint_refuses_fails_only_its_request(sandbox_user: Sandbo
         chat_line("empty", "x", messages=[]),
         chat_line("unknown", "x", surprise=1),
         chat_line("open", "x", response_format=strict),
+        chat_line("shape", "x", response_format="json"),
+        chat_line("content", "x", messages=[{"role": "user", "content": [5]}]),
     ]
     batch = sandbox_user.run([chat_line("good", "x"), *bad])
     assert batch.status == "completed"
@@ -109,8 +111,10 @@ def test_a_body_the_endpoint_refuses_fails_only_its_request(sandbox_user: Sandbo
         "empty": 400,
         "unknown": 400,
         "open": 400,
+        "shape": 400,
+        "content": 400,
     }
-    assert {line["custom_id"] for line in sandbox_user.lines(batch.error_file_id)} == {"empty", "unknown", "open"}
+    assert {line["custom_id"] for line in sandbox_user.lines(batch.error_file_id)} == set(lines) - {"good"}
 
 
 @pytest.mark.parametrize("body", [{"max_tokens": 5}, {"temperature": 0.3}])

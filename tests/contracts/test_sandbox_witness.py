@@ -65,3 +65,15 @@ os.kill(os.getpid(), signal.SIGKILL)
     told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=60, check=False)
     pid = int(told.stdout)
     wait_until(lambda: not psutil.pid_exists(pid), 20, "the provider's end")
+
+
+def test_a_worker_that_starts_as_the_provider_dies_ends_too(tmp_path: Path) -> None:
+    server = ProviderServer(tmp_path).start()
+    user = SandboxUser(server)
+    user.create([chat_line("a", "a")])
+    # The first batch starts the worker, which then still has its imports before it.
+    workers = psutil.Process(server.pid).children(recursive=True)
+    server.kill()
+    user.close()
+    assert workers
+    wait_until(lambda: not any(worker.is_running() for worker in workers), 20, "the workers' end")

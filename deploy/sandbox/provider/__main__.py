@@ -1,6 +1,5 @@
 """`python -m deploy.sandbox.provider`: the fake provider as a process of its own."""
 
-import os
 from pathlib import Path
 
 import click
@@ -43,8 +42,6 @@ def main(  # noqa: PLR0913, PLR0917 - one argument for each option of the comman
     clock = OffsetClock(directory / "clock")
     engine = Engine(directory.resolve(), table, rules, clock, seed, processing_seconds)
     serve(engine, host, port, port_file, stop_with_stdin=stop_with_stdin)
-    # All state is on disk; what the workers still compute is computed again by the next start.
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,15 @@ from typing import Any
 import orjson
 
 from deploy.sandbox.provider.asks import Ask
+from deploy.sandbox.provider.errors import ProviderError
 from deploy.sandbox.provider.structured import Filler, wants_sentiment
 
 SEPARATORS = "\u2028\u2029\u0085"
 REFUSAL = "I'm sorry, but I can't assist with that request."
 # The thresholds that vaderSentiment's README gives for its compound score.
 POSITIVE, NEGATIVE = 0.05, -0.05
+# vaderSentiment's time grows with the square of the words (45 ms for 4 kB): what is no review is judged by its start.
+LONGEST_REVIEW, START = 1_000, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +63,23 @@ def _analyzer() -> Any:
 
 
 def sentiment(text: str) -> tuple[str, float]:
-    """Return (positive, neutral or negative; compound in [-1, 1]) of a text."""
-    compound = float(_analyzer().polarity_scores(text)["compound"])
+    """Return (positive, neutral or negative; compound in [-1, 1]) of a text; of a long one, of its start."""
+    judged = text if len(text) <= LONGEST_REVIEW else text[:START]
+    compound = float(_analyzer().polarity_scores(judged)["compound"])
     if compound >= POSITIVE:
         return "positive", compound
     return ("negative" if compound <= NEGATIVE else "neutral"), compound
 
 
 def answer(ask: Ask) -> Answer:
-    """Return the whole answer, cut only where the request's own max_tokens says so."""
+    """Return the whole answer, cut only where the request's own max_tokens says so; ProviderError for a bad schema."""
     about_sentiment = "sentiment" in ask.system.lower()
     if ask.schema is not None:
         feeling = sentiment(ask.prompt) if about_sentiment or wants_sentiment(ask.schema) else (None, None)
-        value = Filler(ask.schema, prompt_hash(ask.prompt), *feeling).value(ask.schema)
+        try:
+            value = Filler(ask.schema, prompt_hash(ask.prompt), *feeling).value(ask.schema)
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            raise ProviderError(400, f"Invalid schema: {error}", code="invalid_json_schema") from None
         text = orjson.dumps(value).decode()
     elif about_sentiment:
         text = sentiment(ask.prompt)[0]

@@ -1,15 +1,20 @@
 """The ASGI application: which path is served by which handler."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ExceptionHandler
 
 from deploy.sandbox.provider import control, routes_anthropic, routes_batches, routes_files, routes_sync
-from deploy.sandbox.provider.calls import Handler, served
+from deploy.sandbox.provider.calls import Handler, JsonResponse, served
 from deploy.sandbox.provider.engine import Engine
+from deploy.sandbox.provider.errors import ProviderError, openai_error
 
 _CALLS: tuple[tuple[str, str, str, Handler], ...] = (
     ("POST", "/v1/files", "openai.files.create", routes_files.upload),
@@ -48,4 +53,11 @@ def create_app(engine: Engine) -> Starlette:
             await running
 
     calls = [Route(path, served(engine, name, handler), methods=[method]) for method, path, name, handler in _CALLS]
-    return Starlette(routes=[*calls, *control.routes(engine)], lifespan=lifespan)
+    handlers: Mapping[Any, ExceptionHandler] = {404: _unknown, 405: _unknown}
+    return Starlette(routes=[*calls, *control.routes(engine)], lifespan=lifespan, exception_handlers=handlers)
+
+
+async def _unknown(request: Request, _: Exception) -> Response:
+    """Answer for a path that no provider has."""
+    error = ProviderError(404, f"Invalid URL ({request.method} {request.url.path})")
+    return JsonResponse(openai_error(error), status_code=404)

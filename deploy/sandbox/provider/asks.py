@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.sandbox.provider.bodies_anthropic import output_format
+from deploy.sandbox.provider.bodies import CHECKS
+from deploy.sandbox.provider.bodies_anthropic import check_messages, output_format
+from deploy.sandbox.provider.errors import ProviderError
 
 Body = dict[str, Any]
 
@@ -91,9 +93,19 @@ def of_embeddings(body: Body) -> Ask:
     return Ask(body["model"], text, "", len(text))
 
 
-ASKS: dict[str, Callable[[Body], Ask]] = {
+_ASKS: dict[str, Callable[[Body], Ask]] = {
     "/v1/chat/completions": of_chat,
     "/v1/responses": of_responses,
     "/v1/embeddings": of_embeddings,
     "/v1/messages": of_messages,
 }
+
+
+def ask_of(endpoint: str, body: Body) -> Ask:
+    """Check a body and return what it asks; ProviderError(400 or 404) when the endpoint refuses it."""
+    try:
+        CHECKS.get(endpoint, check_messages)(body)
+        return _ASKS[endpoint](body)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # The checks name the usual faults; whatever else isn't shaped as it should be ends here.
+        raise ProviderError(400, f"Invalid type for a parameter: {error}", code="invalid_type") from None

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,8 @@ TICK = 0.05
 HOUR = 3_600
 
 
-def _end_with_parent() -> None:
-    """Let a worker process end when the server was killed: nobody else would end it."""
-    parent = os.getppid()
+def _end_with_parent(parent: int) -> None:
+    """Let a worker process end when the server (process `parent`) was killed: nobody else would end it."""
 
     def watch() -> None:
         never = threading.Event()
@@ -59,7 +58,7 @@ class Engine:
         self._creates: dict[str, deque[float]] = {"openai": deque(), "anthropic": deque()}
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._active = {batch.id for batch in self.store.batches if not batch.ended}
-        self.pool = ProcessPoolExecutor(2, get_context("spawn"), _end_with_parent)
+        self.pool = ProcessPoolExecutor(2, get_context("spawn"), _end_with_parent, (os.getpid(),))
 
     async def run(self) -> None:
         """Move all batches every so often, until cancelled; then let the workers go."""
@@ -69,6 +68,9 @@ class Engine:
                 await asyncio.sleep(TICK)
         finally:
             self.pool.shutdown(wait=False, cancel_futures=True)
+            # All state is on disk; what the workers still compute is computed again by the next start.
+            for worker in active_children():
+                worker.kill()
             self.log.close()
 
     def tick(self) -> None:

@@ -5,11 +5,9 @@ from typing import Any, Protocol
 
 import orjson
 
-from deploy.sandbox.provider import asks, shapes
+from deploy.sandbox.provider import shapes
 from deploy.sandbox.provider.answers import Answer
-from deploy.sandbox.provider.asks import Ask
-from deploy.sandbox.provider.bodies import CHECKS
-from deploy.sandbox.provider.bodies_anthropic import check_messages
+from deploy.sandbox.provider.asks import Ask, ask_of
 from deploy.sandbox.provider.errors import ProviderError, anthropic_error, openai_error
 
 EXPIRED = "This request could not be executed before the completion window expired."
@@ -59,8 +57,7 @@ class OpenAILines:
         return Request(line["custom_id"], line["body"], ident)
 
     def ask(self, request: Request) -> Ask:
-        CHECKS[self._endpoint](request.body)
-        return asks.ASKS[self._endpoint](request.body)
+        return ask_of(self._endpoint, request.body)
 
     def succeeded(self, request: Request, ask: Ask, answer: Answer) -> bytes:
         body = openai_body(self._endpoint, request.body, ask, answer, request.ident, self._created)
@@ -98,8 +95,7 @@ class AnthropicLines:
         return Request(line["custom_id"], line["params"], ident)
 
     def ask(self, request: Request) -> Ask:
-        check_messages(request.body)
-        return asks.of_messages(request.body)
+        return ask_of("/v1/messages", request.body)
 
     def succeeded(self, request: Request, ask: Ask, answer: Answer) -> bytes:
         message = shapes.message(ask, answer, request.ident)

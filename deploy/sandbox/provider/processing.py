@@ -108,6 +108,7 @@ class Execution:
         self._output = output
         self._error = error if work.provider == "openai" else output
         self._billed = billed
+        self._embeds = work.endpoint == "/v1/embeddings"
         self._again: list[bytes] = []
         self.outcome = Outcome()
 
@@ -127,10 +128,11 @@ class Execution:
             return
         try:
             ask = self._lines.ask(request)
+            whole = Answer("", prompt_tokens(ask), 0) if self._embeds else answer(ask)
         except ProviderError as invalid:
             self._fail(request, invalid, {})
             return
-        self._succeed(request, ask, fault, options)
+        self._succeed(request, ask, whole, (fault, options))
 
     def finish(self) -> None:
         """Write the second copies and the results that nobody asked for."""
@@ -161,19 +163,19 @@ class Execution:
         _put(self._output if into_output else self._error, self._lines.failed(request, error))
         self.outcome.failed += 1
 
-    def _succeed(self, request: Request, ask: Ask, fault: str, options: dict[str, Any]) -> None:
+    def _succeed(self, request: Request, ask: Ask, whole: Answer, spoiling: tuple[str, dict[str, Any]]) -> None:
+        fault, options = spoiling
         self.outcome.succeeded += 1
         if fault == "lines_missing":
             return
-        embedded = self._work.endpoint == "/v1/embeddings"
-        told = Answer("", prompt_tokens(ask), 0) if embedded else spoilt(answer(ask), fault, options)
+        told = whole if self._embeds else spoilt(whole, fault, options)
         line = self._lines.succeeded(request, ask, told)
         if fault == "line_malformed":
             line = line[: len(line) // 2]
         _put(self._output, line)
         if fault == "lines_duplicated":
             other = replace(ask, prompt=f"{ask.prompt} awful, horrible") if options["another"] else ask
-            self._again.append(self._lines.succeeded(request, ask, answer(other)) if not embedded else line)
+            self._again.append(self._lines.succeeded(request, ask, answer(other)) if not self._embeds else line)
         self._bill(request, ask, told)
 
     def _bill(self, request: Request, ask: Ask, told: Answer) -> None:

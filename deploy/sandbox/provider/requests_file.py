@@ -116,13 +116,16 @@ def split(body_path: str, out_path: str, limits: Limits) -> Findings:
     findings = Findings()
     seen: set[str] = set()
     with Path(body_path).open(encoding="utf-8") as source, Path(out_path).open("wb") as out:
-        for request in _requests(source):
-            _check_request(request, findings.total, seen)
-            findings.total += 1
-            if findings.total > limits.anthropic_requests:
-                message = f"requests: List should have at most {limits.anthropic_requests} items after validation"
-                raise ProviderError(400, message)
-            findings.input_tokens += _write(out, request)
+        try:
+            for request in _requests(source):
+                _check_request(request, findings.total, seen)
+                findings.total += 1
+                if findings.total > limits.anthropic_requests:
+                    message = f"requests: List should have at most {limits.anthropic_requests} items after validation"
+                    raise ProviderError(400, message)
+                findings.input_tokens += _write(out, request)
+        except UnicodeDecodeError as error:
+            raise ProviderError(400, f"The request body is not valid UTF-8: {error}") from None
     if findings.total == 0:
         raise ProviderError(400, "requests: List should have at least 1 item after validation, not 0")
     return findings
@@ -232,4 +235,6 @@ def _elements(reader: _Reader) -> Iterator[Any]:
         yield reader.value()
         if reader.peek() != "]":
             reader.take(",")
+            if reader.peek() == "]":
+                raise ProviderError(400, "The request body is not valid JSON: a trailing comma")
     reader.take("]")

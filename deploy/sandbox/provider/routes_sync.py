@@ -7,9 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from deploy.sandbox.provider.answers import Answer, answer, prompt_hash, prompt_tokens, spoilt
-from deploy.sandbox.provider.asks import ASKS, Ask
-from deploy.sandbox.provider.bodies import CHECKS
-from deploy.sandbox.provider.bodies_anthropic import check_messages
+from deploy.sandbox.provider.asks import Ask, ask_of
 from deploy.sandbox.provider.calls import Call, Handler, JsonResponse
 from deploy.sandbox.provider.errors import ProviderError
 from deploy.sandbox.provider.lines import openai_body
@@ -57,8 +55,7 @@ def openai(endpoint: str) -> Handler:
     async def handle(call: Call) -> Response:
         body = await call.json()
         _refuse_stream(body)
-        CHECKS[endpoint](body)
-        ask = ASKS[endpoint](body)
+        ask = ask_of(endpoint, body)
         embedded = endpoint == "/v1/embeddings"
         told = Answer("", prompt_tokens(ask), 0) if embedded else await _answer(call, ask)
         _log(call, body, ask, told)
@@ -70,8 +67,7 @@ def openai(endpoint: str) -> Handler:
 async def messages(call: Call) -> Response:
     body = await call.json()
     _refuse_stream(body)
-    check_messages(body)
-    ask = ASKS["/v1/messages"](body)
+    ask = ask_of("/v1/messages", body)
     told = await _answer(call, ask)
     _log(call, body, ask, told)
     return JsonResponse(message(ask, told, new_id("")))
