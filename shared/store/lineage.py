@@ -79,12 +79,10 @@ class Lineage:
 
     def is_current(self, pipeline: str, epoch: int) -> bool:
         """Whether a run is the newest of its pipeline, and not over."""
-        query = select(pipelines.c.epoch, runs.c.ended_at).where(
-            pipelines.c.name == pipeline, runs.c.pipeline == pipeline, runs.c.epoch == epoch
-        )
+        newest = runs.join(pipelines, (pipelines.c.name == runs.c.pipeline) & (pipelines.c.epoch == runs.c.epoch))
+        this = (runs.c.pipeline == pipeline) & (runs.c.epoch == epoch) & runs.c.ended_at.is_(None)
         with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
-        return row is not None and row.epoch == epoch and row.ended_at is None
+            return connection.execute(select(runs.c.epoch).select_from(newest).where(this)).first() is not None
 
     def record_job(self, pipeline: str, epoch: int, job_id: str) -> None:
         """Note a run's Flink job id, once it is known."""
