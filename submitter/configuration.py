@@ -1,4 +1,4 @@
-"""The Flink configuration of a run: our defaults, the file's SETs, the command's -D, and what only we may say. No I/O."""
+"""The Flink configuration of a run: our defaults, the file's SETs, -D, and what only we may say. No I/O."""
 
 import sys
 from collections.abc import Iterable, Mapping

@@ -54,10 +54,10 @@ class FlinkRest:
             restored=bool(checkpoints["latest"].get("restored")),
         )
 
-    def trouble(self, job_id: str) -> str | None:
-        """The first line of the job's last failure."""
-        history = self._get(f"/jobs/{job_id}/exceptions?maxExceptions=1").get("exceptionHistory", {}).get("entries", [])
-        return root_cause(history[0]["stacktrace"]) if history else None
+    def failures(self, job_id: str) -> list[str]:
+        """The root causes of the job's last failures, newest first. Raises FlinkAway."""
+        history = self._get(f"/jobs/{job_id}/exceptions?maxExceptions=5").get("exceptionHistory", {})
+        return [root_cause(entry["stacktrace"]) for entry in history.get("entries", [])]
 
     def checkpoint(self, job_id: str) -> None:
         """Ask for a checkpoint now; what becomes of it shows in the next glimpses. Raises FlinkAway."""

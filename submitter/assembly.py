@@ -1,0 +1,51 @@
+"""A read pipeline and a start, put together into the Flink job that runs them; the same here and on a cluster."""
+
+from functools import partial
+
+from pyflink.table import StreamTableEnvironment
+
+from shared.spool import Spool
+from submitter.configuration import Start
+from submitter.desk import Errand
+from submitter.hands import open_desk
+from submitter.job import Announcements, Job
+from submitter.pipeline.values import Pipeline
+from submitter.user_table import UserTable
+
+
+def assemble(tables: StreamTableEnvironment, pipeline: Pipeline, start: Start) -> Job:
+    """The job, ready to execute."""
+    job = Job(tables, Spool(pipeline.settings.spool))
+    for statement in pipeline.statements:
+        job.seal(statement, start.starts.get(statement.name, {}))
+    names = [statement.name for statement in pipeline.statements]
+    job.submit(names, partial(open_desk, errand(pipeline, start.epoch)), _announcements(tables, pipeline))
+    for plain in pipeline.plain:
+        job.insert(plain)
+    return job
+
+
+def errand(pipeline: Pipeline, epoch: int) -> Errand:
+    """What the workers of a run are told."""
+    settings = pipeline.settings
+    return Errand(
+        pipeline=pipeline.name,
+        epoch=epoch,
+        statements=tuple(statement.name for statement in pipeline.statements),
+        spool=settings.spool,
+        state_store=settings.state_store_reference,
+        quarantine=settings.quarantine,
+    )
+
+
+def _announcements(tables: StreamTableEnvironment, pipeline: Pipeline) -> Announcements:
+    """The batches topic, reached as a sink on the same brokers says it."""
+    servers = pipeline.bootstrap_servers
+    for statement in pipeline.statements:
+        options = UserTable(tables, statement.sink).options()
+        if options.get("properties.bootstrap.servers") == servers:
+            # A sink's transactions and acks are its own matter.
+            kept = ("properties.security.", "properties.sasl.", "properties.ssl.", "properties.client.")
+            properties = {name: value for name, value in options.items() if name.startswith(kept)}
+            return Announcements(servers, pipeline.settings.batches_topic, properties)
+    return Announcements(servers, pipeline.settings.batches_topic)

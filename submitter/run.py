@@ -1,0 +1,222 @@
+"""One run of a pipeline, from the claim of its name to its end: which road it takes, the job, what is said of it."""
+
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pyflink.table import StreamTableEnvironment
+
+from shared.errors import BatchlineError, SettingsError
+from shared.kafka import KafkaClusters
+from shared.spool import Spool
+from shared.store import Store
+from shared.topics import BATCHES_PARTITIONS, ensure_topic
+from submitter import checkpoints
+from submitter.assembly import errand
+from submitter.claim import claimed, outlive
+from submitter.cluster import EmbeddedCluster, RemoteCluster
+from submitter.configuration import CHECKPOINTS, Start, defaults, is_local, recovery_path, whole
+from submitter.fingerprint import fingerprint
+from submitter.hands import Workers
+from submitter.lineage import Checkpoint, Road, choose, judge
+from submitter.pipeline.values import Pipeline, Statement
+from submitter.progress import Ending
+from submitter.sealing import Rolling
+from submitter.starting import Finder, Places, plan_finished, refuse_unless_positioned
+from submitter.tally import Counter
+from submitter.user_table import UserTable
+from submitter.watch import Outcome, Watch, drain
+
+
+class RunFailed(BatchlineError):
+    """The job ended by itself; the message has its last failure."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line says."""
+
+    overrides: Mapping[str, str]
+    fresh: bool = False
+    resubmit: bool = False
+    replication: int = 1
+    """Of the batches topic, if it has to be created."""
+
+
+@dataclass
+class Runner:
+    """A run, with all that it needs."""
+
+    pipeline: Pipeline
+    tables: StreamTableEnvironment
+    store: Store
+    spool: Spool
+    clusters: KafkaClusters
+    wishes: Wishes
+    say: Callable[[str], None]
+    stop: threading.Event
+
+    def run(self) -> None:
+        """Until the job is finished or stopped. Raises BatchlineError."""
+        name = self.pipeline.name
+        with claimed(self.store, name, self.stop):
+            cluster = self._cluster()
+            if cluster.local:
+                outlive(self.spool, name, self.stop)
+            self._refuse_beside_live_job(cluster)
+            self._prepare()
+            start = self._begin()
+            try:
+                cluster.launch(self.pipeline, start, self._configuration(start))
+                outcome = self._watch(cluster, start)
+            except BaseException:
+                self.store.lineage.finish(name, start.epoch, "failed")
+                raise
+            self._end(cluster, start, outcome)
+
+    def _prepare(self) -> None:
+        """What the job writes to is there, and the definitions outlive it."""
+        pipeline = self.pipeline
+        client = self.clusters.client(pipeline.bootstrap_servers, pipeline.batches_kafka)
+        ensure_topic(client, pipeline.settings.batches_topic, BATCHES_PARTITIONS, self.wishes.replication)
+        for statement in pipeline.statements:
+            self.store.lineage.put_definition(statement.definition)
+
+    def _cluster(self) -> "EmbeddedCluster | RemoteCluster":
+        configuration = self._theirs()
+        if is_local(configuration):
+            return EmbeddedCluster(self.tables, self.spool, configuration)
+        return RemoteCluster(configuration, self.spool, self.wishes.overrides)
+
+    def _refuse_beside_live_job(self, cluster: "EmbeddedCluster | RemoteCluster") -> None:
+        runs = self.store.lineage.runs(self.pipeline.name)
+        live = next((run for run in runs[:1] if run.job_id and cluster.is_live(run.job_id)), None)
+        if live:
+            raise SettingsError(
+                f"pipeline '{self.pipeline.name}' already runs on the cluster as job {live.job_id}: cancel it there "
+                "first (flink cancel), then run again; nothing is lost"
+            )
+
+    def _begin(self) -> Start:
+        """Choose the road, prepare it, and begin the run in the lineage."""
+        pipeline, theirs = self.pipeline, self._theirs()
+        mark = fingerprint(pipeline, self.tables, theirs.get("parallelism.default", "1"))
+        named = recovery_path(theirs)
+        road = self._road(mark, named)
+        places = Places() if road.restore else self._places(road)
+        job_id = uuid.uuid4().hex
+        epoch = self.store.lineage.begin(
+            pipeline.name,
+            definition=mark,
+            spool=self.spool.address,
+            job_id=job_id,
+            restored_from=road.restore,
+            started_from=None if road.restore else places.record(),
+            fresh=self.wishes.fresh,
+        )
+        ours = road.restore is not None and road.restore != named
+        starts = {statement.name: places.of(statement.name) for statement in pipeline.statements}
+        return Start(
+            epoch=epoch, job_id=job_id, restore=road.restore, claim_mode="CLAIM" if ours else None, starts=starts
+        )
+
+    def _road(self, mark: str, named: str | None) -> Road:
+        runs = self.store.lineage.runs(self.pipeline.name)
+        if named and not self.wishes.fresh:
+            found = checkpoints.read(named)
+            # What isn't on this machine can't be judged here: Flink will.
+            road = Road(named, "execution.state-recovery.path") if found is None else self._judged(found, named)
+        else:
+            job_ids = [run.job_id for run in runs if run.job_id]
+            complete = checkpoints.complete(self._checkpoint_folder(), job_ids)
+            road = choose(runs, complete, mark, self._newest_seal(), fresh=self.wishes.fresh)
+        if road.restore:
+            self.say(f"continues from checkpoint {road.restore} ({road.reason})")
+        elif not road.first:
+            self.say(f"starts without Flink state: {road.reason}")
+        return road
+
+    def _judged(self, found: Checkpoint, named: str) -> Road:
+        road = judge(found, self._newest_seal())
+        return Road(named, "execution.state-recovery.path") if road.restore else road
+
+    def _places(self, road: Road) -> Places:
+        """The road without Flink state."""
+        pipeline = self.pipeline
+        if not road.first and not self.wishes.resubmit:
+            refuse_unless_positioned(pipeline.statements)
+        planner = Workers(errand(pipeline, epoch=0), self.store, self.spool)
+        planned = plan_finished(pipeline.name, self.store, self.spool, planner.plan, self.say)
+        if planned:
+            self.say(f"planned {planned} sealed files that had no plan yet")
+        places = Finder(pipeline.name, self.store, self.clusters, self._options_of).find(pipeline.statements)
+        for place in places.places:
+            self.say(
+                f"starts from position {place.offset} of {place.topic}/{place.partition} for {place.statement}"
+                + (f"; {place.again:,} records after it are paid for and will be skipped" if place.again else "")
+                + (f"; {place.gone:,} records before it are gone from the topic" if place.gone else "")
+            )
+        return places
+
+    def _watch(self, cluster: "EmbeddedCluster | RemoteCluster", start: Start) -> Outcome:
+        pipeline = self.pipeline
+        counter = Counter(self.store, self.spool, pipeline.name, tuple(each.name for each in pipeline.statements))
+        inputs = [*(each.input.bounded for each in pipeline.statements), *(each.bounded for each in pipeline.plain)]
+        ages = [each.definition.batch.max_age for each in pipeline.statements if each.input.bounded]
+        settled = max((Rolling(age, 1, bounded=True).settled_after for age in ages), default=0.0)
+        watch = Watch(
+            flink=cluster.rest,
+            job_id=start.job_id,
+            ending=Ending(settled),
+            tally=counter.tally,
+            say=self.say,
+            stop=self.stop,
+            restored=start.restore is not None,
+            bounded=all(inputs),
+            gives_up=cluster.local,
+        )
+        outcome = watch.follow()
+        if outcome == "unrestorable":
+            raise RunFailed(
+                f"Flink can't restore {start.restore}: {watch.trouble}\n"
+                "run again with --fresh: it starts from positions, loses nothing and pays for nothing twice"
+            )
+        if outcome in ("failed", "canceled", "away"):
+            raise RunFailed(f"the job is {outcome}: {watch.trouble or 'see its log'} ({cluster.log})")
+        return outcome
+
+    def _end(self, cluster: "EmbeddedCluster | RemoteCluster", start: Start, outcome: Outcome) -> None:
+        """No new create from here on; those in flight come to their durable step; then the job is cancelled."""
+        self.store.lineage.finish(self.pipeline.name, start.epoch, outcome)
+        counter = Counter(self.store, self.spool, self.pipeline.name, ())
+        if not drain(counter.in_flight, threading.Event().wait):
+            self.say("a create is still in flight; its outcome will be looked up by the next run, or by the poller")
+        cluster.cancel(start.job_id)
+        self.say(f"{outcome}; everything sealed is durable")
+
+    def _configuration(self, start: Start) -> dict[str, str]:
+        folder = self._checkpoint_folder()
+        return whole(defaults(self.pipeline.name, folder.as_uri()), self._theirs(), start)
+
+    def _theirs(self) -> dict[str, str]:
+        return {**self.pipeline.flink, **self.wishes.overrides}
+
+    def _checkpoint_folder(self) -> Path:
+        theirs = self._theirs()
+        address = next((theirs[name] for name in CHECKPOINTS if name in theirs), None)
+        local = checkpoints.local_path(address) if address else None
+        return local or checkpoints.default_folder(self.spool, self.pipeline.name)
+
+    def _newest_seal(self) -> datetime | None:
+        found = [
+            file.modified_at
+            for statement in self.pipeline.statements
+            for file in self.spool.sealed_files(self.pipeline.name, statement.name)
+        ]
+        return max(found, default=None)
+
+    def _options_of(self, statement: Statement) -> Mapping[str, str]:
+        return UserTable(self.tables, statement.input.identifier).options()
