@@ -97,15 +97,31 @@ def _schema(type_: SqlType) -> CoreSchema:
     if type_.root == "ARRAY" and type_.element:
         return core_schema.list_schema(_or_null(type_.element))
     if type_.root == "MAP" and type_.element:
-        return core_schema.dict_schema(core_schema.str_schema(), _or_null(type_.element))
+        return _entries(_or_null(type_.element))
     if type_.root == "MULTISET":
-        return core_schema.dict_schema(core_schema.str_schema(), core_schema.int_schema(ge=1, le=UNBOUNDED))
+        return _entries(core_schema.int_schema(ge=1, le=UNBOUNDED))
     if type_.root == "ROW":
         return _row(type_.fields)
     made = _SCALARS.get(type_.root)
     if made is None:
         raise BatchlineError(f"an OUTPUT column can't have type {type_.root}; declare it as STRING and CAST it later")
     return made(type_)
+
+
+def _entries(value: CoreSchema) -> CoreSchema:
+    """An object, or the list of {key, value} that shared.schema asks for: strict schemas have no open objects."""
+
+    def merge(answer: Any) -> Any:
+        if not isinstance(answer, list):
+            return answer
+        try:
+            return {entry["key"]: entry["value"] for entry in answer}
+        except (KeyError, TypeError):
+            raise ValueError("it is no list of objects with key and value") from None
+
+    return core_schema.no_info_before_validator_function(
+        merge, core_schema.dict_schema(core_schema.str_schema(), value)
+    )
 
 
 def _characters(type_: SqlType) -> CoreSchema:
@@ -170,7 +186,7 @@ _SCALARS: dict[str, Callable[[SqlType], CoreSchema]] = {
     "BINARY": _bytes,
     "VARBINARY": _bytes,
     DATE: _temporal(lambda text, _: lexical.date_of(text)),
-    TIME: _temporal(lexical.time_of),
+    TIME: _temporal(lambda text, precision: lexical.time_of(text.removesuffix("Z"), precision)),
     TIMESTAMP: _temporal(lambda text, precision: lexical.timestamp_of(text.removesuffix("Z"), precision)),
     LOCAL_TIMESTAMP: _temporal(_instant),
     "INTERVAL_YEAR_MONTH": lambda _: core_schema.int_schema(),

@@ -1,7 +1,7 @@
 """From output columns to the JSON schema that a model is asked to obey. Pure.
 
 It keeps to what the strict modes of both providers take: closed objects, every property required, no keywords for
-ranges and lengths (these stand in the description, for the model to read), and a MAP as a list of {key, value}.
+ranges and lengths (these stand in the description, for the model to read), a MAP or MULTISET as a list of {key, value}.
 """
 
 from collections.abc import Iterable
@@ -28,8 +28,9 @@ _PLAIN: dict[str, Schema] = {
     "DATE": {"type": "string", "format": "date"},
     "TIME_WITHOUT_TIME_ZONE": {"type": "string", "format": "time"},
     "TIMESTAMP_WITHOUT_TIME_ZONE": {"type": "string", "format": "date-time"},
-    "TIMESTAMP_WITH_TIME_ZONE": {"type": "string", "format": "date-time"},
     "TIMESTAMP_WITH_LOCAL_TIME_ZONE": {"type": "string", "format": "date-time"},
+    "INTERVAL_YEAR_MONTH": {"type": "integer", "description": "a number of months"},
+    "INTERVAL_DAY_TIME": {"type": "integer", "description": "a number of milliseconds"},
 }
 _EXACT_DIGITS = 15
 """Decimal digits that a double keeps."""
@@ -122,13 +123,19 @@ def _nested(sql: SqlType, where: str) -> Schema:
         return _object({name: _described(_of(of, f"{where}.{name}"), note) for name, (of, note) in fields.items()})
     if sql.root == "ARRAY" and sql.element is not None:
         return {"type": "array", "items": _of(sql.element, f"{where}[]")}
-    if sql.root == "MAP" and sql.key is not None and sql.element is not None:
-        entry = {"key": _not_null(sql.key, f"{where} key"), "value": _of(sql.element, f"{where} value")}
-        return {"type": "array", "items": _object(entry)}
+    if sql.root == "MAP" and sql.element is not None:
+        return _entries(_of(sql.element, f"{where} value"))
+    if sql.root == "MULTISET":
+        return _entries({"type": "integer", "description": "how often it occurs"})
     raise SettingsError(
         f"the output column '{where}' has the type {sql.root}, which a model's JSON answer can't carry; "
         "declare it as STRING and cast it in a second query"
     )
+
+
+def _entries(value: Schema) -> Schema:
+    """A map, whose keys no closed object can name; Flink's JSON format wants them to be strings."""
+    return {"type": "array", "items": _object({"key": {"type": "string"}, "value": value})}
 
 
 def _decimal(sql: SqlType) -> Schema:
