@@ -15,7 +15,7 @@ from poller.settings import PollerSettings, StatusSettings
 from poller.signals import Signals
 from poller.status import Report, report
 from poller.table import draw
-from poller.wiring import assembled, limits
+from poller.wiring import Poller, assembled, limits
 from shared.clock import system_clock
 from shared.errors import BatchlineError, KafkaUnavailable, MustRestart, StoreUnavailable
 from shared.settings import load, options
@@ -48,10 +48,7 @@ def run_command(**flags: Any) -> None:
         if store is None:
             return
         with store, assembled(settings, store) as poller:
-            try:
-                poller.registrar.connect()
-            except KafkaUnavailable as error:
-                poller.watchdog.away(f"kafka ({poller.registrar.name})", str(error))
+            _verify(poller)
             Daemon(poller.duties, poller.watchdog, poller.clock, poller.stop).run(signals.is_asked_to_stop)
 
 
@@ -68,6 +65,7 @@ def once_command(**flags: Any) -> None:
         start_logging(logging.getLevelName(settings.log_level.upper()))
         signals = Signals()
         with Store.open(settings.state_store) as store, assembled(settings, store, is_single_pass=True) as poller:
+            _verify(poller)
             once([paced.duty for paced in poller.duties], poller.watchdog, poller.clock, signals.is_asked_to_stop)
             poller.watchdog.settle()
             state = report(store, poller.clock, limits(settings))
@@ -88,6 +86,14 @@ def status_command(*, as_json: bool, **flags: Any) -> None:
             click.echo(state.model_dump_json(indent=2))
         else:
             draw(state, Console())
+
+
+def _verify(poller: Poller) -> None:
+    """Find a wrong topic before anything is done; a cluster that is away is found out again by the duty itself."""
+    try:
+        poller.registrar.connect()
+    except KafkaUnavailable as error:
+        poller.watchdog.away(f"kafka ({poller.registrar.name})", str(error))
 
 
 def _exit_code(state: Report, *, has_seen_away: bool) -> int:
