@@ -91,6 +91,7 @@ class Results:
     def __init__(self, folder: Path, requests: int) -> None:
         """Raises SpoolError for an index that is missing, damaged, or of another batch."""
         self.whole, self.verdicts = False, b""
+        self._offsets, self._lengths = array("Q"), array("I")
         self._map: mmap.mmap | None = None
         if requests == 0:
             return
@@ -103,7 +104,8 @@ class Results:
             raise SpoolError(f"{folder / INDEX} is damaged, or is not of a batch with {requests} requests")
         body = memoryview(index)[_HEADER.size :]
         self.verdicts = bytes(body[:requests])
-        self._offsets, self._lengths = array("Q", body[requests : 9 * requests]), array("I", body[9 * requests :])
+        self._offsets.frombytes(body[requests : 9 * requests])
+        self._lengths.frombytes(body[9 * requests :])
         if sys.byteorder == "big":
             self._offsets.byteswap()
             self._lengths.byteswap()
