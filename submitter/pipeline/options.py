@@ -89,7 +89,7 @@ class ModelOptions:
         endpoint = self._endpoint()
         key, model = self._api_key(), self._required("model", "a model's name, such as 'gpt-5-mini'")
         batch = self._batch()
-        parameters = self._parameters(endpoint) if endpoint else {}
+        parameters = self._parameters(endpoint)
         if endpoint:
             self._output(endpoint)
         if endpoint is None or key is None or model is None or len(self._faults.errors) > before:
@@ -150,13 +150,15 @@ class ModelOptions:
             self._fault("endpoint", str(error))
             return None
 
-    def _parameters(self, endpoint: Endpoint) -> dict[str, Any]:
+    def _parameters(self, endpoint: Endpoint | None) -> dict[str, Any]:
         found = {}
         for name, parameter in {**PARAMETERS, "system-prompt": SYSTEM_PROMPT}.items():
             value = self._typed(name, parameter.kind)
-            if value is not None and endpoint.task in parameter.tasks:
+            if value is None or endpoint is None:
+                continue
+            if endpoint.task in parameter.tasks:
                 found[name] = value
-            elif value is not None:
+            else:
                 self._warn(name, f"it has no meaning at {endpoint.path}, and is not sent")
         if found.get("n", 1) > 1:
             self._warn("n", "every choice is paid for, and only the first one comes out")

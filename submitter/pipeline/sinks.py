@@ -190,7 +190,7 @@ class SinkOptions:
                 self._raw(option, columns)
             elif format_ == "json":
                 for column in columns:
-                    if column.type.root in _NO_JSON or column.type.root.startswith("INTERVAL"):
+                    if column.type.root in _NO_JSON:
                         self._fault(
                             option, f"column '{column.name}' has type {column.type.root}, which JSON can't hold"
                         )

@@ -1,0 +1,241 @@
+from typing import Any
+
+import pytest
+
+from shared.definition import BatchOptions, Column, Model, SqlType
+from submitter.pipeline.endpoint import endpoint_of
+from submitter.pipeline.faults import Faults, Place
+from submitter.pipeline.options import Declared, ModelOptions
+from submitter.pipeline.prompt import template_faults
+from submitter.pipeline.settings import Given, check_target, read_settings
+from submitter.pipeline.values import Settings
+
+TEXT = SqlType(root="VARCHAR", length=2**31 - 1)
+VECTOR = SqlType(root="ARRAY", element=SqlType(root="FLOAT"))
+BASE = {"provider": "openai", "model": "gpt-5-mini", "api-key": "${OPENAI_API_KEY}"}
+ENVIRON = {"OPENAI_API_KEY": "a-key"}
+
+
+def read(
+    options: dict[str, str], output: SqlType = TEXT, environ: dict[str, str] | None = None
+) -> tuple[tuple[Model, BatchOptions] | None, Faults]:
+    faults = Faults()
+    declared = Declared(
+        name="m",
+        options=options,
+        input=(Column(name="review", type=TEXT),),
+        output=(Column(name="label", type=output),),
+        lines={"api-key": 7},
+        place=Place(5, "model m"),
+    )
+    return ModelOptions(declared, ENVIRON if environ is None else environ, faults).read(("review",)), faults
+
+
+def model_of(options: dict[str, str], **how: Any) -> tuple[Model, BatchOptions]:
+    made, faults = read({**BASE, **options}, **how)
+    assert made is not None, faults.errors
+    return made
+
+
+def faults_of(options: dict[str, str], **how: Any) -> str:
+    made, faults = read(options, **how)
+    assert made is None
+    return "\n".join(fault.text("f.sql") for fault in faults.errors)
+
+
+def test_the_least_that_a_model_needs() -> None:
+    model, batch = model_of({})
+    assert (model.task, model.base_url, model.path) == ("chat", "https://api.openai.com/v1", "/v1/chat/completions")
+    assert model.api_key == "OPENAI_API_KEY"
+    assert batch == BatchOptions()
+
+
+def test_options_are_typed_under_flinks_names() -> None:
+    model, _ = model_of(
+        {
+            "temperature": "0.5",
+            "topP": "0.9",
+            "max-tokens": "10",
+            "stop": "a,b",
+            "seed": "7",
+            "system-prompt": "Be brief.",
+        }
+    )
+    assert model.parameters == {"temperature": 0.5, "top-p": 0.9, "max-tokens": 10, "stop": ["a", "b"], "seed": 7}
+    assert model.system_prompt == "Be brief."
+
+
+def test_batch_options_are_typed() -> None:
+    model, batch = model_of(
+        {
+            "batch.max-requests": "4000",
+            "batch.max-bytes": "64 mb",
+            "batch.max-age": "5 s",
+            "batch.request-timeout": "1 min",
+            "batch.max-retries": "0",
+            "batch.error-topic": "errors",
+            "batch.prompt": "Say {{ review }}",
+            "batch.extra-body": '{"reasoning": {"effort": "low"}}',
+        }
+    )
+    assert batch == BatchOptions(
+        max_requests=4000,
+        max_bytes=64 << 20,
+        max_age=5,
+        request_timeout=60,
+        max_retries=0,
+        error_topic="errors",
+        prompt="Say {{ review }}",
+    )
+    assert model.extra_body == {"reasoning": {"effort": "low"}}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"temprature": "1"}, "option 'temprature': there is no such option; did you mean 'temperature'?"),
+        ({"batch.max_age": "1 s"}, "did you mean 'batch.max-age'?"),
+        ({"temperature": "hot"}, "option 'temperature': it can't be used: 'hot' is no number"),
+        ({"temperature": "3"}, "out of range: 0 to 2"),
+        ({"max-tokens": "0"}, "out of range: at least 1"),
+        ({"batch.max-age": "900"}, "write '900 s'"),
+        ({"batch.max-age": "0 s"}, "more than 0"),
+        ({"batch.max-bytes": "10"}, "less than 1 kb"),
+        ({"batch.size": "20"}, "not supported yet"),
+        ({"batch.error-topic": "a b"}, "can't name a topic"),
+        ({"batch.prompt": "{{ revew }}"}, "'revew' is no INPUT column of the model; did you mean 'review'?"),
+        ({"batch.prompt": "{% if %}"}, "line 1 of the template"),
+        ({"batch.extra-body": "[1]"}, "no JSON object"),
+        ({"batch.extra-body": "{"}, "no JSON"),
+        ({"batch.extra-body": '{"model": "x"}'}, "may not set model"),
+        ({"provider": "openia"}, "did you mean 'openai'?"),
+        ({"endpoint": "https://api.openai.com/v1"}, "names no task"),
+        ({"endpoint": "https://me:pw@api.openai.com/v1/chat/completions"}, "holds a user or a password"),
+        ({"endpoint": "api.openai.com/v1/chat/completions"}, "no http(s) address"),
+        ({"response-format": "xml"}, "not one of text, json_object"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_option(wrong: dict[str, str], said: str) -> None:
+    assert said in faults_of({**BASE, **wrong})
+
+
+def test_every_fault_is_told_at_once() -> None:
+    said = faults_of({"temperature": "hot", "n": "0", "nonsense": "1"})
+    for option in ("provider", "api-key", "model", "temperature", "n", "nonsense"):
+        assert f"option '{option}'" in said
+
+
+def test_a_literal_key_is_refused_at_its_line_and_not_repeated() -> None:
+    said = faults_of({**BASE, "api-key": "my-own-key-1234"})
+    assert "f.sql:7: model m: option 'api-key': a key may not stand in the file" in said
+    assert "my-own-key-1234" not in said
+
+
+def test_an_unset_key_is_named() -> None:
+    assert "OPENAI_API_KEY is not set" in faults_of(BASE, environ={})
+
+
+def test_what_has_no_meaning_warns() -> None:
+    _, faults = read({**BASE, "retry-num": "5", "dimension": "3", "n": "2"})
+    assert [fault.place.option for fault in faults.warnings] == ["retry-num", "dimension", "n"]
+    model, _ = model_of({"dimension": "3"})
+    assert model.parameters == {}
+
+
+def test_an_embedding_takes_one_array_of_floats() -> None:
+    model, _ = model_of({"dimension": "3"}, output=VECTOR)
+    assert (model.task, model.parameters) == ("embeddings", {"dimension": 3})
+    endpoint = {"endpoint": "https://api.openai.com/v1/embeddings"}
+    assert "ARRAY<FLOAT>" in faults_of({**BASE, **endpoint})
+
+
+def test_an_answer_that_json_cannot_carry_is_refused() -> None:
+    assert "the type RAW, which a model's JSON answer can't carry" in faults_of(BASE, output=SqlType(root="RAW"))
+
+
+def test_addresses_follow_the_sdks_variables_and_the_endpoint_wins() -> None:
+    proxy = {"OPENAI_BASE_URL": "http://127.0.0.1:8080/v1/", "ANTHROPIC_BASE_URL": "http://127.0.0.1:8081"}
+    assert endpoint_of("openai", None, (), proxy).base_url == "http://127.0.0.1:8080/v1"
+    declared = endpoint_of("openai", "https://eu.example/v1/responses/", (), proxy)
+    assert (declared.task, declared.base_url, declared.path) == ("responses", "https://eu.example/v1", "/v1/responses")
+    anthropic = endpoint_of("anthropic", None, (), proxy)
+    assert (anthropic.base_url, anthropic.path) == ("http://127.0.0.1:8081", "/v1/messages")
+    declared = endpoint_of("anthropic", "https://api.anthropic.com/v1/messages", (), {})
+    assert (declared.task, declared.base_url) == ("messages", "https://api.anthropic.com")
+
+
+def test_a_template_may_use_loops_and_its_own_names() -> None:
+    assert (
+        template_faults("{% for x in range(3) %}{% set y = x %}{{ y }} {{ review|upper }}{% endfor %}", ["review"])
+        == []
+    )
+    assert template_faults("{{ review | nope }}", ["review"]) != []
+
+
+REQUIRED = {
+    "batchline.pipeline": Given("p", "p", 1),
+    "batchline.spool": Given("file:///spool/", "file:///spool/", 2),
+    "batchline.state-store": Given("sqlite:////state.db", "sqlite:////state.db", 3),
+}
+
+
+def settings_of(given: dict[str, Given], environ: dict[str, str] | None = None) -> tuple[Settings | None, list[str]]:
+    faults = Faults()
+    made = read_settings(given, environ or {}, faults)
+    return made, [fault.text("f.sql") for fault in faults.errors]
+
+
+def test_settings_have_the_documented_defaults() -> None:
+    made, faults = settings_of(REQUIRED)
+    assert not faults
+    assert made is not None
+    assert (made.name, made.spool, made.batches_topic) == ("p", "file:///spool", "batchline.batches")
+    assert (made.quarantine, made.retention, made.shared_spool) == (900, 7 * 86400, False)
+
+
+def test_the_environment_speaks_where_the_file_is_silent() -> None:
+    given = {"batchline.pipeline": Given("p", "p"), "batchline.spool": Given("file:///spool", "file:///spool")}
+    environ = {
+        "BATCHLINE_STATE_STORE": "postgresql://me:pw@h/d",
+        "BATCHLINE_SPOOL": "s3://x",
+        "BATCHLINE_PIPELINE": "q",
+    }
+    made, faults = settings_of(given, environ)
+    assert not faults
+    assert made is not None
+    assert (made.name, made.spool) == ("p", "file:///spool")
+    assert made.state_store_reference == "${BATCHLINE_STATE_STORE}"
+    assert "pw" not in repr(made)
+
+
+def test_what_is_wrong_with_settings_is_told_at_once() -> None:
+    made, faults = settings_of(
+        {
+            "batchline.pipelin": Given("p", "p", 1),
+            "batchline.create-quarantine": Given("soon", "soon", 2),
+            "batchline.pipeline": Given("a/b", "a/b", 3),
+            "batchline.state-store": Given("postgresql://me:pw@h/d", "postgresql://me:pw@h/d", 4),
+        }
+    )
+    assert made is None
+    said = "\n".join(faults)
+    assert "f.sql:1: SET 'batchline.pipelin': there is no such setting; did you mean 'batchline.pipeline'?" in said
+    assert "f.sql:2: SET 'batchline.create-quarantine': it can't be used" in said
+    assert "'a/b' can't name a folder" in said
+    assert "SET 'batchline.spool' is missing" in said
+    assert "holds a password" in said
+    assert "me:pw" not in said
+
+
+def test_what_serves_one_machine_is_refused_on_a_cluster_unless_the_spool_is_shared() -> None:
+    made, _ = settings_of(REQUIRED)
+    shared, _ = settings_of({**REQUIRED, "batchline.shared-spool": Given("true", "true")})
+    assert made is not None
+    assert shared is not None
+    faults = Faults()
+    check_target(made, None, faults)
+    check_target(made, "local", faults)
+    check_target(shared, "remote", faults)
+    assert not faults.errors
+    check_target(made, "remote", faults)
+    assert len(faults.errors) == 2
