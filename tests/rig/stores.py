@@ -1,6 +1,7 @@
 """State stores for tests, on each database, with a clock that stands until it is moved."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -9,9 +10,12 @@ from threading import Barrier
 from typing import Any, TypeVar
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from shared.lifecycle import Event
 from shared.store import Attempt, Plan, PlannedBatch, PositionRun, Store
+from shared.store.tables import installation, metadata
+from tests.rig.postgres import PostgresServer
 
 T = TypeVar("T")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -32,12 +36,36 @@ class SetClock:
         return self.now
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store's file, to be copied."""
+    file = tmp_path_factory.mktemp("store") / "state.db"
+    Store.open(f"sqlite:///{file}").close()
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: PostgresServer) -> str:
+    """A database that all tests of the run share, each after the other, empty."""
+    url = postgres.url(postgres.create_database())
+    Store.open(url).close()
+    return url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a new, empty store; each test that takes it runs on both databases."""
+    """The address of an empty store of this test's own; each test that takes it runs on both databases."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/state.db"
-    return str(request.getfixturevalue("postgres_url"))
+        file = tmp_path / "state.db"
+        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), file)
+        return f"sqlite:///{file}"
+    url = str(request.getfixturevalue("migrated_postgres"))
+    names = ", ".join(table.name for table in metadata.sorted_tables if table is not installation)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {names}"))
+    engine.dispose()
+    return url
 
 
 @pytest.fixture

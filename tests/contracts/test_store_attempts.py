@@ -1,0 +1,165 @@
+from functools import partial
+
+import pytest
+
+from shared.errors import AccountBusy, IllegalTransition, StaleState
+from shared.lifecycle import Event, State
+from shared.store import Store
+from tests.rig.stores import MINUTE, NOON, SetClock, at_once, intend, planned, put
+
+ACCOUNT = "openai:KEY@api"
+
+
+def test_an_intent_is_committed_with_the_state(store: Store, clock: SetClock) -> None:
+    put(store, planned())
+    attempt = intend(store)
+    assert (attempt.attempt, attempt.started_at, attempt.requests, attempt.bytes) == (1, clock.now, 10, 1000)
+    assert attempt.outcome is None
+    batch = store.batches.get("k-0")
+    assert batch
+    assert batch.state is State.SUBMITTING
+    assert store.attempts.of("k-0") == store.attempts.unresolved(ACCOUNT) == [attempt]
+
+
+def test_of_several_who_intend_at_once_one_may(stores: list[Store]) -> None:
+    def try_(store: Store, key: str) -> int:
+        try:
+            return intend(store, key).attempt
+        except IllegalTransition:
+            return 0
+
+    for round_ in range(10):
+        put(stores[0], planned(f"k-{round_}"))
+        assert sorted(at_once([partial(try_, each, f"k-{round_}") for each in stores])) == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("serial", [True, False])
+def test_a_serial_account_has_one_unresolved_intent(stores: list[Store], serial: bool) -> None:
+    def try_(store: Store, key: str) -> bool:
+        try:
+            intend(store, key, serial=serial)
+        except AccountBusy:
+            return False
+        return True
+
+    for round_ in range(10):
+        keys = [f"k-{round_}-{n}" for n in range(len(stores))]
+        put(stores[0], *(planned(key) for key in keys))
+        won = at_once([partial(try_, each, key) for each, key in zip(stores, keys, strict=True)])
+        # The control: without `serial` all of them go through.
+        assert won.count(True) == (1 if serial else len(stores))
+        left = [batch.state for batch in stores[0].batches.rows([State.SEALED])]
+        assert len(left) == (round_ + 1) * (3 if serial else 0)
+        for attempt in stores[0].attempts.unresolved(ACCOUNT):
+            stores[0].attempts.resolve(attempt.batch_key, 1, None, Event.REJECT)
+
+
+def test_a_serial_account_is_busy_while_an_attempt_is_ambiguous(store: Store) -> None:
+    put(store, planned("k-0"), planned("k-1"))
+    intend(store, "k-0", serial=True)
+    store.batches.apply("k-0", Event.DOUBT)
+    with pytest.raises(AccountBusy, match="batch k-0"):
+        intend(store, "k-1", serial=True)
+    intend(store, "k-1", account="another", serial=True)
+
+
+@pytest.mark.parametrize(
+    ("doubt", "event", "outcome", "state"),
+    [
+        (False, Event.ACCEPT, "accepted", State.SUBMITTED),
+        (False, Event.REJECT, "rejected", State.ENDED),
+        (False, Event.HOLD, "not sent", State.HELD),
+        (True, Event.ADOPT, "adopted", State.SUBMITTED),
+        (True, Event.CLEAR, "absent", State.HELD),
+    ],
+)
+def test_an_attempt_ends_with_the_batchs_move(
+    store: Store, clock: SetClock, doubt: bool, event: Event, outcome: str, state: State
+) -> None:
+    put(store, planned())
+    intend(store)
+    if doubt:
+        store.batches.apply("k-0", Event.DOUBT)
+        assert len(store.attempts.unresolved(ACCOUNT)) == 1
+    id_ = "batch_1" if state is State.SUBMITTED else None
+    clock.advance(MINUTE)
+    batch = store.attempts.resolve("k-0", 1, None, event, note="why", provider_batch_id=id_)
+    assert (batch.state, batch.provider_batch_id) == (state, id_)
+    attempt = store.attempts.of("k-0")[0]
+    assert (attempt.outcome, attempt.resolved_at, attempt.note, attempt.provider_batch_id) == (
+        outcome,
+        clock.now,
+        "why",
+        id_,
+    )
+    assert store.attempts.unresolved(ACCOUNT) == []
+    # Once resolved, it stays: a late second word changes neither the attempt nor the batch.
+    with pytest.raises((StaleState, IllegalTransition)):
+        store.attempts.resolve("k-0", 1, None, event)
+    assert store.attempts.of("k-0") == [attempt]
+    assert store.batches.get("k-0") == batch
+
+
+def test_another_attempt_follows_one_that_is_over(store: Store) -> None:
+    put(store, planned())
+    for number in (1, 2, 3):
+        assert intend(store).attempt == number
+        store.attempts.resolve("k-0", number, None, Event.HOLD)
+    assert [attempt.attempt for attempt in store.attempts.of("k-0")] == [3, 2, 1]
+    with pytest.raises(StaleState, match="attempt 1 of batch k-0"):
+        store.attempts.upload_done("k-0", 1, None, "file")
+
+
+def test_a_look_up_that_is_not_clean_restarts_the_quarantine(store: Store, clock: SetClock) -> None:
+    put(store, planned())
+    intend(store)
+    assert store.attempts.upload_done("k-0", 1, None, "file-1").input_file_id == "file-1"
+    store.batches.apply("k-0", Event.DOUBT)
+
+    def look(clean: bool) -> tuple[object, ...]:
+        attempt = store.attempts.record_lookup("k-0", 1, None, clean=clean)
+        return attempt.lookups, attempt.clean_since, attempt.last_lookup_at
+
+    assert look(clean=True) == (1, NOON, NOON)
+    now = clock.advance(MINUTE)
+    assert look(clean=True) == (2, NOON, now)
+    now = clock.advance(MINUTE)
+    assert look(clean=False) == (3, None, now)
+    now = clock.advance(MINUTE)
+    assert look(clean=True) == (4, now, now)
+
+
+def test_a_disowned_batch_is_open_again_and_remembered(store: Store) -> None:
+    put(store, planned(), planned("k-1"))
+    intend(store, serial=True)
+    store.batches.apply("k-0", Event.DOUBT)
+    for number in (1, 2):
+        store.attempts.resolve("k-0", 1, None, Event.ADOPT, provider_batch_id=f"foreign-{number}")
+        batch = store.attempts.disown("k-0", 1, None, note="its ids are another's")
+        assert (batch.state, batch.provider_batch_id, batch.submitted_at) == (State.AMBIGUOUS, None, None)
+    attempt = store.attempts.unresolved(ACCOUNT)[0]
+    assert (attempt.outcome, attempt.disowned, attempt.note) == (
+        None,
+        ("foreign-1", "foreign-2"),
+        "its ids are another's",
+    )
+    with pytest.raises(AccountBusy):
+        intend(store, "k-1", serial=True)
+
+
+def test_creates_are_counted_by_account_and_time(store: Store, clock: SetClock) -> None:
+    put(store, *(planned(f"k-{n}") for n in range(3)))
+    intend(store, "k-0")
+    later = clock.advance(MINUTE)
+    intend(store, "k-1")
+    intend(store, "k-2", account="another")
+    assert store.attempts.started_since(ACCOUNT, NOON) == 2
+    assert store.attempts.started_since(ACCOUNT, later) == 1
+
+
+def test_a_stray_is_counted_once(store: Store) -> None:
+    put(store, planned())
+    store.lineage.claim_name("pipe", "a.sql")
+    assert store.attempts.stray("k-0", ACCOUNT, "batch_2", cancelled=False)
+    assert not store.attempts.stray("k-0", ACCOUNT, "batch_2", cancelled=True)
+    assert store.status.pipelines()[0]["duplicate_batches"] == 1
