@@ -43,6 +43,7 @@ _FILTER_CODES = frozenset(
 _TRANSIENT_TYPES = frozenset(
     {"api_error", "overloaded_error", "rate_limit_error", "requests", "server_error", "timeout_error", "tokens"}
 )
+_REJECTED_TYPES = frozenset({"invalid_request_error", "not_found_error", "request_too_large"})
 _TRANSIENT_STATUSES = frozenset({0, 408, 409, 425, 429})
 _ENDINGS = {"batch_expired": Cause.EXPIRED, "batch_cancelled": Cause.CANCELLED, "batch_canceled": Cause.CANCELLED}
 
@@ -58,7 +59,7 @@ def is_account(status: int | None, code: str | None, kind: str | None, message: 
         return True
     if status == 429:
         return _SPENT.search(message) is not None
-    return status is not None and 400 <= status < 500 and _NO_CREDIT.search(message) is not None
+    return (status is None or 400 <= status < 500) and _NO_CREDIT.search(message) is not None
 
 
 def is_queue_full(status: int | None, code: str | None, message: str) -> bool:
@@ -83,6 +84,6 @@ def line_verdict(status: int | None, code: str | None, kind: str | None, message
         return "failed", Cause.CONTENT_FILTER
     if kind in _TRANSIENT_TYPES or status in _TRANSIENT_STATUSES:
         return "retryable", Cause.PROVIDER_ERROR
-    if (status is not None and 400 <= status < 500) or kind in ("invalid_request_error", "not_found_error"):
+    if (status is not None and 400 <= status < 500) or kind in _REJECTED_TYPES:
         return "failed", Cause.REJECTED
     return "retryable", Cause.PROVIDER_ERROR

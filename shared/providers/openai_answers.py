@@ -42,7 +42,7 @@ def _chat(custom_id: str, body: Object) -> Answer:
     choice = body["choices"][0]
     message = choice["message"]
     usage = body.get("usage") or {}
-    used, made = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+    used, made = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
     model = body.get("model")
     text = message.get("content")
     if type(text) is not str:
@@ -66,7 +66,7 @@ def _response(custom_id: str, body: Object) -> Answer:
                 elif part["type"] == "refusal":
                     refusals.append(part["refusal"])
     usage = body.get("usage") or {}
-    used, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    used, made = usage.get("input_tokens") or 0, usage.get("output_tokens") or 0
     model = body.get("model")
     if refusals:
         return _spoilt(custom_id, Cause.REFUSAL, "".join(refusals), model, used, made)
@@ -84,7 +84,7 @@ def _embedding(custom_id: str, body: Object) -> Answer:
         vector = array("f", b64decode(vector)).tolist()
     elif not isinstance(vector, list):
         raise TypeError("the embedding is neither a list nor base64")
-    tokens = (body.get("usage") or {}).get("prompt_tokens", 0)
+    tokens = (body.get("usage") or {}).get("prompt_tokens") or 0
     return Answer(custom_id, "succeeded", None, vector, body.get("model"), tokens)
 
 
