@@ -65,7 +65,6 @@ def once_command(**flags: Any) -> None:
         start_logging(logging.getLevelName(settings.log_level.upper()))
         signals = Signals()
         with Store.open(settings.state_store) as store, assembled(settings, store, is_single_pass=True) as poller:
-            _verify(poller)
             once([paced.duty for paced in poller.duties], poller.watchdog, poller.clock, signals.is_asked_to_stop)
             poller.watchdog.settle()
             state = report(store, poller.clock, limits(settings))

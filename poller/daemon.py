@@ -15,7 +15,15 @@ from poller.duty import Duty, moved
 from poller.health import FAULT, Watchdog
 from poller.schedule import Backoff
 from shared.clock import Clock
-from shared.errors import KafkaUnavailable, LeaseLost, MustRestart, SpoolError, StoreUnavailable
+from shared.errors import (
+    KafkaUnavailable,
+    LeaseLost,
+    MustRestart,
+    SettingsError,
+    SpoolError,
+    StoreUnavailable,
+    TopicMismatch,
+)
 from shared.telemetry import Action, log
 
 WAITS = Backoff(first=timedelta(seconds=0.5), most=timedelta(seconds=30))
@@ -40,6 +48,8 @@ class Outcome:
     moved: int = 0
     away: str | None = None
     message: str = ""
+    is_setting: bool = False
+    """It does not pass by itself: a setting, or a topic's."""
 
 
 def attempt(duty: Duty) -> Outcome:
@@ -48,28 +58,32 @@ def attempt(duty: Duty) -> Outcome:
         counts = duty.run_once()
     except MustRestart:
         raise
-    except LeaseLost as error:
-        log(Action.LEASE_LOST, logging.WARNING, duty=duty.name, message=str(error))
-        return Outcome()
-    except StoreUnavailable as error:
-        return Outcome(away="store", message=str(error))
-    except KafkaUnavailable as error:
-        return Outcome(away=f"kafka ({duty.name})", message=str(error))
-    except SpoolError as error:
-        return Outcome(away=f"spool ({duty.name})", message=str(error))
-    except Exception as error:  # noqa: BLE001 a fault of ours in one duty must not end the others
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        message = f"{type(error).__name__}: {error}"
-        log(Action.DUTY_FAILED, logging.ERROR, duty=duty.name, message=message, at=f"{where.filename}:{where.lineno}")
-        return Outcome(away=f"{FAULT}{duty.name}", message=message)
-    if any(counts.values()):
-        log(
-            Action.DUTY_PASSED,
-            logging.DEBUG,
-            duty=duty.name,
-            **{name: number for name, number in counts.items() if number},
-        )
+    except Exception as error:  # noqa: BLE001 a fault in one duty must not end the others
+        return _fault(duty, error)
+    seen = {name: number for name, number in counts.items() if number}
+    if seen:
+        log(Action.DUTY_PASSED, logging.DEBUG, duty=duty.name, **seen)
     return Outcome(moved(counts))
+
+
+def _fault(duty: Duty, error: Exception) -> Outcome:
+    """The ladder: one verdict for each fault that ends a pass."""
+    match error:
+        case LeaseLost():
+            log(Action.LEASE_LOST, logging.WARNING, duty=duty.name, message=str(error))
+            return Outcome()
+        case StoreUnavailable():
+            return Outcome(away="store", message=str(error))
+        case KafkaUnavailable():
+            return Outcome(away=f"kafka ({duty.name})", message=str(error))
+        case SpoolError():
+            return Outcome(away=f"spool ({duty.name})", message=str(error))
+        case SettingsError() | TopicMismatch():
+            return Outcome(away=f"{FAULT}{duty.name}", message=str(error), is_setting=True)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    message = f"{type(error).__name__}: {error}"
+    log(Action.DUTY_FAILED, logging.ERROR, duty=duty.name, message=message, at=f"{where.filename}:{where.lineno}")
+    return Outcome(away=f"{FAULT}{duty.name}", message=message)
 
 
 class Daemon:
@@ -149,15 +163,24 @@ class Daemon:
 def once(
     duties: Sequence[Duty], watchdog: Watchdog, clock: Clock, is_asked_to_stop: Callable[[], bool] = lambda: False
 ) -> None:
-    """The duties in flow order, round after round, until a round moves nothing. Raises MustRestart."""
+    """The duties in flow order, round after round, until a round moves nothing.
+
+    A duty whose dependency is away has no second turn. Raises MustRestart; SettingsError for what has to be corrected.
+    """
+    absent: set[str] = set()
     for _ in range(_MOST_ROUNDS):
         moves = 0
         for duty in duties:
+            if duty.name in absent:
+                continue
             if is_asked_to_stop():
                 return
             outcome = attempt(duty)
             moves += outcome.moved
+            if outcome.is_setting:
+                raise SettingsError(outcome.message)
             if outcome.away is not None:
+                absent.add(duty.name)
                 watchdog.away(outcome.away, outcome.message, clock())
             if outcome.away == "store":
                 return

@@ -13,7 +13,7 @@ from shared.kafka import LIBRDKAFKA, unavailable
 from shared.telemetry import Action, log
 
 _TIMEOUT = 10.0
-_IDENTITY = 5.0
+_REACH = 5.0
 BATCHES_PARTITIONS = 4
 """Of a batches topic that we create: pollers of one store share them out."""
 
@@ -42,7 +42,7 @@ def cluster_id(client: Mapping[str, str]) -> str:
     # Kept until the answer is here: a client that is collected breaks off its calls.
     admin = AdminClient(dict(client), logger=LIBRDKAFKA)
     try:
-        described = admin.describe_cluster(request_timeout=_IDENTITY).result(_IDENTITY)
+        described = admin.describe_cluster(request_timeout=_REACH).result(_REACH)
     except KafkaException as error:
         raise unavailable(error, "its cluster id is asked for", servers) from error
     except TimeoutError as error:
@@ -51,7 +51,7 @@ def cluster_id(client: Mapping[str, str]) -> str:
 
 
 def _partitions(admin: AdminClient, name: str) -> int:
-    metadata = admin.list_topics(timeout=_TIMEOUT).topics
+    metadata = admin.list_topics(timeout=_REACH).topics
     return len(metadata[name].partitions) if name in metadata else 0
 
 
