@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Any, Unpack
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, select, update
 
 from shared.errors import AccountBusy, StaleState
 from shared.lifecycle import Event
 from shared.store.batch_rows import advance
+from shared.store.columns import UtcTime
 from shared.store.database import Database, insert_absent, serialise
 from shared.store.leases import hold
 from shared.store.tables import attempts, strays
@@ -70,7 +71,7 @@ class Attempts:
     def record_lookup(self, key: str, attempt: int, lease: Fence, *, clean: bool) -> Attempt:
         """Count a look-up that found nothing. One that is not clean (an error, a cut list) restarts the quarantine."""
         now = self._database.clock()
-        since = func.coalesce(attempts.c.clean_since, now) if clean else None
+        since = func.coalesce(attempts.c.clean_since, literal(now, UtcTime)) if clean else None
         more = {"lookups": attempts.c.lookups + 1, "last_lookup_at": now, "clean_since": since}
         return self._amend(key, attempt, lease, more)
 

@@ -12,8 +12,11 @@ _WIDTH = len("2026-01-31T23:59:59.123456Z")
 
 
 def utc(value: str | datetime) -> datetime:
-    """A stored time as both databases give it, aware, in UTC."""
-    return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
+    """A stored time as both databases give it, aware, in UTC. Raises ValueError for one without a time zone."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if moment.tzinfo is None:
+        raise ValueError(f"the stored time {value!r} has no time zone")
+    return moment.astimezone(UTC)
 
 
 class UtcTime(TypeDecorator[datetime]):

@@ -5,12 +5,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, func, select
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, InterfaceError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from shared.clock import Clock
 from shared.errors import StoreUnavailable
 from shared.store.address import BEGIN, shown
+
+_FAULTS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+"""What a statement of ours may be guilty of; everything else is the database's."""
 
 
 class Database:
@@ -45,7 +48,9 @@ class Database:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
+        except (DatabaseError, InterfaceError, PoolTimeout) as error:
+            if isinstance(error, _FAULTS):
+                raise
             said = str(getattr(error, "orig", None) or error).strip().splitlines()
             raise StoreUnavailable(
                 f"the state store {shown(self.engine.url)} can't be used: {said[0] if said else type(error).__name__}"

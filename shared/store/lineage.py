@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import Row, and_, func, insert, or_, select, update
+from sqlalchemy import Row, and_, func, insert, literal, or_, select, update
 
 from shared.definition import Definition
 from shared.errors import NameTaken, StaleState
+from shared.store.columns import UtcTime
 from shared.store.database import Database, insert_absent
 from shared.store.tables import definitions, pipelines, runs, sealed_files
 from shared.store.values import Run
@@ -94,7 +95,7 @@ class Lineage:
             pipeline,
             epoch,
             outcome=func.coalesce(runs.c.outcome, outcome),
-            ended_at=func.coalesce(runs.c.ended_at, self._database.clock()),
+            ended_at=func.coalesce(runs.c.ended_at, literal(self._database.clock(), UtcTime)),
         )
 
     def runs(self, pipeline: str) -> list[Run]:
