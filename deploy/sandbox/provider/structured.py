@@ -33,13 +33,15 @@ class Filler:
     def value(self, schema: Mapping[str, Any], path: str = "", depth: int = 0) -> Any:
         """Return the value at `path` (dotted names); the same for the same prompt, schema and path."""
         schema = self._resolved(schema)
+        name = path.rpartition(".")[2].partition("[")[0]
         dice = int.from_bytes(hashlib.blake2b(f"{self._digest}{path}".encode(), digest_size=8).digest(), "big")
+        if self._label is not None and name in LABEL_NAMES | SCORE_NAMES:
+            dice |= 1  # The sentiment is known: no null for it.
         if "const" in schema:
             return schema["const"]
         for key in ("anyOf", "oneOf"):
             if key in schema:
                 return self.value(self._branch(schema[key], dice, depth), path, depth)
-        name = path.rpartition(".")[2].partition("[")[0]
         if "enum" in schema:
             return self._enum(schema["enum"], name, dice)
         kind = self._kind(schema, dice)
