@@ -191,7 +191,10 @@ def test_a_malformed_line_is_nobodys(judge: Any, line: bytes) -> None:
     assert judge(line) is None
 
 
-KEYS = ["response", "body", "error", "status_code", "choices", "message", "content", "object", "output", "data", "result", "type", "usage", "code", "embedding", "incomplete_details", "status", "stop_reason", "prompt_tokens"]
+KEYS = [
+    *("response", "body", "error", "status_code", "choices", "message", "content", "object", "output", "data"),
+    *("result", "type", "usage", "code", "embedding", "incomplete_details", "status", "stop_reason", "prompt_tokens"),
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
     lambda inner: (
