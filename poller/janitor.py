@@ -1,12 +1,30 @@
-"""Forgets what no longer matters: leases of processes long gone, and old words on dependencies."""
+"""Deletes the data of sealed files whose every record is out and old enough, here and at the provider; rows stay.
 
-from datetime import timedelta
+A file is kept while a checkpoint that could be restored is older than its seal.
+"""
 
-from poller.duty import Counts
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from poller.duty import BUSY, FAULTS, WAITING, Counts
+from poller.retained import oldest_restorable
 from shared.clock import Clock
-from shared.store import Store
+from shared.errors import LeaseLost, NotFound, ProviderError, StoreUnavailable
+from shared.keys import is_name
+from shared.lease import Keeper
+from shared.lifecycle import TERMINAL
+from shared.providers.port import Provider
+from shared.spool import INDEX, REQUESTS, RESULTS, SealedFile, Spool
+from shared.store import Batch, Store
+from shared.telemetry import Action, log
 
 _OLD = timedelta(days=7)
+_ABANDONED = timedelta(days=1)
+"""A file in progress, or a plan's attempt, that nothing has touched for so long was left by a killed process."""
 
 
 class Janitor:
@@ -14,12 +32,133 @@ class Janitor:
 
     name = "janitor"
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(
+        self,
+        store: Store,
+        spool: Spool,
+        provider_of: Callable[[Batch], Provider],
+        keeper: Keeper,
+        clock: Clock,
+        *,
+        retention: timedelta,
+    ) -> None:
+        self._store, self._spool, self._provider_of = store, spool, provider_of
+        self._keeper, self._clock, self._retention = keeper, clock, retention
 
     def run_once(self) -> Counts:
         """Sweep once. Raises StoreUnavailable."""
-        before = self._clock() - _OLD
-        self._store.leases.sweep(before)
-        self._store.health.forget(before)
-        return {}
+        with self._keeper.hold("janitor") as lease:
+            if lease is None:
+                return {BUSY: 1}
+            before = self._clock() - _OLD
+            self._store.leases.sweep(before)
+            self._store.health.forget(before)
+            counts: Counter[str] = Counter()
+            for pipeline, statement in self._statements():
+                oldest = oldest_restorable(self._store, self._spool, pipeline)
+                for file in self._spool.sealed_files(pipeline, statement):
+                    counts[self._isolated(pipeline, statement, file, oldest)] += 1
+                self._sweep_abandoned(pipeline, statement, oldest)
+        del counts["kept"]
+        return counts
+
+    def _statements(self) -> Iterator[tuple[str, str]]:
+        for sealed in sorted(self._spool.root.glob("*/*/sealed")):
+            pipeline, statement = sealed.parent.parent.name, sealed.parent.name
+            if is_name(pipeline) and is_name(statement):
+                yield pipeline, statement
+
+    def _isolated(self, pipeline: str, statement: str, file: SealedFile, oldest: datetime | None) -> str:
+        """One file's turn, with every fault kept to it; gives the count that it falls under."""
+        try:
+            if not self._is_done(pipeline, statement, file, oldest):
+                return "kept"
+            self._delete(pipeline, statement, file)
+        except (StoreUnavailable, LeaseLost):
+            raise
+        except ProviderError as error:
+            log(Action.BATCH_FAULT, logging.DEBUG, file=file.address, message=str(error))
+            return WAITING
+        except Exception as error:  # noqa: BLE001 one file that can't be deleted must not keep the others
+            message = f"{type(error).__name__}: {error}"
+            log(Action.BATCH_FAULT, logging.WARNING, file=file.address, message=message)
+            return FAULTS
+        log(Action.DATA_DELETED, file=file.address)
+        return "deleted"
+
+    def _is_done(self, pipeline: str, statement: str, file: SealedFile, oldest: datetime | None) -> bool:
+        """Whether nobody will ever need the file again."""
+        old = self._clock() - self._retention
+        if file.modified_at > old or (oldest is not None and oldest < self._sealed_at(file)):
+            return False
+        if not self._store.plans.is_planned(file.address):
+            return False
+        batches = self._batches(pipeline, statement, file)
+        return all(
+            batch.state in TERMINAL and batch.published_at is not None and batch.published_at <= old
+            for batch in batches
+        )
+
+    def _sealed_at(self, file: SealedFile) -> datetime:
+        """When Flink gave the file its name: the checkpoint that led to it was completed before, and still knows it."""
+        return datetime.fromtimestamp(self._spool.path(file.address).stat().st_ctime, UTC)
+
+    def _batches(self, pipeline: str, statement: str, file: SealedFile) -> list[Batch]:
+        """The file's batches, and their children."""
+        return self._store.batches.rows(pipeline=pipeline, statement=statement, sealed_file=file.address)
+
+    def _delete(self, pipeline: str, statement: str, file: SealedFile) -> None:
+        """The provider's copies first, the sealed file last: what is cut short is begun again."""
+        batches = self._batches(pipeline, statement, file)
+        for batch in batches:
+            self._delete_at_provider(batch)
+        for batch in batches:
+            folder = self._spool.path(self._spool.batch(pipeline, statement, batch.batch_key))
+            for name in (REQUESTS, INDEX):
+                (folder / name).unlink(missing_ok=True)
+            if (folder / RESULTS).exists():
+                shutil.rmtree(folder / RESULTS)
+        self._spool.path(file.address).unlink(missing_ok=True)
+
+    def _delete_at_provider(self, batch: Batch) -> None:
+        """Its input and its results; where a batch holds both, the batch."""
+        attempts = self._store.attempts.of(batch.batch_key)
+        provider = self._provider_of(batch)
+        inputs = {attempt.input_file_id for attempt in attempts if attempt.input_file_id is not None}
+        kept = set(inputs)
+        if batch.provider_batch_id is not None:
+            if provider.profile.has_metadata:
+                kept |= _results(provider, batch.provider_batch_id)
+            else:
+                kept.add(batch.provider_batch_id)
+        for name in sorted(kept):
+            provider.delete(name)
+
+    def _sweep_abandoned(self, pipeline: str, statement: str, oldest: datetime | None) -> None:
+        """Files in progress that no process will finish, and attempts at plans that lost."""
+        until = self._clock() - max(self._retention, _ABANDONED)
+        if oldest is not None:
+            until = min(until, oldest)
+        top = self._spool.path(self._spool.statement(pipeline, statement))
+        for path in [*top.glob("sealed/*/.*"), *top.glob("sealed/*/_*")]:
+            if path.is_file() and path.stat().st_mtime < until.timestamp():
+                path.unlink(missing_ok=True)
+        for attempt in top.glob("batches/.plan-*"):
+            if attempt.stat().st_mtime < until.timestamp() and not self._is_wanted(attempt.name, attempt.iterdir()):
+                self._spool.discard(f"{pipeline}/{statement}/batches/{attempt.name}")
+
+    def _is_wanted(self, attempt: str, folders: Iterable[Path]) -> bool:
+        """Whether a plan was committed with this attempt, and a batch of it is not in its place yet."""
+        for folder in folders:
+            batch = self._store.batches.get(folder.name)
+            if batch is not None and (batch.attempt_folder or "").endswith(attempt):
+                return True
+        return False
+
+
+def _results(provider: Provider, provider_batch_id: str) -> set[str]:
+    """The files of a batch's results; none of a batch that the provider has forgotten."""
+    try:
+        return set(provider.retrieve(provider_batch_id).results)
+    except NotFound:
+        return set()

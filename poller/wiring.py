@@ -91,6 +91,8 @@ def assembled(
         replication=settings.replication,
     )
     publisher = Publisher(store, spool, models.definition, outboxes, keeper, watchdog, clock)
+    retention = timedelta(seconds=settings.retention)
+    janitor = Janitor(store, spool, models.provider_of, keeper, clock, retention=retention)
     look_pace = min(settings.poll_interval, 5.0) / 2
     duties = (
         Paced(Drained(registrar) if is_single_pass else registrar, 0.0),
@@ -98,7 +100,7 @@ def assembled(
         Paced(watcher, look_pace),
         Paced(Collector(store, spool, models.provider_of, keeper, watchdog, clock), _COLLECT_PACE),
         Paced(publisher, _PUBLISH_PACE),
-        Paced(Janitor(store, clock), _JANITOR_PACE),
+        Paced(janitor, _JANITOR_PACE),
     )
     try:
         yield Poller(store, registrar, duties, watchdog, clock, stop)

@@ -24,6 +24,7 @@ class Filter(TypedDict, total=False):
     statement: str
     account: str
     parent: str
+    sealed_file: str
     sink_cluster: str
     shard: int
 

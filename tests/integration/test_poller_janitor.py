@@ -1,0 +1,127 @@
+"""Deleting what is out and old, here and at the strict fake provider, and nothing else."""
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from deploy.sandbox.provider.server import ProviderServer
+from poller.janitor import Janitor
+from shared.errors import NotFound
+from shared.lease import Keeper, this_process
+from shared.lifecycle import Event, State
+from shared.spool import MANIFEST, REQUESTS
+from shared.store import Batch
+from tests.rig.stage import Stage
+
+WEEK = timedelta(days=7)
+OLDER = WEEK + timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
+    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.2) as running:
+        yield running
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+def stage(request: pytest.FixtureRequest, server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
+    server.clear_faults()
+    made = Stage(server, tmp_path, request.param)
+    yield made
+    made.close()
+
+
+def janitor(stage: Stage) -> Janitor:
+    keeper = Keeper(stage.store, this_process())
+    return Janitor(stage.store, stage.spool, stage.models().provider_of, keeper, stage.clock, retention=WEEK)
+
+
+def published(stage: Stage) -> Batch:
+    """A batch that the provider has executed, and that is out as far as the store knows."""
+    key = stage.submit()
+    stage.watch_until(key, State.ENDED)
+    stage.store.batches.collect(key)
+    stage.store.batches.tally(key, succeeded=3, failed=0)
+    return stage.store.batches.apply(key, Event.PUBLISH)
+
+
+def sealed_file(stage: Stage, batch: Batch) -> Path:
+    assert batch.sealed_file is not None
+    return stage.spool.path(batch.sealed_file)
+
+
+def has_results(stage: Stage, batch: Batch, into: Path) -> bool:
+    provider = stage.models().provider_of(batch)
+    try:
+        return bool(provider.download(provider.retrieve(batch.provider_batch_id or ""), into))
+    except NotFound:
+        return False
+
+
+def test_what_is_out_and_old_is_deleted_here_and_at_the_provider(stage: Stage, tmp_path: Path) -> None:
+    batch = published(stage)
+    folder = stage.spool.path(stage.spool.batch(batch.pipeline, batch.statement, batch.batch_key))
+    assert has_results(stage, batch, tmp_path / "before")
+    assert janitor(stage).run_once() == {}, "it is not old enough"
+    stage.ahead = OLDER
+    assert janitor(stage).run_once() == {"deleted": 1}
+    assert not sealed_file(stage, batch).exists()
+    assert not (folder / REQUESTS).exists()
+    assert (folder / MANIFEST).exists()
+    assert not has_results(stage, batch, tmp_path / "after")
+    assert stage.batch(batch.batch_key) == batch, "the row stays"
+    assert janitor(stage).run_once() == {}
+
+
+def test_what_is_still_under_way_is_kept(stage: Stage) -> None:
+    key = stage.submit()
+    stage.ahead = 10 * WEEK
+    assert janitor(stage).run_once() == {}
+    assert sealed_file(stage, stage.batch(key)).exists()
+
+
+def test_what_a_restorable_checkpoint_is_older_than_is_kept(stage: Stage) -> None:
+    batch = published(stage)
+    sealed_at = sealed_file(stage, batch).stat().st_ctime
+    store = stage.store
+    store.lineage.claim_name(batch.pipeline, "/somewhere/file.sql")
+    epoch = store.lineage.begin(batch.pipeline, definition=batch.definition, spool=stage.spool_url, job_id="job")
+    assert epoch == 1
+    checkpoint = stage.spool.path(f"{batch.pipeline}/checkpoints/job/chk-3/_metadata")
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    os.utime(checkpoint, (sealed_at - 60, sealed_at - 60))
+    stage.ahead = OLDER
+    assert janitor(stage).run_once() == {}
+    os.utime(checkpoint, (sealed_at + 60, sealed_at + 60))
+    assert janitor(stage).run_once() == {"deleted": 1}
+
+
+def test_a_provider_that_is_away_delays_the_deletion(stage: Stage) -> None:
+    batch = published(stage)
+    stage.ahead = OLDER
+    stage.server.set_fault("http_5xx")
+    assert janitor(stage).run_once() == {"waiting": 1}
+    assert sealed_file(stage, batch).exists()
+    stage.server.clear_faults()
+    assert janitor(stage).run_once() == {"deleted": 1}
+
+
+def test_what_killed_processes_left_is_removed_and_what_is_planned_is_not(stage: Stage) -> None:
+    planned = stage.batch(stage.plan())
+    sealed = sealed_file(stage, planned).parent
+    left, fresh = sealed / ".part-x.inprogress.1", sealed / ".part-x.inprogress.2"
+    for path in (left, fresh):
+        path.touch()
+    attempt = stage.spool.path(stage.spool.new_attempt(planned.pipeline, planned.statement))
+    (attempt / planned.batch_key).mkdir()
+    for path in (left, attempt):
+        os.utime(path, (0, 0))
+    assert janitor(stage).run_once() == {}
+    assert not left.exists()
+    assert not attempt.exists()
+    assert fresh.exists()
+    assert sealed_file(stage, planned).exists()
