@@ -72,7 +72,9 @@ def _pipelines(report: Report) -> Table:
 
 def _batches(report: Report) -> Table:
     columns = ("requests", "waiting")
-    table = _table("Unfinished batches", "batch", "pipeline", "state", *columns, "next", "why", right=columns)
+    table = _table(
+        "Unfinished batches", "batch", "pipeline", "state", *columns, "next", "expires", "why", right=columns
+    )
     for row in report.batches[:_MOST_ROWS]:
         is_held = row["state"] == State.HELD
         _row(
@@ -83,6 +85,7 @@ def _batches(report: Report) -> Table:
             f"{row['requests']:,}",
             _age(row["waiting_seconds"]),
             _moment(row["held_until"] if is_held else row["next_check_at"]),
+            _moment(row["expires_at"]),
             (row["held_reason"] if is_held else row["error"]) or "",
             style="yellow" if is_held else "",
         )

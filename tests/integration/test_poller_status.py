@@ -1,0 +1,97 @@
+"""The status on both databases: what scripts read, and what people see."""
+
+import io
+import json
+from datetime import timedelta
+
+from rich.console import Console
+
+from poller.status import Report, report
+from poller.table import draw
+from shared.lifecycle import Event, State
+from shared.store import Store
+from tests.rig.stores import NOON, SetClock, planned, put, walk
+
+HOUR = timedelta(hours=1)
+TO_RUNNING = (Event.INTEND, Event.ACCEPT, Event.PROGRESS)
+
+
+def drawn(shown: Report) -> str:
+    out = io.StringIO()
+    draw(shown, Console(file=out, width=200, color_system=None))
+    return out.getvalue()
+
+
+def fill(store: Store) -> None:
+    """One batch out, one running, one held."""
+    put(store, planned("done-0", sync_cost_usd=2.0), planned("running-0"), planned("held-0", sealed_at=NOON + HOUR))
+    walk(store, "done-0", *TO_RUNNING, Event.END)
+    store.batches.collect("done-0", cost_usd=1.0)
+    store.batches.apply("done-0", Event.PUBLISH, succeeded=9, failed=1)
+    walk(store, "running-0", *TO_RUNNING)
+    store.batches.apply("held-0", Event.HOLD, held_reason="enqueued limit: [2,000] tokens", held_until=NOON + 3 * HOUR)
+
+
+def test_an_empty_store_is_healthy(store: Store, clock: SetClock) -> None:
+    shown = report(store, clock)
+    assert shown.healthy
+    assert "No batches yet" in drawn(shown)
+
+
+def test_the_json_is_stable_and_what_is_held_comes_first(store: Store, clock: SetClock) -> None:
+    fill(store)
+    told = json.loads(report(store, clock).model_dump_json())
+    assert told["schema_version"] == 1
+    assert told["at"] == "2026-03-01T12:00:00Z"
+    assert [(row["batch_key"], row["state"]) for row in told["batches"]] == [
+        ("held-0", "held"),
+        ("running-0", "running"),
+    ]
+    assert told["batches"][0]["held_until"] == "2026-03-01T15:00:00Z"
+    assert told["batches_left_off"] == 0
+    (pipeline,) = told["pipelines"]
+    assert (pipeline["records"], pipeline["succeeded"], pipeline["failed"], pipeline["in_flight"]) == (30, 9, 1, 20)
+    assert (pipeline["cost_usd"], pipeline["sync_cost_usd"], pipeline["saved_usd"]) == (1.0, 2.0, 1.0)
+
+
+def test_people_see_reason_next_try_cost_and_states(store: Store, clock: SetClock) -> None:
+    fill(store)
+    text = drawn(report(store, clock))
+    for said in (
+        "held-0",
+        "enqueued limit: [2,000] tokens",
+        "03-01 15:00:00",
+        "$2.00",
+        "1 held, 1 running, 1 published",
+    ):
+        assert " ".join(said.split()) in " ".join(text.split()), said
+    assert text.index("held-0") < text.index("running-0")
+
+
+def test_a_dependency_is_away_until_its_word_is_old(store: Store, clock: SetClock) -> None:
+    store.health.away("kafka broker:9092", "host:1:x", "no answer", NOON + timedelta(seconds=30))
+    shown = report(store, clock)
+    assert not shown.healthy
+    assert [word.dependency for word in shown.dependencies] == ["kafka broker:9092"]
+    assert "kafka broker:9092" in drawn(shown)
+    clock.advance(timedelta(minutes=6))
+    assert report(store, clock).healthy
+
+
+def test_a_paused_account_is_shown_until_it_resumes(store: Store, clock: SetClock) -> None:
+    store.accounts.pause("openai:KEY@api", "account: no credit", NOON + HOUR)
+    shown = report(store, clock)
+    assert [(account.account, account.until) for account in shown.accounts] == [("openai:KEY@api", NOON + HOUR)]
+    assert not shown.healthy
+    clock.advance(2 * HOUR)
+    assert report(store, clock).healthy
+
+
+def test_odd_results_are_shown_for_a_day(store: Store, clock: SetClock) -> None:
+    fill(store)
+    store.batches.record("done-0", duplicate_lines=2)
+    (alarm,) = report(store, clock).attention
+    assert (alarm.kind, alarm.subject) == ("unexpected-results", "done-0")
+    clock.advance(timedelta(hours=25))
+    assert "done-0" not in {alarm.subject for alarm in report(store, clock).attention}
+    assert store.batches.rows([State.PUBLISHED])[0].duplicate_lines == 2
