@@ -26,17 +26,10 @@ _RAW = 100_000
 """Characters of a raw answer on the error topic."""
 
 
-class Outgoing(NamedTuple):
-    """A message for the outbox."""
-
-    ordinal: int
-    """Of its row, within the batch's range."""
-    is_answered: bool
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    timestamp: int | None
+Outgoing = tuple[int, bool, str, bytes | None, bytes | None, Headers, int]
+"""A message for the outbox: its row's ordinal within the batch's range, whether it holds an answer, topic, key, value,
+headers, timestamp in milliseconds (0 for none). A plain tuple: one is made for each record.
+"""
 
 
 class Failed(NamedTuple):
@@ -102,34 +95,33 @@ class Messages:
         except (ValueError, ArithmeticError) as error:
             failed = Failed(Cause.CAST, str(error), answer.decode())
             return self._failed(ordinal, sealed, failed, frame, request)
-        if len(value or b"") + len(key or b"") + _size(extra) > limit:
-            message = f"the record has {len(value or b'')} bytes, more than topic {self._topic} takes"
+        size = (len(value) if value else 0) + (len(key) if key else 0)
+        if size > limit or (extra and size + _size(extra) > limit):
+            message = f"the record has {size} bytes or more, and topic {self._topic} takes {limit}"
             return self._failed(ordinal, sealed, Failed(Cause.TOO_LARGE_OUTPUT, message), frame, request)
         headers = frame.succeeded(request, self._position(sealed))
         if extra:
             headers += extra
-        return Outgoing(ordinal, True, self._topic, key, value, headers, timestamp)
+        return ordinal, True, self._topic, key, value, headers, timestamp
 
     def _failed(self, ordinal: int, sealed: Any, failed: Failed, frame: "_Frame", request: int | None) -> Outgoing:
         row, position = sealed["row"], self._position(sealed)
         headers = frame.failed(request, position, failed)
         if self._error_topic is None:
-            written = self._fitting(row, self._topic, _size(headers))
-            headers += written.headers
-            key, value = written.key, written.value
-            return Outgoing(ordinal, False, self._topic, key, value, headers, written.timestamp)
+            key, value, extra, timestamp = self._fitting(row, self._topic, _size(headers))
+            return ordinal, False, self._topic, key, value, headers + extra, timestamp
         limit = self._largest(self._error_topic) - _HEADROOM - _size(headers)
-        key = self._outputs.write_key_only(row).key
+        key = self._outputs.write_key_only(row)[0]
         value = self._error_record(sealed, failed, frame, request, limit - len(key or b""))
-        return Outgoing(ordinal, False, self._error_topic, key, value, headers, None)
+        return ordinal, False, self._error_topic, key, value, headers, 0
 
     def _fitting(self, row: Mapping[str, Any], topic: str, headers: int) -> Written:
         """The failed record's message, with less of the row where the topic does not take it."""
         limit = self._largest(topic) - _HEADROOM - headers
         for write in (self._outputs.write_failed, self._outputs.write_key_only):
-            written = write(row)
-            if len(written.value or b"") + len(written.key or b"") + _size(written.headers) <= limit:
-                return written
+            key, value, extra, timestamp = write(row)
+            if len(value or b"") + len(key or b"") + _size(extra) <= limit:
+                return key, value, extra, timestamp
         return self._outputs.write_failed({})
 
     def _error_record(self, sealed: Any, failed: Failed, frame: "_Frame", request: int | None, limit: int) -> bytes:

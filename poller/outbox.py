@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from confluent_kafka import KafkaException
+
 from poller.messages import Outgoing
 from poller.progress import Markers, replay
 from poller.transactions import Aborted, Transactions
@@ -119,12 +121,15 @@ class Outbox:
 
     def _fill(self, before: ProgressMarker, messages: Iterator[Outgoing]) -> ProgressMarker:
         """Fill one transaction; gives the marker that goes with it."""
-        produce, bounds = self._transactions.produce, self._bounds
+        produce, bounds = self._transactions.produce_now, self._bounds
         end = time.monotonic() + bounds.seconds
         following, done = before.next, True
         count = succeeded = size = 0
         for ordinal, is_answered, topic, key, value, headers, timestamp in messages:
-            produce(topic, value, key, headers, timestamp or 0)
+            try:
+                produce(topic, value, key, -1, None, None, timestamp, headers)
+            except (BufferError, KafkaException):
+                self._transactions.produce(topic, value, key, headers, timestamp)
             following = ordinal + 1
             count += 1
             succeeded += is_answered

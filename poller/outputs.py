@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -21,15 +21,12 @@ Row = Mapping[str, Any]
 NO_OUTPUTS: Row = {}
 
 
-class Written(NamedTuple):
-    """A message without what batchline adds to it."""
+Written = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]
+"""A message without what batchline adds to it.
 
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes | None]]
-    """From the sink's `headers` column."""
-    timestamp: int | None
-    """Milliseconds since the epoch, from the sink's `timestamp` column."""
+Key and value; headers from the sink's `headers` column; milliseconds since the epoch from its `timestamp` column, 0 for
+none. A plain tuple: one is made for each record.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,11 +50,11 @@ class Outputs:
         self._rest = [t for t in self._taken if t.is_output or t.cast is not None]
         constants = {column.name: _constant(column) for column in definition.projection if column.source == "literal"}
         self._blank: dict[str, Any] = {column.name: constants.get(column.name) for column in sink.columns}
-        self._extra = [name for name in (sink.headers_column, sink.timestamp_column) if name]
-        self._blank |= {name: constants.get(name) for name in self._extra}
+        extra = [name for name in (sink.headers_column, sink.timestamp_column) if name]
+        self._blank |= {name: constants.get(name) for name in extra}
         self._headers, self._timestamp = sink.headers_column, sink.timestamp_column
-        self._key, self._key_names = _key(sink)
-        self._value, self._dropped = _value(sink, self._key_names, self._extra)
+        self._key, self._key_columns = _key(sink)
+        self._value, self._dropped = _value(sink, self._key_columns, extra)
 
     def write(self, row: Row, outputs: Row) -> Written:
         """The message of a record with its outputs. Raises ValueError when a value can't be cast."""
@@ -79,19 +76,19 @@ class Outputs:
 
     def write_key_only(self, row: Row) -> Written:
         """As `write_failed`, with every column NULL that the key doesn't need: the smallest message of a record."""
-        kept = {taken.column for taken in self._taken if taken.name in self._key_names}
+        names = {column for column, _ in self._key_columns}
+        kept = {taken.column for taken in self._taken if taken.name in names}
         return self.write_failed({name: value for name, value in row.items() if name in kept})
 
     def _encoded(self, fields: dict[str, Any]) -> Written:
-        headers, timestamp = [], None
-        if self._extra:
-            headers = _header_list(fields[self._headers]) if self._headers else []
-            timestamp = _milliseconds(fields[self._timestamp]) if self._timestamp else None
-        key = self._key({name: fields[column] for column, name in self._key_names.items()}) if self._key else None
-        if self._dropped:
-            for name in self._dropped:
-                del fields[name]
-        return Written(key, self._value(fields), headers, timestamp)
+        key = self._key({name: fields[column] for column, name in self._key_columns}) if self._key else None
+        if not self._dropped:
+            return key, self._value(fields), [], 0
+        headers = _header_list(fields[self._headers]) if self._headers else []
+        timestamp = _milliseconds(fields[self._timestamp]) if self._timestamp else 0
+        for name in self._dropped:
+            del fields[name]
+        return key, self._value(fields), headers, timestamp
 
 
 def _taken(projected: Projected) -> _Taken | None:
@@ -133,20 +130,20 @@ def _or_null(cast: Cast | None, value: Any) -> Any:
         return None
 
 
-def _key(sink: Sink) -> tuple[Encode | None, dict[str, str]]:
-    """The key's encoder, and the key's field names by sink column; no key where the sink has none."""
+def _key(sink: Sink) -> tuple[Encode | None, list[tuple[str, str]]]:
+    """The key's encoder, and its sink columns with their names in the key; no key where the sink has none."""
     if sink.key_format is None:
-        return None, {}
-    names = {name: name.removeprefix(sink.key_fields_prefix) for name in sink.key_fields}
+        return None, []
+    names = [(name, name.removeprefix(sink.key_fields_prefix)) for name in sink.key_fields]
     types = {column.name: column.type for column in sink.columns}
-    columns = [Column(name=name, type=types[field]) for field, name in names.items()]
+    columns = [Column(name=name, type=types[column]) for column, name in names]
     return encoder(sink.key_format, sink.key_options, columns), names
 
 
-def _value(sink: Sink, key_names: Mapping[str, str], extra: list[str]) -> tuple[Encode, list[str]]:
+def _value(sink: Sink, key_columns: list[tuple[str, str]], extra: list[str]) -> tuple[Encode, list[str]]:
     """The value's encoder, and the columns that are not in it."""
-    without_key = sink.value_fields_include == "EXCEPT_KEY"
-    dropped = [*extra, *(key_names if without_key else ())]
+    keys = [column for column, _ in key_columns] if sink.value_fields_include == "EXCEPT_KEY" else []
+    dropped = [*extra, *keys]
     columns = [column for column in sink.columns if column.name not in dropped]
     return encoder(sink.value_format, sink.value_options, columns), dropped
 
@@ -155,9 +152,9 @@ def _header_list(value: Mapping[str, str | None] | None) -> list[tuple[str, byte
     return [(name, None if item is None else base64.b64decode(item)) for name, item in (value or {}).items()]
 
 
-def _milliseconds(value: str | None) -> int | None:
+def _milliseconds(value: str | None) -> int:
     if value is None:
-        return None
+        return 0
     moment = datetime.fromisoformat(_microseconds(value.removesuffix("Z"))).replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)
 

@@ -1,5 +1,6 @@
 """One batch's publication: from its marker to the end of its rows, transaction by transaction, then the store."""
 
+import time
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,8 @@ from shared.store import Batch, Lease, Store
 
 _READ = 1 << 20
 _DEFINITIONS = 64
+_TELL = 2.0
+"""Seconds between two words to the store on how far a batch has come."""
 
 
 class Publication:
@@ -63,13 +66,15 @@ class Publication:
             messages = self._messages(batch.definition).of(
                 manifest, batch.provider_batch_id, rows, results, marker.next
             )
+            told = time.monotonic()
             while not marker.done:
                 marker = outbox.send(batch.batch_key, messages)
                 results.forget()
-                if not marker.done:
+                if not marker.done and time.monotonic() >= told + _TELL:
                     self._store.batches.tally(
                         batch.batch_key, lease=lease, succeeded=marker.succeeded, failed=marker.failed
                     )
+                    told = time.monotonic()
             return marker, results.whole
 
     def _settle(self, batch: Batch, marker: ProgressMarker, lease: Lease, *, whole: bool) -> Batch:

@@ -42,6 +42,8 @@ class Transactions:
         self._fatal: KafkaError | None = None
         self.is_dead = False
         self._producer = Producer({**settings, "error_cb": self._hear}, logger=LIBRDKAFKA)
+        self.produce_now = self._producer.produce
+        """The client's own `produce`, for the hot path; what it refuses is to be given to `produce`."""
         self._initialise(time.monotonic() + opening)
 
     def begin(self) -> None:

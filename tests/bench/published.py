@@ -1,4 +1,4 @@
-"""Batches of a fake provider that have ended, and are to be collected and published; and the same by a bare producer."""
+"""Batches that have ended at the fake provider, to be collected and published; and the same by a bare producer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
