@@ -97,7 +97,7 @@ class Road:
         given = {
             "batchline.pipeline": f"pipe-{self.tag}",
             "batchline.spool": f"file://{self.folder / 'spool'}",
-            "batchline.state-store": self.store,
+            "batchline.state-store": "${BATCHLINE_STATE_STORE}",
             "batchline.batches-topic": self.topic("batches"),
             "batchline.create-quarantine": "5 s",
             "execution.checkpointing.interval": "1 s",
