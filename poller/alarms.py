@@ -13,7 +13,7 @@ from shared.store.health import Away
 _AT_PROVIDER = frozenset({State.SUBMITTED, State.RUNNING})
 _RESULTS_WANTED = frozenset({State.SUBMITTED, State.RUNNING, State.ENDED})
 
-_SET_ASIDE = frozenset({State.SEALED, State.ENDED, State.COLLECTED})
+_SET_ASIDE = frozenset({State.SEALED, State.SUBMITTING, State.ENDED, State.COLLECTED})
 """States in which a next check is set only after a fault."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.child import Child
@@ -15,6 +16,7 @@ from deploy.sandbox.provider.server import ProviderServer
 from shared.lifecycle import State
 from tests.rig.fixtures import MakeTopic
 from tests.rig.kafka import read_topic
+from tests.rig.postgres import PostgresServer
 from tests.rig.processes import Processes
 from tests.rig.results import SINK_TOPIC, requests_of, sink
 from tests.rig.stage import ENVIRON, Stage
@@ -185,4 +187,42 @@ def test_the_daemon_outlives_its_broker(
     assert out(stage, own_broker, 6) == {f"{key}-{request}": 1 for key in (first, second) for request in range(3)}
     daemon.signal(signal.SIGTERM)
     assert daemon.wait(15) == HEALTHY
+    stage.close()
+
+
+def test_the_daemon_outlives_its_store(
+    server: ProviderServer,
+    tmp_path: Path,
+    broker: LocalBroker,
+    make_topic: MakeTopic,
+    postgres: PostgresServer,
+    postgres_url: str,
+    processes: Processes,
+) -> None:
+    stage = Stage(server, tmp_path, sink=sink(broker, make_topic("results", SINK_TOPIC)), state_store=postgres_url)
+    first = stage.plan()
+    environ = {
+        **ENVIRON,
+        "BATCHLINE_STATE_STORE": postgres_url,
+        "BATCHLINE_BOOTSTRAP_SERVERS": broker.bootstrap,
+        "BATCHLINE_SPOOL": stage.spool_url,
+        "BATCHLINE_POLL_INTERVAL": "0.2",
+        "BATCHLINE_SHARDS": "1",
+    }
+    daemon = processes.command("poller", "run", env=environ)
+    wait_until(lambda: stage.batch(first).state is State.PUBLISHED, 60)
+    second = stage.plan()
+    postgres.stop()
+    try:
+        wait_until(lambda: "dependency=store" in daemon.log.read_text(), 60)
+        assert daemon.running
+    finally:
+        postgres.start()
+    wait_until(lambda: stage.batch(second).state is State.PUBLISHED, 120)
+    assert out(stage, broker, 6) == {f"{key}-{request}": 1 for key in (first, second) for request in range(3)}
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait(15) == HEALTHY
+    password = make_url(postgres_url).password
+    assert password
+    assert password not in daemon.log.read_text()
     stage.close()

@@ -40,6 +40,8 @@ class Stage:
     sink: Mapping[str, Any] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=lambda: dict(ENVIRON))
     ahead: timedelta = timedelta()
+    state_store: str = ""
+    """Its address; SQLite in the folder unless told otherwise."""
     store: Store = field(init=False)
     spool: Spool = field(init=False)
     files: int = 0
@@ -53,7 +55,7 @@ class Stage:
 
     @property
     def store_url(self) -> str:
-        return f"sqlite:///{self.folder / 'state.db'}"
+        return self.state_store or f"sqlite:///{self.folder / 'state.db'}"
 
     @property
     def spool_url(self) -> str:

@@ -1,0 +1,84 @@
+"""Rescuing batches that nobody works on, at the strict fake provider."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.sandbox.provider.server import ProviderServer
+from poller.rescuer import Rescuer
+from poller.status import report
+from shared.lease import Keeper
+from shared.lifecycle import State
+from shared.spool import REQUESTS
+from shared.store import Batch
+from tests.rig.stage import Stage
+from tests.rig.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
+    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.3) as running:
+        yield running
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+def stage(request: pytest.FixtureRequest, server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
+    server.clear_faults()
+    made = Stage(server, tmp_path, request.param)
+    yield made
+    made.close()
+
+
+def rescuer(stage: Stage) -> Rescuer:
+    return Rescuer(stage.store, stage.submission().work, stage.clock)
+
+
+def creates_of(stage: Stage, *keys: str) -> int:
+    """How many batches the provider holds for these keys, by their first request."""
+    accepted = stage.server.witness().custom_ids()
+    return sum(accepted[f"{key}-0"] for key in keys)
+
+
+def rescued(stage: Stage, *keys: str) -> list[Batch]:
+    duty = rescuer(stage)
+
+    def all_submitted() -> list[Batch] | None:
+        duty.run_once()
+        batches = [stage.batch(key) for key in keys]
+        return batches if all(batch.state is State.SUBMITTED for batch in batches) else None
+
+    return wait_until(all_submitted, 60)
+
+
+def test_planned_batches_are_submitted_once_without_flink(stage: Stage) -> None:
+    keys = [stage.plan() for _ in range(5)]
+    rescued(stage, *keys)
+    assert creates_of(stage, *keys) == len(keys)
+    assert rescuer(stage).run_once() == {}
+
+
+def test_a_create_whose_answer_was_lost_is_found_and_not_repeated(stage: Stage) -> None:
+    stage.server.set_fault("create_accepted_response_lost", times=1)
+    key = stage.plan()
+    rescued(stage, key)
+    assert creates_of(stage, key) == 1
+
+
+def test_a_batch_that_somebody_works_on_is_left_alone(stage: Stage) -> None:
+    key = stage.plan()
+    with Keeper(stage.store, "flink:1:x").hold(f"batch/{key}") as lease:
+        assert lease is not None
+        assert rescuer(stage).run_once() == {}
+    assert stage.batch(key).state is State.SEALED
+
+
+def test_one_poisoned_batch_is_set_aside_and_shown(stage: Stage) -> None:
+    bad, good = stage.plan(), stage.plan()
+    for requests in stage.spool.root.rglob(f"{bad}/{REQUESTS}"):
+        requests.unlink()
+    rescued(stage, good)
+    broken = stage.batch(bad)
+    assert broken.state is not State.SUBMITTED
+    assert creates_of(stage, bad) == 0
+    assert [alarm.subject for alarm in report(stage.store, stage.clock).attention] == [bad]
