@@ -24,16 +24,19 @@ class Checked:
     """Live: all that the file defines stands in it, nothing is started."""
 
 
-def check(path: Path, environ: Mapping[str, str], options: Mapping[str, str] = NOTHING) -> Checked:
+def check(
+    path: Path, environ: Mapping[str, str], options: Mapping[str, str] = NOTHING, *, take_over: bool = False
+) -> Checked:
     """Read a file, and ask for all that it relies on.
 
-    `options` is Flink configuration that wins over the file's. Raises PipelineError with every fault that was found.
+    `options` is Flink configuration that wins over the file's; with `take_over` the pipeline's name may be another
+    file's so far. Raises PipelineError with every fault that was found.
     """
     try:
         reading = read(path, environ, options)
     except (OSError, UnicodeDecodeError) as error:
         raise PipelineError(str(path), [Fault(f"the file can't be read: {error}")]) from None
-    pipeline = reach(reading.pipeline, environ, reading.faults) if reading.pipeline else None
+    pipeline = reach(reading.pipeline, environ, reading.faults, take_over=take_over) if reading.pipeline else None
     if pipeline is None or reading.faults.errors:
         raise PipelineError(str(path), sorted(reading.faults.errors, key=lambda fault: fault.place.line or 0))
     return Checked(pipeline, reading.tables)

@@ -13,7 +13,7 @@ from shared.errors import BatchlineError, KafkaUnavailable
 from shared.kafka import LIBRDKAFKA, KafkaClusters, unavailable
 from shared.topics import cluster_id
 
-_TIMEOUT = 10.0
+_TIMEOUT = 5.0
 _NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 """The id of a topic on a broker that gives none."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
-from shared.errors import BatchlineError
+from shared.errors import BatchlineError, KafkaUnavailable, StoreUnavailable
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Fault:
     message: str
     """What is wrong, and what to do."""
     place: Place = field(default_factory=Place)
+    away: bool = False
+    """Whether a broker or the store did not answer: waiting may help, editing does not."""
 
     def text(self, file: str) -> str:
         """`file:line: statement: option 'x': message`."""
@@ -42,6 +44,8 @@ class PipelineError(BatchlineError):
 
     def __init__(self, file: str, faults: Iterable[Fault]) -> None:
         self.file, self.faults = file, tuple(faults)
+        self.away = bool(self.faults) and all(fault.away for fault in self.faults)
+        """Whether nothing is wrong with the file itself."""
         super().__init__("\n".join(fault.text(file) for fault in self.faults))
 
 
@@ -58,16 +62,20 @@ class Faults:
         if len(value) >= 4:
             self._secrets[value] = reference
 
-    def add(self, message: str, place: Place | None = None) -> None:
-        self._put(self.errors, message, place)
+    def add(self, message: str, place: Place | None = None, *, away: bool = False) -> None:
+        self._put(self.errors, message, place, away=away)
+
+    def caught(self, error: BatchlineError, place: Place | None = None) -> None:
+        """Add what a library of ours says."""
+        self.add(str(error), place, away=isinstance(error, (KafkaUnavailable, StoreUnavailable)))
 
     def warn(self, message: str, place: Place | None = None) -> None:
         self._put(self.warnings, message, place)
 
-    def _put(self, to: list[Fault], message: str, place: Place | None) -> None:
+    def _put(self, to: list[Fault], message: str, place: Place | None, *, away: bool = False) -> None:
         for value in sorted(self._secrets, key=len, reverse=True):
             message = message.replace(value, self._secrets[value])
-        fault = Fault(message, place or Place())
+        fault = Fault(message, place or Place(), away)
         if fault not in to:
             to.append(fault)
 

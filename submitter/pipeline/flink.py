@@ -14,6 +14,8 @@ from shared.definition import Column, SqlType
 
 _JARS = Path(__file__).parents[2] / "deploy" / "jars" / "flink"
 _POSITION = re.compile(r"[Ff]rom line (\d+), column \d+ to line \d+, column \d+: ?|at line (\d+), column \d+")
+_LISTS = re.compile(r"\n\s*\n(?=Supported options:|Query schema:)")
+"""Where a message of Flink's goes on with a long list."""
 _ZONED = {"TIMESTAMP_WITH_LOCAL_TIME_ZONE", "TIMESTAMP_WITH_TIME_ZONE", "TIMESTAMP_WITHOUT_TIME_ZONE"}
 
 
@@ -169,9 +171,9 @@ def reason(error: Exception) -> tuple[str, int | None]:
     """What a Java exception says at its root, in a few lines, and the line of the script that it names."""
     messages = [message for message in _messages(error) if message.strip()] or [type(error).__name__]
     line = next((int(found[1] or found[2]) for text in messages if (found := _POSITION.search(text))), None)
-    text = _POSITION.sub("", messages[-1]).strip()
-    kept = [each.strip() for each in text.splitlines() if each.strip()]
-    return " ".join(kept[:6])[:600], line
+    text = _POSITION.sub("", messages[-1]).replace(" .", ".").strip()
+    kept = [each.strip() for each in _LISTS.split(text)[0].splitlines() if each.strip()]
+    return " ".join(kept[:6])[:600], line or None
 
 
 def _messages(error: Exception) -> list[str]:

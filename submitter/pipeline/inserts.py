@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import orjson
+
 from shared.definition import BatchOptions, Column, Definition, Model, Projected, Sink
 from shared.keys import is_name
 from submitter.pipeline.catalog import Catalog
@@ -14,9 +16,12 @@ from submitter.pipeline.inputs import read_input
 from submitter.pipeline.options import Declared, ModelOptions
 from submitter.pipeline.predict import NotOurs, Predict, names_of, read_predict
 from submitter.pipeline.projection import TWO_STEPS, BeyondUs, Scope, projection, targets
+from submitter.pipeline.references import is_credential, referenced
 from submitter.pipeline.sinks import SinkOptions, SinkTable
 from submitter.pipeline.stand_in import StandIns
 from submitter.pipeline.values import Statement
+
+_SHORTEST_SECRET = 8
 
 
 @dataclass
@@ -83,7 +88,9 @@ class Inserts:
         if options is None or sink is None or found is None:
             return None
         self._nulls(made, sink, options[1], place)
-        return Statement(name, line, self._definition(name, options, needed, made, sink), found, sink_table.quoted)
+        definition = self._definition(name, options, needed, made, sink)
+        self._secrets(definition, place)
+        return Statement(name, line, definition, found, sink_table.quoted)
 
     def _model(self, model: CatalogModel, asked: Predict, line: int) -> tuple[Model, BatchOptions] | None:
         lines = self._known.lines.get(model.identifier, {})
@@ -167,6 +174,19 @@ class Inserts:
                 )
         if batch.error_topic == sink.topic:
             self._faults.add(f"the model's 'batch.error-topic' is the sink's own topic '{sink.topic}'", place)
+
+    def _secrets(self, definition: Definition, place: Place) -> None:
+        """What is stored with every plan may hold no credential, by whatever option it came in."""
+        text, environ = definition.canonical().decode(), self._known.environ
+        used = {name for literal in self._known.unresolved.values() for name in referenced(literal)}
+        for name in sorted({definition.model.api_key, *filter(is_credential, used)}):
+            value = environ.get(name, "")
+            if len(value) >= _SHORTEST_SECRET and orjson.dumps(value).decode()[1:-1] in text:
+                self._faults.add(
+                    f"the value of ${{{name}}} would be stored with the statement's definition: a secret may stand "
+                    "only in 'api-key' and in the passwords of 'properties.*'",
+                    place,
+                )
 
     def _definition(
         self,

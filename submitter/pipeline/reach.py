@@ -19,15 +19,18 @@ from submitter.pipeline.settings import PREFIX
 from submitter.pipeline.values import Pipeline, Settings, Statement
 
 
-def reach(pipeline: Pipeline, environ: Mapping[str, str], faults: Faults) -> Pipeline:
-    """The pipeline, with the identity of each input's topics; what can't be reached is a fault."""
-    reach_store(pipeline.settings, pipeline.file, faults)
+def reach(pipeline: Pipeline, environ: Mapping[str, str], faults: Faults, *, take_over: bool = False) -> Pipeline:
+    """The pipeline, with the identity of each input's topics; what can't be reached is a fault.
+
+    `take_over`: the pipeline's name may be another file's.
+    """
+    reach_store(pipeline.settings, None if take_over else pipeline.file, faults)
     reach_spool(pipeline.settings, faults)
     file = pipeline.settings.kafka_config or _path(environ.get("BATCHLINE_KAFKA_CONFIG"))
     try:
         brokers = Brokers(load_clusters(file, environ))
     except BatchlineError as error:
-        faults.add(str(error))
+        faults.caught(error)
         return pipeline
     if not pipeline.statements:
         return pipeline
@@ -38,12 +41,12 @@ def reach(pipeline: Pipeline, environ: Mapping[str, str], faults: Faults) -> Pip
         for message in brokers.batches_topic(kafka, pipeline.settings.batches_topic):
             faults.add(message, place)
     except BatchlineError as error:
-        faults.add(str(error), place)
+        faults.caught(error, place)
     return replace(pipeline, statements=statements)
 
 
-def reach_store(settings: Settings, file: Path, faults: Faults) -> None:
-    """Whether the store answers, and the pipeline's name is free or this file's."""
+def reach_store(settings: Settings, file: Path | None, faults: Faults) -> None:
+    """Whether the store answers, and the pipeline's name is free or this file's (None: whoever's it is)."""
     place = Place(statement=f"SET '{PREFIX}state-store'")
     try:
         url = parse(settings.state_store)
@@ -58,11 +61,12 @@ def reach_store(settings: Settings, file: Path, faults: Faults) -> None:
         finally:
             database.engine.dispose()
     except BatchlineError as error:
-        faults.add(str(error), place)
+        faults.caught(error, place)
         return
-    if owner not in (None, str(file)):
+    if file is not None and owner not in (None, str(file)):
         faults.add(
-            f"the name '{settings.name}' is used by {owner} in this state store: choose another one",
+            f"the name '{settings.name}' is used by {owner} in this state store: choose another one; if it is this "
+            "file that has moved, run it once with --take-over",
             Place(statement=f"SET '{PREFIX}pipeline'"),
         )
 
@@ -73,7 +77,7 @@ def reach_spool(settings: Settings, faults: Faults) -> None:
     try:
         root = Spool(settings.spool).root
     except BatchlineError as error:
-        faults.add(str(error), place)
+        faults.caught(error, place)
         return
     _writable(root, "the spool", faults, place)
 
@@ -87,13 +91,13 @@ def _statement(statement: Statement, brokers: Brokers, faults: Faults) -> Statem
         for message in brokers.missing({**sink.kafka, "bootstrap.servers": sink.bootstrap_servers}, written):
             faults.add(message, place)
     except BatchlineError as error:
-        faults.add(str(error), place)
+        faults.caught(error, place)
     if not statement.input.topics:
         return statement
     try:
         source, wrong = brokers.source(statement.input.kafka, statement.input.topics)
     except BatchlineError as error:
-        faults.add(str(error), place)
+        faults.caught(error, place)
         return statement
     for message in wrong:
         faults.add(message, place)

@@ -52,7 +52,7 @@ def read(path: Path, environ: Mapping[str, str], options: Mapping[str, str]) -> 
 
     `options` is Flink configuration that wins over the file's. Raises OSError where the file can't be read.
     """
-    text, faults = path.read_text(encoding="utf-8"), Faults()
+    text, faults = path.read_text(encoding="utf-8-sig"), Faults()
     tables = open_environment(options)
     script = read_script(text, environ, Reflection(tables), faults)
     if script is None:
@@ -60,13 +60,17 @@ def read(path: Path, environ: Mapping[str, str], options: Mapping[str, str]) -> 
     given = _sets(script)
     flink = {name: one.value for name, one in given.items() if not name.startswith(PREFIX)}
     for name, (allowed, why) in _REFUSED_SETTINGS.items():
-        if flink.get(name, allowed).lower() != allowed:
-            faults.add(f"'{flink[name]}' can't be had: {why}", Place(given[name].line, f"SET '{name}'"))
-            flink.pop(name)
+        value = {**flink, **options}.get(name, allowed)
+        if value.lower() != allowed:
+            line = given[name].line if name in given and name not in options else None
+            faults.add(f"'{value}' can't be had: {why}", Place(line, f"{'-D' if line is None else 'SET'} '{name}'"))
+        flink.pop(name, None)
     ours = {name: one for name, one in given.items() if name.startswith(PREFIX)}
     settings = read_settings(ours, environ, faults)
     # The parser was the first environment's; the second one has the file's configuration from its start.
-    tables = open_environment({**flink, **options})
+    tables = open_environment(
+        {name: value for name, value in {**flink, **options}.items() if name not in _REFUSED_SETTINGS}
+    )
     if settings is not None:
         check_target(settings, _target(tables), faults)
     reader = _Reader(script, tables, settings, environ, options, faults)

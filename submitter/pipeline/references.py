@@ -7,6 +7,7 @@ _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _REFERENCE = re.compile(rf"\$\{{({_NAME})\}}")
 _KEY = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9][A-Za-z0-9_-]{14,}")
 _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASS|PWD|CREDENTIAL|JAAS", re.IGNORECASE)
+_CREDENTIAL_NAME = re.compile(r"API_?KEY|SECRET|TOKEN|PASSWORD|PRIVATE", re.IGNORECASE)
 _ADDRESS = re.compile(r"[\w.-]+:\d+(,[\w.-]+:\d+)*|(file|https?)://[^@?]*|/[\w./-]*")
 _PASSWORD_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:([^/\s@]+)@", re.IGNORECASE)
 
@@ -30,6 +31,11 @@ def resolved(text: str, environ: Mapping[str, str], escape: Callable[[str], str]
 def is_secret(name: str, value: str) -> bool:
     """Whether a variable's value should not be shown: all but plain addresses and paths."""
     return _SECRET_NAME.search(name) is not None or _ADDRESS.fullmatch(value) is None
+
+
+def is_credential(name: str) -> bool:
+    """Whether a variable's name says that its value may be stored nowhere."""
+    return _CREDENTIAL_NAME.search(name) is not None
 
 
 def looks_secret(text: str) -> bool:

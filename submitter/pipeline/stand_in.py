@@ -50,7 +50,7 @@ class StandIns:
             for each in transformation.getTransitivePredecessors()
             if bounded.isInstance(each)
         ]
-        return all(str(source.getBoundedness().toString()) == "BOUNDED" for source in sources)
+        return all(_ends(source) for source in sources)
 
     def _create(self, name: str, columns: Sequence[CatalogColumn], options: str) -> None:
         listed = ", ".join(f"{quoted((column.name,))} {column.sql}" for column in columns)
@@ -58,3 +58,12 @@ class StandIns:
 
     def _drop(self, name: str) -> None:
         self._tables.executeSql(f"DROP TEMPORARY TABLE IF EXISTS `{name}`")
+
+
+def _ends(source: Any) -> bool:
+    """Whether a source is bounded; one that reads an input format (VALUES, say) is, though Flink doesn't call it so."""
+    if str(source.getBoundedness().toString()) == "BOUNDED":
+        return True
+    if source.getClass().getSimpleName() != "LegacySourceTransformation":
+        return False
+    return str(source.getOperator().getUserFunction().getClass().getSimpleName()) == "InputFormatSourceFunction"

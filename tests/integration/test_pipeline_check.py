@@ -1,0 +1,127 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from deploy.sandbox.broker import LocalBroker
+from deploy.sandbox.topics import TopicSettings
+from shared.store import Store
+from shared.topics import cluster_id
+from submitter.check import Checked, check
+from submitter.pipeline.explain import explain
+from submitter.pipeline.faults import PipelineError
+from tests.integration.pipeline_files import ENVIRON, WHOLE
+from tests.rig.fixtures import MakeTopic
+
+# A port that is reserved and never served.
+NOBODY = "127.0.0.1:1"
+
+
+class Rig:
+    """A file, and all that it relies on."""
+
+    def __init__(self, folder: Path, broker: LocalBroker, make_topic: MakeTopic) -> None:
+        self.folder, self.broker = folder, broker
+        self.input, self.sink = make_topic("reviews"), make_topic("results")
+        self.batches = make_topic("batches", TopicSettings(cleanup="compact"))
+        self.environ: Mapping[str, str] = {**ENVIRON, "BROKER": broker.bootstrap}
+        self.text = (
+            WHOLE.replace("'topic' = 'reviews'", f"'topic' = '{self.input}'")
+            .replace("'topic' = 'results'", f"'topic' = '{self.sink}'")
+            .replace("file:///nowhere/spool", f"file://{folder}/spool")
+            .replace("sqlite:////nowhere/state.db", f"sqlite:///{folder}/state.db")
+            + f"SET 'batchline.batches-topic' = '{self.batches}';"
+        )
+
+    def check(self, *, name: str = "file.sql") -> Checked:
+        (self.folder / name).write_text(self.text)
+        return check(self.folder / name, self.environ)
+
+    def faults(self) -> PipelineError:
+        with pytest.raises(PipelineError) as caught:
+            self.check()
+        return caught.value
+
+
+@pytest.fixture
+def rig(tmp_path: Path, broker: LocalBroker, make_topic: MakeTopic) -> Rig:
+    return Rig(tmp_path, broker, make_topic)
+
+
+def test_the_source_is_known_by_its_ids(rig: Rig) -> None:
+    (statement,) = rig.check().pipeline.statements
+    client = {"bootstrap.servers": rig.broker.bootstrap}
+    admin = AdminClient(dict(client))
+    described = admin.describe_topics(TopicCollection([rig.input]))[rig.input].result(10)
+    source = statement.definition.source
+    assert source is not None
+    assert source.topics == ((rig.input, str(described.topic_id)),)
+    assert source.cluster_id == cluster_id(client)
+
+
+def test_a_check_leaves_nothing_behind(rig: Rig) -> None:
+    rig.check()
+    assert sorted(path.name for path in rig.folder.iterdir()) == ["file.sql"]
+
+
+def test_a_file_is_explained_without_secrets(rig: Rig) -> None:
+    said = explain(rig.check().pipeline)
+    for part in (
+        "pipeline reviews-of-films",
+        "statement results (line",
+        f"topic {rig.input} of cluster",
+        "openai gpt-5-mini at https://api.openai.com/v1, for /v1/chat/completions, key ${OPENAI_API_KEY}",
+        "prompt      <review>",
+        "label STRING, score DOUBLE, by the JSON schema",
+        "at most 50,000 requests",
+        "id = input id, label = output label, score = output score",
+        "come out in the sink",
+    ):
+        assert part in said
+    assert "the-openai-key" not in said
+
+
+def test_a_name_that_another_file_uses_is_refused(rig: Rig) -> None:
+    rig.check()
+    with Store.open(f"sqlite:///{rig.folder}/state.db") as store:
+        store.lineage.claim_name("reviews-of-films", str((rig.folder / "file.sql").resolve()))
+    rig.check()
+    with pytest.raises(PipelineError, match=r"used by .*file\.sql in this state store"):
+        rig.check(name="other.sql")
+    check(rig.folder / "other.sql", rig.environ, take_over=True)
+
+
+def test_missing_topics_and_a_forgetful_batches_topic_are_told_at_once(rig: Rig) -> None:
+    rig.text = rig.text.replace(rig.input, "not-here").replace(rig.sink, "nor-there").replace(rig.batches, rig.input)
+    rig.text = rig.text.replace("'gpt-5-mini'", "'gpt-5-mini', 'batch.error-topic' = 'lost-errors'")
+    error = rig.faults()
+    found = str(error).splitlines()
+    for topic in ("not-here", "nor-there", "lost-errors"):
+        assert any(f"there is no topic {topic} at {rig.broker.bootstrap}" in fault for fault in found)
+    assert any("has cleanup.policy=delete" in fault for fault in found)
+    assert len(found) == 4
+    assert not error.away
+
+
+def test_what_is_away_is_told_beside_other_faults(rig: Rig) -> None:
+    (rig.folder / "flat").write_text("")
+    rig.environ = {**rig.environ, "BROKER": NOBODY}
+    rig.text = rig.text.replace(f"file://{rig.folder}/spool", f"file://{rig.folder}/flat/spool").replace(
+        f"sqlite:///{rig.folder}/state.db", "postgresql+psycopg://me@127.0.0.1:1/state"
+    )
+    found = str(rig.faults())
+    assert f"Kafka at {NOBODY} does not answer" in found
+    assert "the state store postgresql+psycopg://me@127.0.0.1:1/state can't be used" in found
+    assert f"{rig.folder}/flat is no folder" in found
+
+
+def test_what_is_away_alone_is_told_apart(rig: Rig) -> None:
+    rig.environ = {**rig.environ, "BROKER": NOBODY}
+    assert rig.faults().away
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"nothing\.sql: the file can't be read"):
+        check(tmp_path / "nothing.sql", ENVIRON)
