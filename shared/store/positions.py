@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, select
 
 from shared.errors import PositionsPaid
 from shared.store.database import Database, serialise
@@ -86,8 +86,9 @@ def _pay(connection: Connection, partition: Partition, new: list[Interval]) -> N
     merged = joined([*existing, *new])
     gone, added = sorted(set(existing) - set(merged)), sorted(set(merged) - set(existing))
     names = ("pipeline", "statement", "cluster_id", "topic_id", "partition", "start_offset", "end_offset")
-    for start, _ in gone:
-        connection.execute(delete(positions).where(_within(partition) & (positions.c.start_offset == start)))
+    if gone:
+        one = _within(partition) & (positions.c.start_offset == bindparam("old"))
+        connection.execute(delete(positions).where(one), [{"old": start} for start, _ in gone])
     rows: list[dict[str, Any]] = [dict(zip(names, (*partition, *run), strict=True)) for run in added]
     connection.execute(insert(positions), rows)
 
