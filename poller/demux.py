@@ -41,13 +41,13 @@ class Scan:
     output_tokens: int = 0
 
 
-def lines_of(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file, without their ends; of a line beyond LONGEST_LINE only the beginning, which is no JSON."""
-    while line := file.readline(LONGEST_LINE):
-        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-            while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+def lines_of(file: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[bytes]:
+    """The lines of a file with their ends; in the place of one that is too long stands a malformed one."""
+    while line := file.readline(longest):
+        if len(line) == longest and not line.endswith(b"\n"):
+            while (rest := file.readline(longest)) and not rest.endswith(b"\n"):
                 pass
-            line = b"\n"
+            line = b"too long\n"
         yield line
 
 

@@ -6,7 +6,7 @@ Opening it fences whoever had the shard before, and reads what that one committe
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from confluent_kafka import KafkaException
 
@@ -63,6 +63,8 @@ def producer_settings(client: Mapping[str, str], shard: Shard, batch_bytes: int)
 class Outbox:
     """One shard's transactions and markers."""
 
+    transactions: ClassVar[type[Transactions]] = Transactions
+
     def __init__(
         self,
         client: Mapping[str, str],
@@ -76,7 +78,7 @@ class Outbox:
         """Fence the shard's former owner and read its markers. Raises KafkaUnavailable."""
         self.shard, self.batch_bytes = shard, batch_bytes
         self._topic, self._bounds = progress_topic, bounds
-        self._transactions = Transactions(producer_settings(client, shard, batch_bytes), waits)
+        self._transactions = self.transactions(producer_settings(client, shard, batch_bytes), waits)
         self._markers: Markers = replay(client, progress_topic, shard.number)
 
     @property

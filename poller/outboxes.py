@@ -36,9 +36,10 @@ class Outboxes:
         shards: int,
         replication: int,
         bounds: Bounds = _BOUNDS,
+        make: type[Outbox] = Outbox,
     ) -> None:
         self._clusters, self._installation, self._topic = clusters, installation, progress_topic
-        self._shards, self._replication, self._bounds = shards, replication, bounds
+        self._shards, self._replication, self._bounds, self._make = shards, replication, bounds, make
         self._partitions: dict[str, int] = {}
         self._kept: dict[Shard, tuple[Outbox, Mapping[str, str], int]] = {}
         self._limits: dict[tuple[str, str], tuple[float, int]] = {}
@@ -61,7 +62,7 @@ class Outboxes:
                 return outbox
             self.drop(shard)
         self._verify(shard, client)
-        opened = Outbox(client, shard, self._topic, waits, batch_bytes=batch_bytes, bounds=self._bounds)
+        opened = self._make(client, shard, self._topic, waits, batch_bytes=batch_bytes, bounds=self._bounds)
         self._kept[shard] = (opened, client, lease.epoch)
         return opened
 

@@ -9,7 +9,7 @@ from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.topics import TopicSettings
 from poller.collector import Collecting, Collector
 from poller.health import Watchdog
-from poller.outbox import Bounds
+from poller.outbox import Bounds, Outbox
 from poller.outboxes import Outboxes
 from poller.publisher import Publisher
 from poller.schedule import Backoff
@@ -37,6 +37,7 @@ class Back:
     bounds: Bounds = field(default_factory=Bounds)
     patience: timedelta = timedelta()
     holder: str = field(default_factory=this_process)
+    make: type[Outbox] = Outbox
 
     def collector(self) -> Collector:
         stage, keeper = self.stage, Keeper(self.stage.store, self.holder)
@@ -46,16 +47,20 @@ class Back:
             stage.store, stage.spool, stage.models().provider_of, keeper, watchdog, stage.clock, collecting=how
         )
 
-    def publisher(self) -> Publisher:
-        stage, store = self.stage, self.stage.store
-        outboxes = Outboxes(
+    def outboxes(self) -> Outboxes:
+        store = self.stage.store
+        return Outboxes(
             KafkaClusters(),
             store.shards.installation_id(),
             self.progress,
             shards=SHARDS,
             replication=1,
             bounds=self.bounds,
+            make=self.make,
         )
+
+    def publisher(self) -> Publisher:
+        stage, store, outboxes = self.stage, self.stage.store, self.outboxes()
         keeper, watchdog = Keeper(store, self.holder), Watchdog(store, self.holder)
         definition_of = stage.models().definition
         return Publisher(store, stage.spool, definition_of, outboxes, keeper, watchdog, stage.clock, backoff=QUICK)
