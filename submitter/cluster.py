@@ -1,5 +1,6 @@
 """Where the job runs: the mini-cluster within this process, or another cluster through the wheel's own `flink run`."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyflink
+from py4j.protocol import Py4JError
 from pyflink.table import StreamTableEnvironment
 
 from shared.errors import BatchlineError
@@ -56,9 +58,10 @@ class EmbeddedCluster:
         self._client = assemble(self._tables, pipeline, start).execute()
 
     def cancel(self, _job_id: str) -> None:
-        """Cancel, and wait for it."""
+        """Cancel, and wait for it. A JVM that was stopped with us has ended the job already."""
         if self._client is not None:
-            self._client.cancel().result()
+            with contextlib.suppress(Py4JError):
+                self._client.cancel().result()
 
 
 class RemoteCluster:

@@ -51,7 +51,8 @@ class FlinkRest:
             ),
             checkpoint=completed.get("id"),
             checkpoint_begun=completed["trigger_timestamp"] / 1000 if completed else None,
-            restored=bool(checkpoints["latest"].get("restored")),
+            checkpoint_path=completed.get("external_path"),
+            restored=(checkpoints["latest"].get("restored") or {}).get("id"),
         )
 
     def failures(self, job_id: str) -> list[str]:

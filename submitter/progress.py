@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from submitter.sealing import INTERNAL
 
-_WRITER = "StreamingFileWriter"
+_WRITER, _KAFKA = "StreamingFileWriter", "KafkaSource-"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Glimpse:
     checkpoint: int | None
     """The number of the last complete checkpoint."""
     checkpoint_begun: float | None
-    restored: bool = False
+    checkpoint_path: str | None = None
+    restored: int | None = None
+    """The number of the checkpoint or savepoint that the job was last restored from."""
 
     @property
     def staged(self) -> int:
@@ -40,9 +42,19 @@ class Glimpse:
     @property
     def input_over(self) -> bool:
         """Whether everything that isn't kept alive by our own endless sources has finished."""
-        own = _downstream(self.vertices)
-        theirs = [vertex for vertex in self.vertices if vertex.id not in own]
+        theirs = self._theirs()
         return bool(theirs) and all(vertex.status == "FINISHED" for vertex in theirs)
+
+    @property
+    def may_hang(self) -> bool:
+        """Whether only restored Kafka sources are left, which don't finish by themselves; see source_state."""
+        sources = [vertex for vertex in self._theirs() if not vertex.inputs and vertex.status != "FINISHED"]
+        is_new = self.restored is not None and self.checkpoint is not None and self.checkpoint > self.restored
+        return is_new and bool(sources) and all(_KAFKA in vertex.name for vertex in sources)
+
+    def _theirs(self) -> list[Vertex]:
+        own = _downstream(self.vertices)
+        return [vertex for vertex in self.vertices if vertex.id not in own]
 
 
 @dataclass
@@ -57,9 +69,12 @@ class Ending:
     _over_at: float | None = None
     _asked: bool = False
 
-    def see(self, glimpse: Glimpse) -> None:
-        """Take note of a look at the job. After a restart the sources run again, and the end is open again."""
-        if not glimpse.input_over or glimpse.state != "RUNNING":
+    def see(self, glimpse: Glimpse, *, exhausted: bool = False) -> None:
+        """Take note of a look at the job. After a restart the sources run again, and the end is open again.
+
+        `exhausted`: the sources that are left have nothing more to read.
+        """
+        if not (glimpse.input_over or exhausted) or glimpse.state != "RUNNING":
             self._over_at, self._asked = None, False
         elif self._over_at is None:
             self._over_at = glimpse.now

@@ -25,6 +25,7 @@ from submitter.lineage import Checkpoint, Road, choose, judge
 from submitter.pipeline.values import Pipeline, Statement
 from submitter.progress import Ending
 from submitter.sealing import Rolling
+from submitter.source_state import exhausted
 from submitter.starting import Finder, Places, plan_finished, refuse_unless_positioned
 from submitter.tally import Counter
 from submitter.user_table import UserTable
@@ -176,6 +177,7 @@ class Runner:
             stop=self.stop,
             restored=start.restore is not None,
             bounded=all(inputs),
+            exhausted=exhausted,
             gives_up=cluster.local,
         )
         outcome = watch.follow()

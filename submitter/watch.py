@@ -44,6 +44,8 @@ class Watch:
     stop: threading.Event
     restored: bool
     bounded: bool
+    exhausted: Callable[[str], bool]
+    """Whether the Kafka sources of a checkpoint, by its address, have nothing more to read."""
     gives_up: bool = True
     """Whether a cluster that does not answer counts as dead: the embedded one does."""
     trouble: str | None = None
@@ -78,7 +80,8 @@ class Watch:
             return "unrestorable"
         if not self.bounded:
             return None
-        self.ending.see(glimpse)
+        path = glimpse.checkpoint_path if glimpse.may_hang else None
+        self.ending.see(glimpse, exhausted=path is not None and self.exhausted(path))
         if self.ending.should_checkpoint(glimpse):
             self.flink.checkpoint(self.job_id)
             self.ending.did_checkpoint()
