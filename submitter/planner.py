@@ -1,12 +1,10 @@
 """Plan a sealed file once: render its rows, cut them into batches on disk, and commit the plan in one transaction."""
 
 from collections.abc import Callable
-from datetime import datetime
-from itertools import count
 
 from shared.clock import Clock
 from shared.definition import Definition, Model
-from shared.errors import BatchlineError
+from shared.errors import BatchlineError, StoreUnavailable
 from shared.providers.port import Provider
 from shared.spool import SealedFile, Spool
 from shared.store import Plan, PlannedBatch, PositionRun, PositionsPaid, Store
@@ -27,9 +25,7 @@ class Planner:
         definition = self._store.lineage.definition(file.definition)
         if definition is None:
             raise BatchlineError(f"{file.address} was sealed by a definition that the store does not know; restore it")
-        for _ in count():
-            if self._store.plans.is_planned(file.address):
-                return []
+        while not self._store.plans.is_planned(file.address):
             attempt = self._spool.new_attempt(pipeline, statement)
             try:
                 plan = self._draft(definition, file, attempt)
@@ -38,6 +34,9 @@ class Planner:
                 # Another file's plan paid for some of these rows after they were looked up: look again.
                 self._spool.discard(attempt)
                 continue
+            except StoreUnavailable:
+                # The commit may have taken effect: then these folders are the batches'. The janitor knows.
+                raise
             except BaseException:
                 self._spool.discard(attempt)
                 raise
@@ -51,7 +50,6 @@ class Planner:
         provider, folder = self._provider_for(definition.model), self._spool.path(attempt)
         draft = Draft(definition, provider.requests(definition.model), provider.profile, file, folder, ledger)
         manifests = draft.write(self._spool.path(file.address))
-        planned_at: datetime = self._clock()
         return Plan(
             pipeline=definition.pipeline,
             statement=definition.statement,
@@ -60,7 +58,7 @@ class Planner:
             rows=draft.rows,
             skipped=draft.skipped,
             sealed_at=file.modified_at,
-            planned_at=planned_at,
+            planned_at=self._clock(),
             attempt_folder=attempt,
             batches=tuple(PlannedBatch.of(manifest) for manifest in manifests),
             positions=tuple(PositionRun(*run) for run in draft.positions()),
