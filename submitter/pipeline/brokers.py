@@ -12,6 +12,7 @@ from shared.definition import Source
 from shared.errors import BatchlineError, KafkaUnavailable
 from shared.kafka import LIBRDKAFKA, KafkaClusters, unavailable
 from shared.topics import cluster_id
+from submitter.pipeline.references import referenced
 
 _TIMEOUT = 5.0
 _NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -27,6 +28,8 @@ class Brokers:
 
     def source(self, declared: Mapping[str, str], topics: Sequence[str]) -> tuple[Source | None, list[str]]:
         """The identity of an input's topics, and what is wrong with them."""
+        if self._incomplete(declared):
+            return None, []
         client = self._client(declared)
         ids, wrong = self._ids(client, topics)
         if wrong:
@@ -35,11 +38,15 @@ class Brokers:
 
     def missing(self, declared: Mapping[str, str], topics: Sequence[str]) -> list[str]:
         """What is wrong with topics that are to be written."""
+        if self._incomplete(declared):
+            return []
         _, wrong = self._ids(self._client(declared), topics)
         return [each for each in wrong if "has no id" not in each]
 
     def batches_topic(self, declared: Mapping[str, str], topic: str) -> list[str]:
         """What is wrong with the batches topic; one that isn't there yet will be created."""
+        if self._incomplete(declared):
+            return []
         client = self._client(declared)
         admin = AdminClient(dict(client), logger=LIBRDKAFKA)
         resource = ConfigResource(ResourceType.TOPIC, topic)
@@ -59,6 +66,11 @@ class Brokers:
             "--add-config cleanup.policy=compact"
         )
         return [message]
+
+    def _incomplete(self, declared: Mapping[str, str]) -> bool:
+        """Whether a variable that it refers to is not set: that was said where the file refers to it."""
+        names = {name for value in declared.values() for name in referenced(value)}
+        return not names <= self.clusters.environ.keys()
 
     def _client(self, declared: Mapping[str, str]) -> dict[str, str]:
         """The properties of a client. Raises the BatchlineError of a cluster that is known to be away."""

@@ -122,6 +122,11 @@ def test_what_is_away_alone_is_told_apart(rig: Rig) -> None:
     assert rig.faults().away
 
 
+def test_a_variable_that_is_not_set_is_told_once_for_each_place(rig: Rig) -> None:
+    rig.environ = {name: value for name, value in rig.environ.items() if name != "BROKER"}
+    assert str(rig.faults()).count("BROKER") == 2 * rig.text.count("${BROKER}")
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"nothing\.sql: the file can't be read"):
         check(tmp_path / "nothing.sql", ENVIRON)
