@@ -1,9 +1,11 @@
 """The rows of the bench's table, and the one way in which all of them are measured: interleaved runs and medians."""
 
 import gc
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 MB = 1_000_000
@@ -39,6 +41,19 @@ def timed(action: Callable[[], object]) -> float:
     begin = time.perf_counter()
     action()
     return time.perf_counter() - begin
+
+
+def timed_on_a_core(action: Callable[[], object]) -> float:
+    """As `timed`, less the time in which this thread could have run and other processes had every core."""
+    waited = _waited()
+    seconds = timed(action)
+    return seconds - (_waited() - waited)
+
+
+def _waited() -> float:
+    """Seconds that this thread has stood in the scheduler's queue (Linux, the second number of schedstat)."""
+    file = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+    return int(file.read_text().split()[1]) / 1e9 if file.exists() else 0.0
 
 
 def interleaved(actions: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
