@@ -16,7 +16,7 @@ from poller.schedule import Backoff
 from poller.sinks import SinkClusters
 from shared.kafka import KafkaClusters
 from shared.lease import Keeper, this_process
-from shared.lifecycle import State
+from shared.lifecycle import SUBMITTABLE, TERMINAL, State
 from shared.messages import Header
 from shared.store import Batch
 from tests.rig.kafka import Record, read_topic
@@ -86,6 +86,31 @@ class Back:
         finally:
             if publisher is None:
                 publishing.close()
+
+    def finish(self, key: str) -> list[Batch]:
+        """Work on a batch and all that comes of it until everything is out; every batch of the family."""
+        collector, publisher, watcher = self.collector(), self.publisher(), self.stage.watcher()
+        submission = self.stage.submission()
+
+        def is_out() -> bool:
+            for batch in self.family(key):
+                if batch.state in SUBMITTABLE:
+                    submission.work(batch.batch_key)
+                if batch.shard is None:
+                    self.assign(batch.batch_key)
+            for duty in (watcher, collector, publisher):
+                duty.run_once()
+            return all(batch.state in TERMINAL for batch in self.family(key))
+
+        try:
+            wait_until(is_out, 90, lambda: f"the family to be out, it is {self.family(key)}")
+        finally:
+            publisher.close()
+        return self.family(key)
+
+    def family(self, key: str) -> list[Batch]:
+        """A batch, its children, theirs and so on."""
+        return [self.stage.batch(key), *(each for child in self.children(key) for each in self.family(child.batch_key))]
 
     def children(self, key: str) -> list[Batch]:
         return self.stage.store.batches.rows(parent=key)
