@@ -47,6 +47,7 @@ def defaults(name: str, checkpoints: str) -> dict[str, str]:
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "metrics.fetcher.update-interval": "1 s",
+        "web.refresh-interval": "500 ms",
     }
 
 

@@ -51,7 +51,6 @@ class FlinkRest:
             ),
             checkpoint=completed.get("id"),
             checkpoint_begun=completed["trigger_timestamp"] / 1000 if completed else None,
-            checkpoint_path=completed.get("external_path"),
             restored=(checkpoints["latest"].get("restored") or {}).get("id"),
         )
 

@@ -30,7 +30,6 @@ class Glimpse:
     checkpoint: int | None
     """The number of the last complete checkpoint."""
     checkpoint_begun: float | None
-    checkpoint_path: str | None = None
     restored: int | None = None
     """The number of the checkpoint or savepoint that the job was last restored from."""
 

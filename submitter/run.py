@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from pyflink.table import StreamTableEnvironment
@@ -177,7 +178,7 @@ class Runner:
             stop=self.stop,
             restored=start.restore is not None,
             bounded=all(inputs),
-            exhausted=exhausted,
+            exhausted=partial(self._exhausted, start.job_id),
             gives_up=cluster.local,
         )
         outcome = watch.follow()
@@ -189,6 +190,10 @@ class Runner:
         if outcome in ("failed", "canceled", "away"):
             raise RunFailed(f"the job is {outcome}: {watch.trouble or 'see its log'} ({cluster.log})")
         return outcome
+
+    def _exhausted(self, job_id: str, newer_than: int) -> bool:
+        found = checkpoints.complete(self._checkpoint_folder(), [job_id])[job_id]
+        return exhausted([checkpoint for checkpoint in found if checkpoint.number > newer_than])
 
     def _end(self, cluster: "EmbeddedCluster | RemoteCluster", start: Start, outcome: Outcome) -> None:
         """No new create from here on; those in flight come to their durable step; then the job is cancelled."""

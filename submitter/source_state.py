@@ -4,32 +4,37 @@ Such a source never finishes after a restore (FLINK-31006, open in connector 5.0
 waits for a word that the restored enumerator doesn't send. The checkpoint says as much: no reader holds a split.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from pyflink.java_gateway import get_gateway
 
 from submitter.checkpoints import local_path
+from submitter.lineage import Checkpoint
 
 _SOURCE, _SPLITS = "KafkaSource-", "SourceReaderState"
 _ENUMERATOR = "org.apache.flink.connector.kafka.source.enumerator.KafkaSourceEnumStateSerializer"
 
 
-def exhausted(address: str) -> bool:
-    """Whether a checkpoint's readers hold no split, and its enumerators have none to give.
+def exhausted(checkpoints: Sequence[Checkpoint]) -> bool:
+    """Whether the newest checkpoint's readers hold no split, and its enumerators have none to give.
 
-    False for a checkpoint that is gone by now, is not on this machine, or has no Kafka source.
+    False for one that is gone by now, or without any Kafka source.
     """
-    path = local_path(address)
+    newest = max(checkpoints, key=lambda checkpoint: checkpoint.number, default=None)
+    path = local_path(newest.address) if newest else None
     try:
         data = (path / "_metadata").read_bytes() if path else b""
     except OSError:
         data = b""
-    if not data:
-        return False
+    return bool(data) and _all_exhausted(data)
+
+
+def _all_exhausted(data: bytes) -> bool:
     jvm = get_gateway().jvm
     stream = jvm.java.io.DataInputStream(jvm.java.io.ByteArrayInputStream(data))
     loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
-    metadata = jvm.org.apache.flink.runtime.checkpoint.Checkpoints.loadCheckpointMetadata(stream, loader, address)
+    metadata = jvm.org.apache.flink.runtime.checkpoint.Checkpoints.loadCheckpointMetadata(stream, loader, "")
     operators = metadata.getOperatorStates().toArray()
     sources = [operator for operator in operators if _SOURCE in str(operator.getOperatorName().orElse(""))]
     return bool(sources) and all(_is_exhausted(operator, loader) for operator in sources)

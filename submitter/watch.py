@@ -44,11 +44,13 @@ class Watch:
     stop: threading.Event
     restored: bool
     bounded: bool
-    exhausted: Callable[[str], bool]
-    """Whether the Kafka sources of a checkpoint, by its address, have nothing more to read."""
+    exhausted: Callable[[int], bool]
+    """Whether a checkpoint newer than this one says that its Kafka sources have nothing more to read."""
     gives_up: bool = True
     """Whether a cluster that does not answer counts as dead: the embedded one does."""
     trouble: str | None = None
+    _exhausted_since: int | None = None
+    """The checkpoint that the job was restored from when its sources were found exhausted."""
 
     def follow(self) -> Outcome:
         """Until the job is over, or it is time to end it."""
@@ -80,8 +82,10 @@ class Watch:
             return "unrestorable"
         if not self.bounded:
             return None
-        path = glimpse.checkpoint_path if glimpse.may_hang else None
-        self.ending.see(glimpse, exhausted=path is not None and self.exhausted(path))
+        restored = glimpse.restored if glimpse.may_hang else None
+        if restored != self._exhausted_since and restored is not None and self.exhausted(restored):
+            self._exhausted_since = restored
+        self.ending.see(glimpse, exhausted=restored is not None and restored == self._exhausted_since)
         if self.ending.should_checkpoint(glimpse):
             self.flink.checkpoint(self.job_id)
             self.ending.did_checkpoint()
