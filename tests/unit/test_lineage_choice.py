@@ -1,0 +1,96 @@
+"""Which Flink state a start continues from."""
+
+from datetime import UTC, datetime, timedelta
+
+from shared.store import Run
+from submitter.lineage import Checkpoint, choose, first_starts, newest, prefix_end
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def run(epoch: int, *, restored_from: str | None = None, definition: str = "d", started_from: object = None) -> Run:
+    assert started_from is None or isinstance(started_from, dict)
+    return Run(
+        pipeline="p",
+        epoch=epoch,
+        job_id=f"job{epoch}",
+        definition=definition,
+        started_at=NOON + timedelta(hours=epoch),
+        ended_at=None,
+        outcome=None,
+        restored_from=restored_from,
+        started_from=started_from,
+        fresh=False,
+        skipped=0,
+    )
+
+
+def checkpoint(job: int, number: int, minute: int = 0) -> Checkpoint:
+    return Checkpoint(f"file:///c/job{job}/chk-{number}", number, NOON + timedelta(minutes=minute))
+
+
+def test_the_newest_run_s_highest_number_wins_whatever_the_dates_say() -> None:
+    found = {"job1": [checkpoint(1, 90, minute=59)], "job2": [checkpoint(2, 3, minute=9), checkpoint(2, 4, minute=1)]}
+    assert newest([run(1), run(2)], found) == checkpoint(2, 4, minute=1)
+
+
+def test_a_run_killed_before_its_first_checkpoint_leaves_the_one_it_was_restored_from() -> None:
+    earlier = checkpoint(1, 7)
+    found = {"job1": [earlier, checkpoint(1, 8)], "job2": [], "job3": []}
+    runs = [run(3, restored_from=earlier.address), run(2, restored_from=earlier.address), run(1)]
+    assert newest(runs, found) == earlier
+
+
+def test_a_run_that_started_without_state_breaks_the_chain() -> None:
+    found = {"job1": [checkpoint(1, 7)], "job2": []}
+    assert newest([run(1), run(2)], found) is None
+
+
+def test_a_chain_whose_state_is_gone_is_broken_too() -> None:
+    gone = checkpoint(1, 7)
+    assert newest([run(1), run(2, restored_from=gone.address)], {"job1": [checkpoint(1, 6)], "job2": []}) is None
+
+
+def test_the_first_run_starts_without_state() -> None:
+    road = choose([], {}, "d", None, fresh=False)
+    assert road.first
+    assert road.restore is None
+
+
+def test_the_same_definition_continues() -> None:
+    road = choose([run(1)], {"job1": [checkpoint(1, 1, minute=5)]}, "d", NOON, fresh=False)
+    assert road.restore == checkpoint(1, 1).address
+
+
+def test_fresh_a_changed_definition_and_a_later_seal_each_lead_to_positions() -> None:
+    found = {"job1": [checkpoint(1, 1, minute=5)]}
+    after = NOON + timedelta(minutes=6)
+    roads = [
+        choose([run(1)], found, "d", NOON, fresh=True),
+        choose([run(1)], found, "other", NOON, fresh=False),
+        choose([run(1)], found, "d", after, fresh=False),
+    ]
+    assert [(road.restore, road.first) for road in roads] == [(None, False)] * 3
+    assert len({road.reason for road in roads}) == 3
+
+
+def test_the_first_start_of_a_partition_is_remembered_over_later_ones() -> None:
+    runs = [
+        run(3, started_from={"s": {"t": {"0": 500, "2": 7}}}),
+        run(2, restored_from="x"),
+        run(1, started_from={"s": {"t": {"0": 100, "1": 40}}}),
+    ]
+    assert first_starts(runs) == {("s", "t"): {0: 100, 1: 40, 2: 7}}
+
+
+def test_the_prefix_ends_at_the_first_gap() -> None:
+    assert prefix_end(10, [(10, 20), (20, 25), (26, 90)]) == 25
+
+
+def test_a_ledger_that_begins_later_than_the_first_start_is_read_from_the_start() -> None:
+    # Rows 10 to 14 stood in a file that was never finished.
+    assert prefix_end(10, [(15, 90)]) == 10
+
+
+def test_an_empty_ledger_leaves_the_start() -> None:
+    assert prefix_end(10, []) == 10
