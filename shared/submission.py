@@ -21,6 +21,7 @@ from shared.errors import (
     NotSent,
     ProviderError,
     Rejected,
+    SpoolError,
     Throttled,
     Unknown,
 )
@@ -122,7 +123,11 @@ class Submission:
         folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
         timeout = timedelta(seconds=manifest.definition.batch.request_timeout)
         metadata = {"batch_key": batch.batch_key, "attempt": str(number), "sha256": manifest.sha256}
-        outgoing = Outgoing(manifest, self._spool.path(f"{folder}/{REQUESTS}"), number, metadata, timeout)
+        requests = self._spool.path(f"{folder}/{REQUESTS}")
+        # Found out before the intent: a create that can't be sent must not block its account.
+        if not requests.exists() or requests.stat().st_size != manifest.bytes:
+            raise SpoolError(f"{folder}/{REQUESTS} is not the {manifest.bytes} bytes of its manifest; restore the spool")
+        outgoing = Outgoing(manifest, requests, number, metadata, timeout)
         return _Turn(batch, lease, self._provider_for(manifest.definition.model), outgoing, folder)
 
     def _create(self, turn: _Turn, file_id: str | None) -> Batch | None:

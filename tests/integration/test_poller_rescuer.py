@@ -79,6 +79,6 @@ def test_one_poisoned_batch_is_set_aside_and_shown(stage: Stage) -> None:
         requests.unlink()
     rescued(stage, good)
     broken = stage.batch(bad)
-    assert broken.state is not State.SUBMITTED
+    assert broken.state is State.SEALED
     assert creates_of(stage, bad) == 0
     assert [alarm.subject for alarm in report(stage.store, stage.clock).attention] == [bad]
