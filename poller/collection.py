@@ -1,5 +1,6 @@
 """One batch's collection: results to disk, one scan, the verdicts, the children, and then one transaction."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +21,9 @@ from shared.providers.prices import cost
 from shared.spool import RESULTS, Spool
 from shared.store import Batch, Lease, Store
 from shared.store.values import Changes
+from shared.telemetry import Action, log
 
+ACCOUNT_PAUSE = timedelta(minutes=5)
 _DEEPEST = 6
 """Halvings after which a batch whose every part is refused is refused as a whole: 2 ** 7 creates."""
 
@@ -67,6 +70,8 @@ class Collection:
                 counts = self._read(batch, remote, provider, folder / RESULTS, results)
                 self._judge(batch, counts, results, provider, lease)
                 carries = settle(results, manifest)
+            if counts.account_fault:
+                self._pause(batch.account, counts.account_fault)
             results.seal(whole=whole)
             return self._commit(batch, manifest, provider, counts, carries, lease)
 
@@ -107,6 +112,12 @@ class Collection:
         ended = batch.ended_at or batch.updated_at
         if missing and self._clock() < ended + self._patience:
             raise Early(f"{missing} of {results.requests} results are missing")
+
+    def _pause(self, account: str, said: str) -> None:
+        """Before its child can be sent: what the account did to one batch it would do to the next."""
+        until = self._clock() + ACCOUNT_PAUSE
+        self._store.accounts.pause(account, f"account: {said}", until)
+        log(Action.ACCOUNT_PAUSED, logging.WARNING, account=account, until=until, message=said)
 
     def _expired(self, batch: Batch) -> bool:
         return batch.results_expire_at is not None and self._clock() >= batch.results_expire_at

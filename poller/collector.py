@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
-from poller.collection import Collected, Collection, Disproved, Early
+from poller.collection import ACCOUNT_PAUSE, Collected, Collection, Disproved, Early
 from poller.duty import BUSY, FAULTS, WAITING, Counts
 from poller.health import Watchdog
 from poller.schedule import Backoff, by_account
@@ -36,7 +36,6 @@ from shared.spool import Spool
 from shared.store import Batch, Lease, Store
 from shared.telemetry import Action, log
 
-ACCOUNT_PAUSE = timedelta(minutes=5)
 _MOST = 500
 _ACCOUNTS = 4
 

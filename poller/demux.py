@@ -39,6 +39,8 @@ class Scan:
     malformed: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    account_fault: str | None = None
+    """What the provider said of the account, the first time."""
 
 
 def lines_of(file: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[bytes]:
@@ -76,6 +78,8 @@ def scan(
         counts.own += 1
         counts.input_tokens += answer.input_tokens
         counts.output_tokens += answer.output_tokens
+        if answer.status == "account" and counts.account_fault is None:
+            counts.account_fault = answer.message or answer.cause
         results.put(request, _VERDICTS[answer.status], _kept(answer))
     return counts
 

@@ -1,6 +1,6 @@
 """A store, a spool and the fake provider with planned and submitted batches: where the poller's duties are tested."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -38,6 +38,11 @@ class Stage:
     folder: Path
     provider: str = "openai"
     sink: Mapping[str, Any] = field(default_factory=dict)
+    batch_options: Mapping[str, Any] = field(default_factory=dict)
+    review: Callable[[int], str | None] = "review {}".format
+    """The text of the n-th record."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Of the definition, such as another projection."""
     environ: dict[str, str] = field(default_factory=lambda: dict(ENVIRON))
     ahead: timedelta = timedelta()
     state_store: str = ""
@@ -62,9 +67,11 @@ class Stage:
         return f"file://{self.folder / 'spool'}"
 
     def definition(self) -> Definition:
-        batch = BatchOptions(request_timeout=5.0)
+        batch = BatchOptions(**{"request_timeout": 5.0, **self.batch_options})
         if self.provider == "openai":
-            return samples.definition(batch=batch, model={"base_url": self.server.openai_base_url}, sink=self.sink)
+            return samples.definition(
+                batch=batch, model={"base_url": self.server.openai_base_url}, sink=self.sink, **self.changes
+            )
         model = {
             "provider": "anthropic",
             "task": "messages",
@@ -73,14 +80,14 @@ class Stage:
             "api_key": "ANTHROPIC_API_KEY",
             "model": "claude-haiku-4-5",
         }
-        return samples.definition(batch=batch, model=model, sink=self.sink)
+        return samples.definition(batch=batch, model=model, sink=self.sink, **self.changes)
 
     def plan(self, records: int = 3) -> str:
         """Seal and plan one more file; its one batch's key."""
         stated = self.definition()
         self.store.lineage.put_definition(stated)
         first, self.files = self.files * records, self.files + 1
-        lines = [samples.sealed_line(n, f"review {n}", [0, 0, n]) for n in range(first, first + records)]
+        lines = [samples.sealed_line(n, self.review(n), [0, 0, n]) for n in range(first, first + records)]
         file = samples.seal(self.spool.root, stated, lines, f"part-{uuid4()}-0-{self.files}")
         planner = Planner(self.store, self.spool, lambda model: provider_for(model, self.environ), self.clock)
         (key,) = planner.plan(stated.pipeline, stated.statement, file)

@@ -1,0 +1,185 @@
+"""Batches that end otherwise: lost, out of credit or retries, refused as a whole, another's, without requests."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.sandbox.broker import LocalBroker
+from deploy.sandbox.provider.server import ProviderServer
+from shared.lifecycle import Event, State
+from shared.messages import ErrorRecord, Header
+from tests.rig.fixtures import MakeTopic
+from tests.rig.results import SINK_TOPIC, Back, sink
+from tests.rig.stage import Stage
+from tests.rig.waiting import wait_until
+
+RECORDS = 6
+HOUR = timedelta(hours=1)
+MakeBack = Callable[..., Back]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
+    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
+        yield running
+
+
+@pytest.fixture
+def make_back(server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path) -> Iterator[MakeBack]:
+    server.clear_faults()
+    made: list[Stage] = []
+
+    def make(provider: str = "openai", **stage: Any) -> Back:
+        topic = make_topic("sentiments", SINK_TOPIC)
+        made.append(Stage(server, tmp_path, provider, sink(broker, topic), **stage))
+        return Back(made[-1], broker, f"progress-{topic}")
+
+    yield make
+    for stage in made:
+        stage.close()
+
+
+def causes(back: Back, topic: str | None = None) -> Counter[str]:
+    errors = [record.headers.get(Header.ERROR) for record in back.outputs(topic, at_least=1)]
+    return Counter((error or b"answered").decode().partition(":")[0] for error in errors)
+
+
+def test_a_lost_batch_is_carried_and_paid_again(make_back: MakeBack) -> None:
+    back = make_back()
+    key = back.stage.submit(RECORDS)
+    back.stage.store.batches.apply(key, Event.LOSE)
+    first, child = back.finish(key)
+    assert (first.state, first.carried, child.state, child.retries) == (State.PUBLISHED, RECORDS, State.PUBLISHED, 1)
+    assert causes(back) == {"answered": RECORDS}
+
+
+def test_a_lost_batch_without_retries_comes_out_as_errors(make_back: MakeBack) -> None:
+    back = make_back(batch_options={"max_retries": 0})
+    key = back.stage.submit(RECORDS)
+    back.stage.store.batches.apply(key, Event.LOSE)
+    (batch,) = back.finish(key)
+    assert (batch.failed, batch.carried) == (RECORDS, 0)
+    assert causes(back) == {"lost": RECORDS}
+
+
+def test_retries_are_counted_and_then_used_up(make_back: MakeBack) -> None:
+    back = make_back(batch_options={"max_retries": 2})
+    back.stage.server.set_fault("line_errored", lines=1)
+    family = back.finish(back.stage.submit(1))
+    assert [(batch.generation, batch.retries) for batch in family] == [(0, 0), (1, 1), (2, 2)]
+    assert causes(back) == {"provider-error": 1}
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_a_lack_of_credit_pauses_the_account_and_uses_no_retry(make_back: MakeBack, provider: str) -> None:
+    back = make_back(provider)
+    back.stage.server.set_fault("credit_exhausted_mid_batch", times=1, done=0.5)
+    key = back.stage.submit(RECORDS)
+    back.collect(key)
+    (child,) = back.children(key)
+    assert (child.records, child.retries) == (RECORDS // 2, 0)
+    assert back.stage.store.accounts.paused(child.account)
+    back.stage.submission().work(child.batch_key)
+    assert back.stage.batch(child.batch_key).state is State.HELD
+    back.stage.ahead = HOUR
+    back.finish(key)
+    assert causes(back) == {"answered": RECORDS}
+
+
+def test_what_is_true_of_every_request_fails_the_batch_as_such(make_back: MakeBack) -> None:
+    back = make_back()
+    back.stage.server.set_fault("bad_line_fails_batch", numbers=[1], code="model_not_found")
+    (batch,) = back.finish(back.stage.submit(RECORDS))
+    assert (batch.state, batch.failed) == (State.FAILED, RECORDS)
+    assert causes(back) == {"rejected": RECORDS}
+
+
+def test_when_every_line_is_refused_unnamed_halving_ends(make_back: MakeBack) -> None:
+    back = make_back()
+    back.stage.server.set_fault("bad_line_fails_batch", contains="review", named=False)
+    family = back.finish(back.stage.submit(4))
+    assert sum(batch.failed for batch in family) == 4
+    assert len(family) == 7
+    assert causes(back) == {"rejected": 4}
+
+
+def test_rows_that_were_set_aside_come_out_without_a_request(make_back: MakeBack) -> None:
+    back = make_back(review=lambda number: None if number else "")
+    key = back.stage.plan(RECORDS)
+    back.stage.submission().work(key)
+    assert back.stage.batch(key).state is State.COLLECTED
+    batch = back.publish(key)
+    assert (batch.state, batch.requests, batch.failed) == (State.PUBLISHED, 0, RECORDS)
+    assert causes(back) == {"empty-input": 1, "null-input": RECORDS - 1}
+    assert all(Header.REQUEST not in record.headers for record in back.outputs())
+
+
+def test_errors_go_to_the_error_topic_with_the_raw_answer(make_back: MakeBack, make_topic: MakeTopic) -> None:
+    errors = make_topic("errors")
+    back = make_back(batch_options={"error_topic": errors})
+    back.stage.server.set_fault("schema_broken", times=1, lines=2)
+    key = back.stage.submit(RECORDS)
+    (batch,) = back.finish(key)
+    assert (batch.succeeded, batch.failed) == (RECORDS - 2, 2)
+    assert causes(back) == {"answered": RECORDS - 2}
+    records = back.outputs(errors, at_least=2)
+    assert len(records) == 2
+    for record in records:
+        told = ErrorRecord.model_validate_json(record.value or b"")
+        assert (told.batch_key, told.cause) == (key, "schema")
+        assert told.row["review"] == f"review {told.row['review_id']}"
+        assert told.position == [0, 0, int(str(told.row["review_id"]))]
+        assert told.raw_answer
+        assert record.key == b'{"review_id":"%s"}' % str(told.row["review_id"]).encode()
+
+
+def test_results_of_another_batch_disprove_an_adoption(make_back: MakeBack) -> None:
+    back = make_back("anthropic")
+    mine, other = back.stage.submit(RECORDS), back.stage.submit(RECORDS)
+    stranger = back.stage.batch(other).provider_batch_id
+    back.stage.watch_until(mine, State.ENDED)
+    back.stage.store.batches.record(mine, provider_batch_id=stranger)
+    counts = back.collector().run_once()
+    assert counts["disowned"] == 1
+    batch = back.stage.batch(mine)
+    assert (batch.state, batch.provider_batch_id) == (State.AMBIGUOUS, None)
+    assert back.stage.store.attempts.of(mine)[0].disowned
+    assert (
+        not back.stage.spool.path(back.stage.spool.batch("pipe", "sentiments", mine)).joinpath("results.index").exists()
+    )
+
+
+def test_one_poisoned_batch_does_not_hold_up_the_others(make_back: MakeBack) -> None:
+    back = make_back()
+    keys = [back.stage.submit(RECORDS) for _ in range(3)]
+    for key in keys:
+        back.stage.watch_until(key, State.ENDED)
+    poisoned = back.stage.batch(keys[0])
+    manifest = back.stage.spool.path(back.stage.spool.batch("pipe", "sentiments", keys[0])) / "manifest.json"
+    kept = manifest.read_bytes()
+    manifest.write_bytes(b"{")
+    collector = back.collector()
+    assert collector.run_once() == {"collected": 2, "faults": 1}
+    assert back.stage.batch(poisoned.batch_key).state is State.ENDED
+    assert "damaged" in (back.stage.batch(poisoned.batch_key).error or "")
+    manifest.write_bytes(kept)
+    wait_until(lambda: collector.run_once().get("collected"), 30, "the mended batch to be collected")
+
+
+def test_a_poisoned_publication_does_not_hold_up_the_others(make_back: MakeBack) -> None:
+    back = make_back()
+    keys = [back.stage.submit(RECORDS) for _ in range(3)]
+    for key in keys:
+        back.collect(key)
+    back.assign(*keys)
+    index = back.stage.spool.path(back.stage.spool.batch("pipe", "sentiments", keys[0])) / "results.index"
+    index.write_bytes(b"damaged")
+    publisher = back.publisher()
+    assert publisher.run_once() == {"published": 2, "faults": 1}
+    assert back.stage.batch(keys[0]).state is State.COLLECTED
+    assert len(back.outputs(at_least=2 * RECORDS)) == 2 * RECORDS
+    publisher.close()
