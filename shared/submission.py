@@ -126,7 +126,7 @@ class Submission:
         requests = self._spool.path(f"{folder}/{REQUESTS}")
         # Found out before the intent: a create that can't be sent must not block its account.
         if not requests.exists() or requests.stat().st_size != manifest.bytes:
-            raise SpoolError(f"{folder}/{REQUESTS} is not the {manifest.bytes} bytes of its manifest; restore the spool")
+            raise SpoolError(f"{folder}/{REQUESTS} has not the {manifest.bytes} bytes of its manifest: restore it")
         outgoing = Outgoing(manifest, requests, number, metadata, timeout)
         return _Turn(batch, lease, self._provider_for(manifest.definition.model), outgoing, folder)
 
