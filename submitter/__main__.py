@@ -78,24 +78,19 @@ def check_command(file: Path, overrides: tuple[str, ...]) -> None:
     """
     with _told():
         checked = _checked(file, parse_overrides(overrides))
-        for statement in checked.pipeline.statements:
-            model, source = statement.definition.model, statement.definition.source
-            where = "with positions" if source else "without positions"
-            click.echo(
-                f"{statement.name}: {statement.input.identifier} ({where}) to {model.provider} {model.model} at "
-                f"{model.base_url}, results to topic {statement.definition.sink.topic}"
-            )
-        click.echo(f"{file}: nothing is wrong")
+        from submitter.pipeline.explain import explain
+
+        click.echo(explain(checked.pipeline))
 
 
-def _checked(file: Path, overrides: dict[str, str]) -> "Checked":
+def _checked(file: Path, overrides: dict[str, str], *, take_over: bool = False) -> "Checked":
     # Flink is loaded only now: `--help` answers at once, and its log must be silenced before it starts.
     from submitter import jvm
 
     jvm.quiet()
     from submitter.check import check
 
-    checked = check(file, os.environ, overrides)
+    checked = check(file, os.environ, overrides, take_over=take_over)
     for warning in checked.pipeline.warnings:
         click.echo(f"warning: {warning.text(str(file))}", err=True)
     return checked
@@ -103,7 +98,7 @@ def _checked(file: Path, overrides: dict[str, str]) -> "Checked":
 
 def _run(file: Path, overrides: dict[str, str], *, take_over: bool, **wishes: Any) -> None:
     stop = _stop_on_signals()
-    checked = _checked(file, overrides)
+    checked = _checked(file, overrides, take_over=take_over)
     from shared.kafka import load_clusters
     from shared.spool import Spool
     from shared.store import Store

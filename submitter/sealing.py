@@ -101,7 +101,7 @@ def sealed_ddl(name: str, columns: Sequence[tuple[str, str]], address: str, roll
         "path": address,
         "format": "json",
         "json.encode.decimal-as-plain-number": "true",
-        "json.timestamp-format.standard": "ISO-8601",
+        "json.timestamp-format.standard": "SQL",
         "json.map-null-key.mode": "LITERAL",
         "json.map-null-key.literal": "null",
         **rolling.options(),

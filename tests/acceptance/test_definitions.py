@@ -13,11 +13,11 @@ def test_two_models_of_two_providers_over_one_table(make_road: MakeRoad) -> None
     road.produce([f"review {number}" for number in range(100)])
     age = {"batch.max-age": "2 s"}
     sql = road.write(
-        road.model("first", "openai", **age),
-        road.model("second", "anthropic", **age),
+        road.model("of_openai", "openai", **age),
+        road.model("of_anthropic", "anthropic", **age),
         "EXECUTE STATEMENT SET BEGIN",
-        road.insert("answers", "first"),
-        road.insert("others", "second"),
+        road.insert("answers", "of_openai"),
+        road.insert("others", "of_anthropic"),
         "END;",
     )
     submitter, poller = road.submitter(sql), road.poller()
