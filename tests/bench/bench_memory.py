@@ -1,12 +1,11 @@
 """Peak memory (VmHWM) while one batch is handled: of the submit operator's Python process, and of the poller.
 
-The real commands: `submitter run` over a bounded topic, then `poller run`. The operator works in the submitter's own
-process on the embedded cluster, and in a worker process of its own on any other.
+The real commands: `submitter run` over a bounded topic, then `poller run`. Where the operator works depends on the
+cluster, so the largest Python process of the submitter counts: the command itself, or a worker below its JVM.
 """
 
 import re
 import tempfile
-from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -30,14 +29,11 @@ PROMPT, TEXT = 1_600, 2_150
 """Characters of the system prompt and of a record: 3,950 bytes a request. The rows alone fit into one sealed file."""
 MOST_MB, WITHIN = 250, 0.2
 DEADLINE = 300.0
-# PyFlink's own switch: the worker as a process, as on a cluster, and not within the submitter.
-AS_ON_A_CLUSTER = {"_python_worker_execution_mode": "process"}
-
 Peaks = dict[str, float]
 
 
 def main() -> list[Row]:
-    """Three rows: the large batch beside the small one, in each of the three processes."""
+    """A row for the submitter with each provider, one for the poller: the large batch beside the small one."""
     with tempfile.TemporaryDirectory(prefix="batchline-bench-") as folder, LocalBroker() as broker:
         large, small = (_peaks(broker, Path(folder, str(size)), REQUESTS * size // LARGE) for size in (LARGE, SMALL))
     return [_row(name, large[name], small[name]) for name in large]
@@ -46,33 +42,34 @@ def main() -> list[Row]:
 def _peaks(broker: LocalBroker, folder: Path, requests: int) -> Peaks:
     """Peak memory in MB of each process that handles a batch of so many requests."""
     with ProviderServer(folder / "provider", processing_seconds=1.0) as server:
-        embedded, cluster = (_road(broker, server, folder / name, requests) for name in ("embedded", "cluster"))
+        openai, anthropic = (_road(broker, server, folder, name, requests) for name in ("openai", "anthropic"))
         return {
-            "`submitter run`, operator embedded": _submit(embedded, {}, lambda child: [child.pid]),
-            "the operator's worker on a cluster": _submit(cluster, AS_ON_A_CLUSTER, _workers),
-            "`poller run`": _publish(embedded, requests),
+            "`submitter run` with OpenAI": _submit(openai),
+            "`submitter run` with Anthropic": _submit(anthropic),
+            "`poller run`": _publish(openai, requests),
         }
 
 
-def _road(broker: LocalBroker, server: ProviderServer, folder: Path, requests: int) -> Road:
-    folder.mkdir(parents=True)
-    road = Road(broker, server, Processes(folder / "logs"), folder)
+def _road(broker: LocalBroker, server: ProviderServer, folder: Path, provider: str, requests: int) -> Road:
+    own = folder / provider
+    own.mkdir(parents=True)
+    road = Road(broker, server, Processes(own / "logs"), own, provider=provider)
     texts = cycle([review.text for review in read_reviews()])
     road.produce([" ".join(islice(texts, TEXT // 80))[:TEXT].ljust(TEXT, ".") for _ in range(requests)])
     return road
 
 
-def _submit(road: Road, environ: dict[str, str], pids: Callable[[Child], list[int]]) -> float:
-    """Run the job to its end; the peak of the processes that `pids` names."""
+def _submit(road: Road) -> float:
+    """Run the job to its end; the peak of its largest Python process."""
     options = {"system-prompt": "Summarize. " * (PROMPT // 11), "batch.max-requests": "50000"}
     options |= {"batch.max-age": "2 min", "batch.request-timeout": "120 s"}
     file = road.write(road.model(**options), road.insert())
-    command = road.processes.command("submitter", "run", file, env={**road.environ, **environ})
+    command = road.submitter(file)
     peak = 0.0
 
     def over() -> bool:
         nonlocal peak
-        peak = max([peak, *map(_peak, pids(command))])
+        peak = max([peak, *map(_peak, [command.pid, *_workers(command)])])
         return not command.running
 
     try:
