@@ -14,7 +14,7 @@ from tests.bench.rows import MB, Row, interleaved, timed
 from tests.rig.waiting import wait_until
 
 REQUESTS, CHARACTERS = 10_000, 8_000
-ROUNDS = 5
+ROUNDS = 7
 TARGET = 0.8
 CHUNK = 1 << 16
 
