@@ -19,7 +19,7 @@ from shared.spool import Spool, make_folder
 from submitter import jvm
 from submitter.assembly import assemble
 from submitter.configuration import Start, embedded
-from submitter.flink_rest import FlinkAway, FlinkRest
+from submitter.flink_rest import FlinkAway, FlinkRest, root_cause
 from submitter.pipeline.flink import with_connectors
 from submitter.pipeline.values import Pipeline
 
@@ -40,6 +40,7 @@ class EmbeddedCluster:
         self._tables, self._spool = tables, spool
         self._port = int(theirs.get("rest.port", 0)) or _free_port()
         self._client: Any = None
+        self._result: Any = None
         self.rest = FlinkRest(f"http://127.0.0.1:{self._port}")
         self.log = "no log yet"
 
@@ -56,6 +57,17 @@ class EmbeddedCluster:
         for name, value in {**embedded(self._port), **configuration}.items():
             self._tables.get_config().set(name, value)
         self._client = assemble(self._tables, pipeline, start).execute()
+        self._result = self._client.get_job_execution_result()
+
+    def ended(self) -> str | None:
+        """Why the job ended by itself, and the mini-cluster with it; None while it runs."""
+        if self._result is None or not self._result.done():
+            return None
+        try:
+            self._result.result()
+        except Exception as error:  # noqa: BLE001 - whatever ended the job, the user is to read it
+            return root_cause(str(error))
+        return "it has finished"
 
     def cancel(self, _job_id: str) -> None:
         """Cancel, and wait for it. A JVM that was stopped with us has ended the job already."""
@@ -107,6 +119,10 @@ class RemoteCluster:
             done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise LaunchError(f"flink run did not take the job:\n{_tail(done.stdout)}\n{_tail(done.stderr)}")
+
+    def ended(self) -> str | None:
+        """None: a job's end shows over REST."""
+        return None
 
     def cancel(self, job_id: str) -> None:
         """Raises LaunchError."""

@@ -179,6 +179,7 @@ class Runner:
             restored=start.restore is not None,
             bounded=all(inputs),
             exhausted=partial(self._exhausted, start.job_id),
+            ended=cluster.ended,
             gives_up=cluster.local,
         )
         outcome = watch.follow()

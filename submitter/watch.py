@@ -46,6 +46,8 @@ class Watch:
     bounded: bool
     exhausted: Callable[[int], bool]
     """Whether a checkpoint newer than this one says that its Kafka sources have nothing more to read."""
+    ended: Callable[[], str | None]
+    """Why the job ended, where its cluster ended with it."""
     gives_up: bool = True
     """Whether a cluster that does not answer counts as dead: the embedded one does."""
     trouble: str | None = None
@@ -66,6 +68,9 @@ class Watch:
                 if lines.due():
                     self._tell(glimpse)
             except FlinkAway as away:
+                self.trouble = self.ended()
+                if self.trouble is not None:
+                    return "failed"
                 if self.gives_up and time.monotonic() - answered > GIVE_UP_AFTER:
                     self.trouble = str(away)
                     return "away"
@@ -78,7 +83,7 @@ class Watch:
         if glimpse.state in ("FAILED", "CANCELED", "FINISHED"):
             self.trouble = next(iter(self.flink.failures(self.job_id)), None)
             return "failed" if glimpse.state == "FAILED" else "canceled"
-        if self.restored and glimpse.state != "RUNNING" and glimpse.checkpoint is None and self._cannot_restore():
+        if self.restored and glimpse.checkpoint is None and self._cannot_restore():
             return "unrestorable"
         if not self.bounded:
             return None
