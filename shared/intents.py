@@ -1,11 +1,14 @@
 """Intents and receipts beside a batch's manifest: what an older copy of the state store must not be able to forget."""
 
+import re
 from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from shared.spool import Spool, create_if_absent, write_atomic
+
+_RECEIPT = re.compile(r"receipt-([0-9]+)\.json")
 
 
 class Intent(BaseModel):
@@ -49,7 +52,13 @@ def read_intent(spool: Spool, folder: str, attempt: int) -> Intent | None:
     return Intent.model_validate_json(path.read_bytes()) if path.exists() else None
 
 
-def read_receipt(spool: Spool, folder: str, attempt: int) -> Receipt | None:
-    """The receipt of an attempt; None when it has none."""
-    path = spool.path(f"{folder}/receipt-{attempt}.json")
-    return Receipt.model_validate_json(path.read_bytes()) if path.exists() else None
+def newest_receipt(spool: Spool, folder: str, since: int) -> Receipt | None:
+    """The newest receipt of an attempt or a later one; None when there is none.
+
+    A store that was restored from an older copy knows nothing of the later ones: what they created is what counts.
+    """
+    found = (_RECEIPT.fullmatch(path.name) for path in spool.path(folder).glob("receipt-*.json"))
+    newest = max((int(match[1]) for match in found if match), default=0)
+    if newest < since:
+        return None
+    return Receipt.model_validate_json(spool.path(f"{folder}/receipt-{newest}.json").read_bytes())

@@ -6,15 +6,17 @@ allow another attempt.
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.clock import Clock
 from shared.errors import AccountFault, ProviderError
-from shared.intents import read_receipt
+from shared.intents import Intent, newest_receipt, read_intent
 from shared.lifecycle import Event, State
 from shared.providers.port import Provider, RemoteBatch
 from shared.spool import Spool
 from shared.store import Attempt, Batch, Lease, Store
+from shared.store.attempts import PROVEN
 
 SLACK = timedelta(minutes=5)
 """How far the provider's clock may differ from ours."""
@@ -22,26 +24,56 @@ LOOKUPS = 20
 """Look-ups in a quarantine, between half a second and half a minute apart."""
 
 
-def candidates(
-    remotes: Iterable[RemoteBatch], batch: Batch, attempt: Attempt, taken: Collection[str], *, has_metadata: bool
-) -> list[RemoteBatch]:
-    """The provider's batches that this attempt, or an earlier one, may have created; oldest first.
+@dataclass(frozen=True)
+class Trail:
+    """What is known of a create whose outcome is not: by the store, and by the intent beside the manifest.
 
-    With metadata they say so themselves. Without, it is those as large as ours, created since the attempt, that no
-    other batch of the store has `taken`; their custom_ids must prove them before publication.
+    A store that was restored from an older copy begins the attempt anew; the intent still says when it really began.
     """
+
+    batch: Batch
+    attempt: Attempt
+    since: datetime
+    input_files: frozenset[str]
+
+    @classmethod
+    def of(cls, batch: Batch, attempt: Attempt, intent: Intent | None) -> "Trail":
+        """The trail of a batch's newest attempt; `intent` is None where it was cut short before it was written."""
+        begun = min(attempt.started_at, intent.started_at) if intent else attempt.started_at
+        files = (attempt.input_file_id, intent.input_file_id if intent else None)
+        return cls(batch, attempt, begun - SLACK, frozenset(file for file in files if file is not None))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look-up saw."""
+
+    candidates: list[RemoteBatch]
+    on_trial: bool = False
+    """Whether a batch that may be ours is another's until its results prove it."""
+
+
+def candidates(
+    remotes: Iterable[RemoteBatch], trail: Trail, others: Collection[str], *, has_metadata: bool
+) -> list[RemoteBatch]:
+    """The provider's batches that this attempt, or one that was given up, may have created; the likeliest first.
+
+    With metadata they say so themselves. Without, it is those as large as ours; their custom_ids must prove them
+    before publication. `others` are known to come from other creates.
+    """
+    known = {*others, *trail.attempt.disowned}
     found = [
         remote
         for remote in remotes
-        if remote.id not in attempt.disowned
+        if remote.id not in known
         and (
-            remote.metadata.get("batch_key") == batch.batch_key
-            or (attempt.input_file_id is not None and remote.input_file_id == attempt.input_file_id)
+            remote.metadata.get("batch_key") == trail.batch.batch_key or remote.input_file_id in trail.input_files
             if has_metadata
-            else remote.total == batch.requests and remote.id not in taken
+            else remote.total == trail.batch.requests
         )
     ]
-    return sorted(found, key=lambda remote: (remote.created_at, remote.id))
+    own = str(trail.attempt.attempt)
+    return sorted(found, key=lambda remote: (remote.metadata.get("attempt", own) != own, remote.created_at, remote.id))
 
 
 def absent(attempt: Attempt, now: datetime, quarantine: timedelta) -> bool:
@@ -60,24 +92,43 @@ class Recovery:
         """Look once: the batch is adopted, cleared for another attempt, or stays ambiguous until the next look."""
         attempt = self._store.attempts.of(batch.batch_key)[0]
         folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
-        receipt = read_receipt(self._spool, folder, attempt.attempt)
+        receipt = newest_receipt(self._spool, folder, attempt.attempt)
         if receipt is not None:
             event = Event.ACCEPT if batch.state is State.SUBMITTING else Event.ADOPT
-            return self._found(attempt, event, lease, receipt.provider_batch_id, receipt.created_at)
+            return self._found(attempt, event, lease, receipt.provider_batch_id, receipt.created_at, is_proven=True)
         if batch.state is State.SUBMITTING:
             error = "its create was cut short; being looked up"
             batch = self._store.batches.apply(batch.batch_key, Event.DOUBT, lease=lease, error=error)
+        trail = Trail.of(batch, attempt, read_intent(self._spool, folder, attempt.attempt))
         try:
-            since = attempt.started_at - SLACK
-            remotes = list(provider.created_since(since))
+            found = self._search(trail, provider)
+            is_absent = found == Found([]) and absent(attempt, self._clock(), self._quarantine)
+            if is_absent and trail.input_files:
+                # Without its input file a create that arrives after all can't run; one that just has shows itself now.
+                for file in sorted(trail.input_files):
+                    provider.delete(file)
+                found = self._search(trail, provider)
         except ProviderError as error:
             return self._unclean(batch, attempt, lease, error)
-        profile = provider.profile
-        taken = self._store.batches.provider_batches(batch.account, since)
-        found = candidates(remotes, batch, attempt, taken, has_metadata=profile.has_metadata)
-        if found:
-            return self._adopt(batch, attempt, provider, lease, found)
-        return self._clean(batch, attempt, provider, lease)
+        if found.candidates:
+            return self._adopt(batch, attempt, provider, lease, found.candidates)
+        if found.on_trial:
+            why = "a batch of its size is held by another batch until its results prove whose it is"
+            return self._again(batch, attempt, lease, clean=False, error=why)
+        return self._clear(attempt, lease) if is_absent else self._again(batch, attempt, lease, clean=True)
+
+    def _search(self, trail: Trail, provider: Provider) -> Found:
+        """Look once at all that the provider has since the attempt began."""
+        batch, has_metadata = trail.batch, provider.profile.has_metadata
+        remotes = list(provider.created_since(trail.since))
+        others = {each.provider_batch_id for each in self._store.attempts.of(batch.batch_key) if each.provider_batch_id}
+        if has_metadata:
+            return Found(candidates(remotes, trail, others, has_metadata=True))
+        others |= self._store.batches.provider_batches(batch.account, trail.since)
+        found = candidates(remotes, trail, others, has_metadata=False)
+        # A look-up that went before ours may have adopted what we have made.
+        doubtful = self._store.attempts.on_trial(batch.account, trail.attempt.started_at)
+        return Found(found, not found and bool(candidates(remotes, trail, others - doubtful, has_metadata=False)))
 
     def _adopt(
         self, batch: Batch, attempt: Attempt, provider: Provider, lease: Lease, found: list[RemoteBatch]
@@ -98,32 +149,35 @@ class Recovery:
             self._store.accounts.pause(batch.account, f"account: {error}", now + SLACK)
         return self._again(batch, attempt, lease, clean=False, error=f"its look-up failed: {error}")
 
-    def _clean(self, batch: Batch, attempt: Attempt, provider: Provider, lease: Lease) -> Batch:
-        now = self._clock()
-        if not absent(attempt, now, self._quarantine):
-            return self._again(batch, attempt, lease, clean=True, error=batch.error)
-        if attempt.input_file_id is not None:
-            # Without its input file a create that arrives after all can't run.
-            try:
-                provider.delete(attempt.input_file_id)
-            except ProviderError as error:
-                return self._unclean(batch, attempt, lease, error)
+    def _clear(self, attempt: Attempt, lease: Lease) -> Batch:
         reason = f"its create did not show for {self._quarantine}; it is tried again"
         return self._store.attempts.resolve(
-            attempt.batch_key, attempt.attempt, lease, Event.CLEAR, held_reason=reason, held_until=now
+            attempt.batch_key, attempt.attempt, lease, Event.CLEAR, held_reason=reason, held_until=self._clock()
         )
 
-    def _again(self, batch: Batch, attempt: Attempt, lease: Lease, *, clean: bool, error: str | None) -> Batch:
+    def _again(self, batch: Batch, attempt: Attempt, lease: Lease, *, clean: bool, error: str | None = None) -> Batch:
         self._store.attempts.record_lookup(attempt.batch_key, attempt.attempt, lease, clean=clean)
         next_check = self._clock() + self._pause
-        return self._store.batches.record(batch.batch_key, lease=lease, next_check_at=next_check, error=error)
+        return self._store.batches.record(
+            batch.batch_key, lease=lease, next_check_at=next_check, error=error or batch.error
+        )
 
-    def _found(self, attempt: Attempt, event: Event, lease: Lease, provider_batch: str, created: datetime) -> Batch:
+    def _found(
+        self,
+        attempt: Attempt,
+        event: Event,
+        lease: Lease,
+        provider_batch: str,
+        created: datetime,
+        *,
+        is_proven: bool = False,
+    ) -> Batch:
         return self._store.attempts.resolve(
             attempt.batch_key,
             attempt.attempt,
             lease,
             event,
+            note=PROVEN if is_proven else None,
             provider_batch_id=provider_batch,
             submitted_at=created,
             next_check_at=None,

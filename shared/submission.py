@@ -5,6 +5,7 @@ Upload, intent, one POST, receipt. What is unknown afterwards goes to shared.rec
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -137,6 +138,10 @@ class Submission:
             attempt = self._intend(turn, file_id) if account else None
             if attempt is None:
                 return None
+            if self._clock() - attempt.started_at > outlives:
+                # Stopped for so long, it may have been given up, and made again, by another.
+                error = "its create was not sent in time; being looked up"
+                return self._store.batches.apply(turn.batch.batch_key, Event.DOUBT, lease=turn.lease, error=error)
             try:
                 remote = turn.provider.create(turn.outgoing, file_id)
             except Unknown as error:
@@ -177,7 +182,9 @@ class Submission:
 
     def _accept(self, turn: _Turn, attempt: Attempt, remote: RemoteBatch) -> Batch:
         receipt = Receipt(attempt=attempt.attempt, provider_batch_id=remote.id, created_at=remote.created_at)
-        write_receipt(self._spool, turn.folder, receipt)
+        # Without it only an older copy of the store would forget the id; the store itself is told below.
+        with suppress(OSError):
+            write_receipt(self._spool, turn.folder, receipt)
         return self._store.attempts.resolve(
             turn.batch.batch_key,
             attempt.attempt,

@@ -6,12 +6,12 @@ from typing import Any, Unpack
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, select, update
 
 from shared.errors import AccountBusy, StaleState
-from shared.lifecycle import Event
+from shared.lifecycle import Event, State
 from shared.store.batch_rows import advance
 from shared.store.columns import UtcTime
 from shared.store.database import Database, insert_absent, serialise
 from shared.store.leases import hold
-from shared.store.tables import attempts, strays
+from shared.store.tables import attempts, batches, strays
 from shared.store.values import Attempt, Batch, Changes, Fence
 
 OUTCOME = {
@@ -22,6 +22,10 @@ OUTCOME = {
     Event.CLEAR: "absent",
 }
 """What each event that ends an attempt says of it. Event.DOUBT leaves it unresolved."""
+
+PROVEN = "by its receipt"
+"""The note of an attempt that was adopted by its receipt: its provider batch is no guess."""
+_UNPROVEN = (State.SUBMITTED, State.RUNNING, State.ENDED)
 
 
 class Attempts:
@@ -112,12 +116,27 @@ class Attempts:
     def of(self, key: str) -> list[Attempt]:
         """A batch's attempts, the newest first."""
         with self._database.read() as connection:
-            return _select(connection, attempts.c.batch_key == key)[::-1]
+            # Not by time: two machines may have made them, and their clocks differ.
+            return sorted(_select(connection, attempts.c.batch_key == key), key=lambda each: -each.attempt)
 
     def unresolved(self, account: str) -> list[Attempt]:
         """An account's attempts whose outcome is unknown."""
         with self._database.read() as connection:
             return _select(connection, _open() & (attempts.c.account == account))
+
+    def on_trial(self, account: str, since: datetime) -> set[str]:
+        """The provider batches of an account that a look-up has adopted since then, and no results have proved yet."""
+        adopted = (
+            (attempts.c.account == account)
+            & (attempts.c.outcome == OUTCOME[Event.ADOPT])
+            & attempts.c.note.is_distinct_from(PROVEN)
+            & (attempts.c.resolved_at >= since)
+            & (batches.c.provider_batch_id == attempts.c.provider_batch_id)
+            & batches.c.state.in_([str(state) for state in _UNPROVEN])
+        )
+        query = select(attempts.c.provider_batch_id).join(batches).where(adopted)
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
 
     def started_since(self, account: str, moment: datetime) -> int:
         """How many creates an account has begun since a moment, for limits by the hour."""

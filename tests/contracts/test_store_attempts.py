@@ -5,6 +5,7 @@ import pytest
 from shared.errors import AccountBusy, IllegalTransition, StaleState
 from shared.lifecycle import Event, State
 from shared.store import Store
+from shared.store.attempts import PROVEN
 from tests.rig.stores import MINUTE, NOON, SetClock, at_once, intend, planned, put
 
 ACCOUNT = "openai:KEY@api"
@@ -163,3 +164,30 @@ def test_a_stray_is_counted_once(store: Store) -> None:
     assert store.attempts.stray("k-0", ACCOUNT, "batch_2", cancelled=False)
     assert not store.attempts.stray("k-0", ACCOUNT, "batch_2", cancelled=True)
     assert store.status.pipelines()[0]["duplicate_batches"] == 1
+
+
+def test_the_newest_attempt_is_the_last_one_whatever_the_clocks_say(store: Store, clock: SetClock) -> None:
+    """Two machines' clocks differ: the second attempt's may be behind the first one's."""
+    put(store, planned())
+    intend(store)
+    store.attempts.resolve("k-0", 1, None, Event.HOLD)
+    clock.advance(-MINUTE)
+    second = intend(store)
+    assert second.attempt == 2
+    assert store.attempts.of("k-0")[0] == second
+
+
+def test_a_batch_that_a_look_up_adopted_is_on_trial_until_its_results_are_in(store: Store, clock: SetClock) -> None:
+    put(store, planned("guess-0"), planned("sure-0"), planned("answered-0"))
+    for key, note in (("guess-0", None), ("sure-0", PROVEN)):
+        intend(store, key)
+        store.batches.apply(key, Event.DOUBT)
+        store.attempts.resolve(key, 1, None, Event.ADOPT, note=note, provider_batch_id=f"remote-of-{key}")
+    intend(store, "answered-0")
+    store.attempts.resolve("answered-0", 1, None, Event.ACCEPT, provider_batch_id="remote-of-answered-0")
+    assert store.attempts.on_trial(ACCOUNT, NOON) == {"remote-of-guess-0"}
+    assert store.attempts.on_trial("another", NOON) == set()
+    assert store.attempts.on_trial(ACCOUNT, clock.now + MINUTE) == set()
+    store.batches.apply("guess-0", Event.END)
+    store.batches.collect("guess-0")
+    assert store.attempts.on_trial(ACCOUNT, NOON) == set()

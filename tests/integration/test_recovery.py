@@ -1,0 +1,153 @@
+"""Creates with an unknown outcome where memory is incomplete: an older store, an earlier attempt, another's batch."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from deploy.sandbox.provider.server import ProviderServer
+from shared.lease import Keeper
+from shared.lifecycle import State
+from shared.store import Batch
+from shared.submission import Submission
+from tests.rig.stage import Stage
+from tests.rig.waiting import wait_until
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ProviderServer]:
+    """A provider for each test: one store for a workspace is the condition of every look-up without metadata."""
+    with ProviderServer(tmp_path / "provider", processing_seconds=0.2) as running:
+        yield running
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+def stage(request: pytest.FixtureRequest, server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(server, tmp_path, request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def openai(server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(server, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def anthropic(server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(server, tmp_path, "anthropic")
+    yield made
+    made.close()
+
+
+def work_until(stage: Stage, key: str, *states: State) -> Batch:
+    submission = stage.submission()
+
+    def there() -> Batch | None:
+        submission.work(key)
+        batch = stage.batch(key)
+        return batch if batch.state in states else None
+
+    return wait_until(there, 30, lambda: f"{key} to be {states}, it is {stage.batch(key)}")
+
+
+def creates(stage: Stage) -> list[str]:
+    """The provider's batches, in the order of their creation."""
+    return [str(event["batch"]) for event in stage.server.witness().creates(stage.provider)]
+
+
+def test_an_older_copy_of_the_store_does_not_make_a_create_again_hours_later(stage: Stage) -> None:
+    key = stage.plan()
+    stage.store.close()
+    copy = shutil.copyfile(stage.folder / "state.db", stage.folder / "older.db")
+    stage.store = stage.store.open(stage.store_url, stage.clock)
+    stage.server.set_fault("create_accepted_response_lost", times=1)
+    work_until(stage, key, State.AMBIGUOUS)
+    stage.close()
+    for name in ("state.db-wal", "state.db-shm"):
+        (stage.folder / name).unlink(missing_ok=True)
+    shutil.copyfile(copy, stage.folder / "state.db")
+    stage.ahead = 3 * HOUR
+    stage.store = stage.store.open(stage.store_url, stage.clock)
+    batch = work_until(stage, key, State.SUBMITTED)
+    assert creates(stage) == [batch.provider_batch_id]
+
+
+def test_a_batch_that_was_bounced_is_not_what_the_next_attempt_created(openai: Stage) -> None:
+    openai.server.set_fault("token_limit_exceeded", times=1)
+    key = openai.submit()
+    openai.watch_until(key, State.HELD)
+    openai.server.set_fault("create_accepted_response_lost", times=1)
+    work_until(openai, key, State.AMBIGUOUS)
+    batch = work_until(openai, key, State.SUBMITTED)
+    refused, created = creates(openai)
+    assert batch.provider_batch_id == created, f"the refused {refused} was adopted, and {created} cancelled"
+    assert openai.watch_until(key, State.ENDED).error is None
+
+
+def test_what_another_holds_on_trial_is_no_proof_of_absence(anthropic: Stage) -> None:
+    """Two creates of one account are open, because the first had adopted a stranger's batch: neither is made again."""
+    anthropic.server.set_fault("http_5xx", endpoint="*.batches.create", times=1)
+    first, second = anthropic.plan(), anthropic.plan()
+    work_until(anthropic, first, State.AMBIGUOUS)
+    stranger = Stage(anthropic.server, anthropic.folder / "stranger", "anthropic")
+    foreign = stranger.batch(stranger.submit()).provider_batch_id
+    stranger.close()
+    assert work_until(anthropic, first, State.SUBMITTED).provider_batch_id == foreign
+    ended = anthropic.watch_until(first, State.ENDED)
+    anthropic.models().provider_of(ended).delete(foreign or "")
+    anthropic.server.set_fault("create_accepted_response_lost", times=1)
+    work_until(anthropic, second, State.AMBIGUOUS)
+    with Keeper(anthropic.store, "collector").hold(f"batch/{first}") as lease:
+        anthropic.store.attempts.disown(first, 1, lease, note="its results are another's")
+    own = creates(anthropic)[-1]
+    wrong = work_until(anthropic, first, State.SUBMITTED)
+    assert wrong.provider_batch_id == own, "as far as anybody knows"
+    submission = anthropic.submission()
+    began = anthropic.clock()
+
+    def past_the_quarantine() -> bool:
+        submission.work(second)
+        return anthropic.clock() - began > timedelta(seconds=3)
+
+    wait_until(past_the_quarantine, 30, "three quarantines")
+    assert anthropic.batch(second).state is State.AMBIGUOUS
+    with Keeper(anthropic.store, "collector").hold(f"batch/{first}") as lease:
+        anthropic.store.attempts.disown(first, 1, lease, note="its results are another's")
+    assert work_until(anthropic, second, State.SUBMITTED).provider_batch_id == own
+    assert anthropic.server.witness().custom_ids()[f"{second}-0"] == 1
+
+
+def test_a_process_that_was_stopped_before_its_create_does_not_send_it(stage: Stage) -> None:
+    """SIGSTOP between intent and POST, and SIGCONT when another may have given the create up and made it again."""
+    key = stage.plan()
+    sleeper = Submission(
+        stage.store,
+        stage.spool,
+        stage.models().provider_for,
+        lambda: stage.clock() + HOUR,
+        "sleeper",
+        quarantine=timedelta(seconds=1),
+    )
+    sleeper.work(key)
+    assert stage.batch(key).state is State.AMBIGUOUS
+    assert creates(stage) == []
+    work_until(stage, key, State.SUBMITTED)
+    assert len(creates(stage)) == 1
+
+
+def test_an_answer_that_only_the_spool_can_not_keep_is_kept_by_the_store(stage: Stage) -> None:
+    key = stage.plan()
+    folder = stage.spool.path(stage.spool.batch("pipe", "sentiments", key))
+    stage.spool.settle(stage.batch(key).attempt_folder or "", "pipe", "sentiments", key)
+    (folder / "receipt-1.json" / "in-the-way").mkdir(parents=True)
+    submission = stage.submission()
+    batch = submission.work(key)
+    assert batch is not None
+    assert batch.provider_batch_id == creates(stage)[0]
