@@ -116,3 +116,19 @@ def test_a_template_can_not_leave_its_sandbox_and_its_failure_is_the_rows(tmp_pa
     stated = samples.definition(batch=BatchOptions(prompt=template))
     _, (manifest,), _ = draft(tmp_path, stated, [samples.sealed_line(0, "x", None)])
     assert manifest.rejected[0][1] == "render-error"
+
+
+def test_a_record_that_flink_made_several_rows_of_is_paid_for_once_and_answered_row_by_row(tmp_path: Path) -> None:
+    """Flink's JSON format makes a row of each element of a top-level array, and all have the record's offset."""
+    offsets = [6, 7, 7, 7, 8, 9, 9, 10]
+    lines = [samples.sealed_line(n, f"review {n}", [0, 0, offset]) for n, offset in enumerate(offsets)]
+    made, manifests, _ = draft(tmp_path, samples.definition(), lines, paid=[(9, 10)])
+    assert sum(manifest.records for manifest in manifests) == 6
+    assert made.skipped == 2
+    assert [run[3:] for run in made.positions()] == [(6, 9), (10, 11)]
+
+
+def test_a_position_that_comes_back_later_is_a_replay(tmp_path: Path) -> None:
+    lines = [samples.sealed_line(n, f"review {n}", [0, 0, offset]) for n, offset in enumerate([6, 7, 6, 7])]
+    made, (manifest,), _ = draft(tmp_path, samples.definition(), lines)
+    assert (manifest.records, made.skipped) == (2, 2)
