@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from shared.clock import Clock
 from shared.definition import Definition, Model
-from shared.errors import BatchlineError, StoreUnavailable
+from shared.errors import SpoolError, StoreUnavailable
+from shared.keys import batch_key
 from shared.providers.port import Provider
 from shared.spool import SealedFile, Spool
 from shared.store import Plan, PlannedBatch, PositionRun, PositionsPaid, Store
@@ -20,11 +21,10 @@ class Planner:
     def plan(self, pipeline: str, statement: str, file: SealedFile) -> list[str]:
         """Plan one file by the definition that sealed it; gives the new batches' keys, [] when another was first.
 
-        Raises SpoolError for a file with a line that is not a sealed row; the file stays, unplanned, and loses nothing.
+        Raises SpoolError for a file with a line that is not a sealed row, or by a definition that nobody knows; the
+        file stays, unplanned, and loses nothing.
         """
-        definition = self._store.lineage.definition(file.definition)
-        if definition is None:
-            raise BatchlineError(f"{file.address} was sealed by a definition that the store does not know; restore it")
+        definition = self._definition(pipeline, statement, file)
         while not self._store.plans.is_planned(file.address):
             attempt = self._spool.new_attempt(pipeline, statement)
             try:
@@ -44,6 +44,22 @@ class Planner:
                 return self._settle(plan)
             self._spool.discard(attempt)
         return []
+
+    def _definition(self, pipeline: str, statement: str, file: SealedFile) -> Definition:
+        """From the store; or, where that is an older copy, from the manifest of the plan that it has forgotten."""
+        known = self._store.lineage.definition(file.definition)
+        if known is not None:
+            return known
+        first = batch_key(pipeline, statement, file.address.partition("/sealed/")[2], 0)
+        try:
+            remembered = self._spool.manifest(pipeline, statement, first).definition
+        except SpoolError:
+            raise SpoolError(
+                f"{file.address} was sealed by a definition that neither the store nor a manifest knows: it is left "
+                "as it is; its rows are read again by a start with --fresh"
+            ) from None
+        self._store.lineage.put_definition(remembered)
+        return remembered
 
     def _draft(self, definition: Definition, file: SealedFile, attempt: str) -> Plan:
         ledger = self._ledger(definition)

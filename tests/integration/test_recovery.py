@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from deploy.sandbox.provider.server import ProviderServer
+from shared.errors import SpoolError
 from shared.lease import Keeper
 from shared.lifecycle import State
 from shared.store import Batch
 from shared.submission import Submission
+from submitter.planner import Planner
+from tests.rig import samples
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
@@ -151,3 +154,24 @@ def test_an_answer_that_only_the_spool_can_not_keep_is_kept_by_the_store(stage: 
     batch = submission.work(key)
     assert batch is not None
     assert batch.provider_batch_id == creates(stage)[0]
+
+
+def test_an_empty_store_finds_in_the_spool_what_it_has_paid_for(stage: Stage) -> None:
+    """Even the definition, which the user's file may no longer state."""
+    key = stage.submit()
+    (file,) = stage.spool.sealed_files("pipe", "sentiments")
+    stage.close()
+    (stage.folder / "state.db").unlink()
+    stage.store = stage.store.open(stage.store_url, stage.clock)
+    planner = Planner(stage.store, stage.spool, stage.models().provider_for, stage.clock)
+    assert planner.plan("pipe", "sentiments", file) == [key]
+    batch = work_until(stage, key, State.SUBMITTED)
+    assert creates(stage) == [batch.provider_batch_id]
+
+
+def test_a_file_of_an_unknown_definition_that_was_never_planned_is_left_alone(openai: Stage) -> None:
+    file = samples.seal(openai.spool.root, openai.definition(), [samples.sealed_line(0, "good", [0, 0, 0])])
+    planner = Planner(openai.store, openai.spool, openai.models().provider_for, openai.clock)
+    with pytest.raises(SpoolError, match="neither the store nor a manifest knows"):
+        planner.plan("pipe", "sentiments", file)
+    assert openai.store.batches.rows() == []
