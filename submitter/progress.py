@@ -60,38 +60,45 @@ class Glimpse:
 class Ending:
     """Follows a bounded job to the point at which every row is in a finished file.
 
-    The sources finish; the last files get their time to be closed; a checkpoint that began after that commits them.
+    The sources finish; a checkpoint that began after that has driven the rows under way into the writer's files; the
+    last of these get their time to be closed; another checkpoint, begun after that, commits them.
     """
 
     settled_after: float
-    """Seconds after the end of input by which each last file is closed."""
+    """Seconds after its last row by which a file is closed."""
     _over_at: float | None = None
+    _written_at: float | None = None
     _asked: bool = False
+    _restored: int | None = None
 
     def see(self, glimpse: Glimpse, *, exhausted: bool = False) -> None:
         """Take note of a look at the job. After a restart the sources run again, and the end is open again.
 
         `exhausted`: the sources that are left have nothing more to read.
         """
-        if not (glimpse.input_over or exhausted) or glimpse.state != "RUNNING":
-            self._over_at, self._asked = None, False
-        elif self._over_at is None:
+        is_over = (glimpse.input_over or exhausted) and glimpse.state == "RUNNING"
+        if not is_over or glimpse.restored != self._restored:
+            self._over_at, self._written_at, self._asked, self._restored = None, None, False, glimpse.restored
+        if is_over and self._over_at is None:
             self._over_at = glimpse.now
+        if self._written_at is None and _is_after(glimpse.checkpoint_begun, self._over_at):
+            self._written_at, self._asked = glimpse.now, False
 
     def should_checkpoint(self, glimpse: Glimpse) -> bool:
-        """Whether it is time to ask for the checkpoint that commits the last files, instead of waiting for one."""
-        return self._closed(glimpse) and not self._asked and not self.sealed(glimpse)
+        """Whether it is time to ask for the next of the two checkpoints, instead of waiting for it."""
+        is_time = self._over_at is not None if self._written_at is None else _is_after(glimpse.now, self._closed_at)
+        return is_time and not self._asked and not self.sealed(glimpse)
 
     def did_checkpoint(self) -> None:
         self._asked = True
 
     def sealed(self, glimpse: Glimpse) -> bool:
         """Whether every row of the input is in a finished file."""
-        begun = glimpse.checkpoint_begun
-        return self._over_at is not None and begun is not None and begun > self._over_at + self.settled_after
+        return _is_after(glimpse.checkpoint_begun, self._closed_at)
 
-    def _closed(self, glimpse: Glimpse) -> bool:
-        return self._over_at is not None and glimpse.now > self._over_at + self.settled_after
+    @property
+    def _closed_at(self) -> float | None:
+        return None if self._written_at is None else self._written_at + self.settled_after
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,10 @@ def line(staged: int, tally: Tally, trouble: str | None = None) -> str:
     if tally.open or tally.unplanned:
         said += f", {tally.open + tally.unplanned:,} on their way"
     return f"{said} - Flink restarts the job: {trouble}" if trouble else said
+
+
+def _is_after(moment: float | None, other: float | None) -> bool:
+    return moment is not None and other is not None and moment > other
 
 
 def _downstream(vertices: Sequence[Vertex]) -> set[str]:

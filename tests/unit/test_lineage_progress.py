@@ -1,5 +1,7 @@
 """When a bounded job is sealed for good, and what the console says meanwhile."""
 
+from dataclasses import replace
+
 from submitter.progress import Ending, Glimpse, Tally, Vertex, line
 
 SOURCE, WRITER = "kafka", "writer"
@@ -30,36 +32,56 @@ def test_a_job_that_has_not_been_deployed_is_not_over() -> None:
     assert not Glimpse("INITIALIZING", 0, (), None, None).input_over
 
 
-def test_only_a_checkpoint_begun_after_the_last_file_was_closed_seals() -> None:
+def test_a_checkpoint_proves_the_rows_written_and_one_begun_after_their_file_was_closed_seals() -> None:
+    """Rows may still be on their way to the writer when their source has finished."""
     ending = Ending(settled_after=3.5)
     ending.see(glimpse(100))
-    assert not ending.sealed(glimpse(110))
-    assert not ending.sealed(glimpse(110, begun=103.4))
-    assert ending.sealed(glimpse(110, begun=103.6))
+    ending.see(glimpse(109, begun=99))
+    assert not ending.sealed(glimpse(109, begun=99))
+    ending.see(glimpse(110, begun=104))
+    assert not ending.sealed(glimpse(110, begun=104)), "the writer may have had its last row at 109"
+    assert not ending.sealed(glimpse(114, begun=113.4))
+    assert ending.sealed(glimpse(114, begun=113.6))
 
 
-def test_a_checkpoint_is_asked_for_once_when_the_last_file_must_be_closed() -> None:
+def test_each_of_the_two_checkpoints_is_asked_for_once() -> None:
     ending = Ending(settled_after=3.5)
     ending.see(glimpse(100))
-    assert not ending.should_checkpoint(glimpse(103))
-    assert ending.should_checkpoint(glimpse(104))
+    assert ending.should_checkpoint(glimpse(100))
     ending.did_checkpoint()
-    assert not ending.should_checkpoint(glimpse(105))
+    ending.see(glimpse(100.5))
+    assert not ending.should_checkpoint(glimpse(100.5))
+    ending.see(glimpse(101, begun=100.2))
+    assert not ending.should_checkpoint(glimpse(104, begun=100.2))
+    assert ending.should_checkpoint(glimpse(105, begun=100.2))
+    ending.did_checkpoint()
+    assert not ending.should_checkpoint(glimpse(106, begun=100.2))
+
+
+def sealed_by(ending: Ending, looks: list[Glimpse], *, exhausted: bool = False) -> bool:
+    for look in looks:
+        ending.see(look, exhausted=exhausted)
+    return ending.sealed(looks[-1])
 
 
 def test_a_restart_opens_the_end_again() -> None:
-    ending = Ending(settled_after=3.5)
-    ending.see(glimpse(100))
-    ending.see(glimpse(101, state="RESTARTING"))
-    ending.see(glimpse(102))
-    assert not ending.sealed(glimpse(110, begun=104))
-    assert ending.sealed(glimpse(110, begun=106))
+    over = [glimpse(100), glimpse(101, begun=100.5)]
+    end = [glimpse(106, begun=105)]
+    assert sealed_by(Ending(3.5), over + end)
+    assert not sealed_by(Ending(3.5), [*over, glimpse(102, state="RESTARTING"), glimpse(103), *end])
+
+
+def test_a_restart_between_two_looks_opens_the_end_again() -> None:
+    over = [glimpse(100), glimpse(101, begun=100.5)]
+    again = replace(glimpse(106, begun=105), restored=1)
+    assert not sealed_by(Ending(3.5), [*over, again])
 
 
 def test_sources_that_are_exhausted_without_finishing_are_over() -> None:
-    ending = Ending(settled_after=3.5)
-    ending.see(glimpse(100, source="RUNNING"), exhausted=True)
-    assert ending.sealed(glimpse(110, source="RUNNING", begun=104))
+    looks = [(100, None), (101, 100.5), (106, 105)]
+    running = [glimpse(now, source="RUNNING", begun=begun) for now, begun in looks]
+    assert sealed_by(Ending(3.5), running, exhausted=True)
+    assert not sealed_by(Ending(3.5), running)
 
 
 def test_only_restored_kafka_sources_with_a_checkpoint_of_this_run_may_hang() -> None:
