@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from poller.duty import BUSY, FAULTS, WAITING, Counts
-from poller.retained import oldest_restorable
+from poller.retained import is_named, oldest, restorable
 from shared.clock import Clock
 from shared.errors import LeaseLost, NotFound, ProviderError, StoreUnavailable
 from shared.keys import is_name
@@ -55,10 +55,11 @@ class Janitor:
             self._store.health.forget(before)
             counts: Counter[str] = Counter()
             for pipeline, statement in self._statements():
-                oldest = oldest_restorable(self._store, self._spool, pipeline)
+                states = restorable(self._store, self._spool, pipeline)
+                since = oldest(states)
                 for file in self._spool.sealed_files(pipeline, statement):
-                    counts[self._isolated(pipeline, statement, file, oldest)] += 1
-                self._sweep_abandoned(pipeline, statement, oldest)
+                    counts[self._isolated(pipeline, statement, file, since)] += 1
+                self._sweep_abandoned(pipeline, statement, states)
         del counts["kept"]
         return counts
 
@@ -68,10 +69,10 @@ class Janitor:
             if is_name(pipeline) and is_name(statement):
                 yield pipeline, statement
 
-    def _isolated(self, pipeline: str, statement: str, file: SealedFile, oldest: datetime | None) -> str:
+    def _isolated(self, pipeline: str, statement: str, file: SealedFile, since: datetime | None) -> str:
         """One file's turn, with every fault kept to it; gives the count that it falls under."""
         try:
-            if not self._is_done(pipeline, statement, file, oldest):
+            if not self._is_done(pipeline, statement, file, since):
                 return "kept"
             self._delete(pipeline, statement, file)
         except (StoreUnavailable, LeaseLost):
@@ -86,10 +87,10 @@ class Janitor:
         log(Action.DATA_DELETED, file=file.address)
         return "deleted"
 
-    def _is_done(self, pipeline: str, statement: str, file: SealedFile, oldest: datetime | None) -> bool:
+    def _is_done(self, pipeline: str, statement: str, file: SealedFile, since: datetime | None) -> bool:
         """Whether nobody will ever need the file again."""
         old = self._clock() - self._retention
-        if file.modified_at > old or (oldest is not None and oldest < self._sealed_at(file)):
+        if file.modified_at > old or (since is not None and since < self._sealed_at(file)):
             return False
         if not self._store.plans.is_planned(file.address):
             return False
@@ -134,14 +135,13 @@ class Janitor:
         for name in sorted(kept):
             provider.delete(name)
 
-    def _sweep_abandoned(self, pipeline: str, statement: str, oldest: datetime | None) -> None:
+    def _sweep_abandoned(self, pipeline: str, statement: str, states: list[Path]) -> None:
         """Files in progress that no process will finish, and attempts at plans that lost."""
         until = self._clock() - max(self._retention, _ABANDONED)
-        if oldest is not None:
-            until = min(until, oldest)
         top = self._spool.path(self._spool.statement(pipeline, statement))
         for path in [*top.glob("sealed/*/.*"), *top.glob("sealed/*/_*")]:
-            if path.is_file() and path.stat().st_mtime < until.timestamp():
+            is_old = path.is_file() and path.stat().st_mtime < until.timestamp()
+            if is_old and not is_named(path.name, states):
                 path.unlink(missing_ok=True)
         for attempt in top.glob("batches/.plan-*"):
             if attempt.stat().st_mtime < until.timestamp() and not self._is_wanted(attempt.name, attempt.iterdir()):

@@ -125,3 +125,25 @@ def test_what_killed_processes_left_is_removed_and_what_is_planned_is_not(stage:
     assert not attempt.exists()
     assert fresh.exists()
     assert sealed_file(stage, planned).exists()
+
+
+@pytest.mark.parametrize("beside", ["_metadata", "5f0c-state-in-a-file-of-its-own"])
+def test_a_file_in_progress_of_a_pipeline_that_stood_still_is_there_when_it_is_started_again(
+    stage: Stage, beside: str
+) -> None:
+    planned = stage.batch(stage.plan())
+    store = stage.store
+    store.lineage.claim_name(planned.pipeline, "/somewhere/file.sql")
+    store.lineage.begin(planned.pipeline, definition=planned.definition, spool=stage.spool_url, job_id="job")
+    sealed = sealed_file(stage, planned).parent
+    wanted, left = sealed / ".part-x-0-7.inprogress.1", sealed / ".part-x-0-6.inprogress.2"
+    for path in (wanted, left):
+        path.touch()
+    checkpoint = stage.spool.path(f"{planned.pipeline}/checkpoints/job/chk-3")
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "_metadata").touch()
+    (checkpoint / beside).write_bytes(b"\x00\x17" + wanted.name.encode() + b"\x00")
+    stage.ahead = OLDER
+    janitor(stage).run_once()
+    assert wanted.exists()
+    assert not left.exists()
