@@ -74,7 +74,11 @@ def _place(file: Path) -> None:
         )
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        # Only a new file may be opened here: closing any handle of a file ends all locks that this process has on it
+        # (POSIX), those of its other SQLite connections too, and the database is corrupted.
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        pass
     except OSError as error:
         raise StoreUnavailable(f"the state store {file} can't be opened: {error.strerror}") from error
 
