@@ -87,7 +87,7 @@ def _checked(file: Path, overrides: dict[str, str], *, take_over: bool = False) 
     # Flink is loaded only now: `--help` answers at once, and its log must be silenced before it starts.
     from submitter import jvm
 
-    jvm.quiet()
+    jvm.prepare()
     from submitter.check import check
 
     checked = check(file, os.environ, overrides, take_over=take_over)

@@ -24,7 +24,7 @@ from shared.definition import Definition, Source
 from shared.spool import Spool
 from submitter.configuration import defaults, embedded
 from submitter.job import Job
-from submitter.jvm import quiet
+from submitter.jvm import prepare
 from submitter.pipeline.flink import open_environment
 from submitter.pipeline.values import Input, Statement
 from submitter.sealing import MAX_FILE_BYTES, Rolling
@@ -42,7 +42,7 @@ ROLLING = Rolling(max_age=900.0, max_bytes=MAX_FILE_BYTES, bounded=False)
 
 def main() -> list[Row]:
     """One row: records staged a second, ours and plain."""
-    quiet()
+    prepare()
     with tempfile.TemporaryDirectory(prefix="batchline-bench-") as folder, LocalBroker() as broker:
         broker.create_topics({"reviews": TopicSettings(partitions=2)})
         fill_topic(broker.bootstrap, "reviews", _records(RECORDS))

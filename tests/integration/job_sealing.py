@@ -10,7 +10,7 @@ from typing import Any
 
 from submitter import jvm
 
-jvm.quiet()
+jvm.prepare()
 
 from pyflink.common import Configuration  # noqa: E402 - the log is silenced first
 from pyflink.datastream import StreamExecutionEnvironment  # noqa: E402
