@@ -6,8 +6,8 @@ from pyflink.table import StreamTableEnvironment
 
 from shared.spool import Spool
 from submitter.configuration import Start
-from submitter.desk import Errand
-from submitter.hands import open_desk
+from submitter.desk_process import DeskProcess
+from submitter.errand import Errand
 from submitter.job import Announcements, Job
 from submitter.pipeline.values import Pipeline
 from submitter.user_table import UserTable
@@ -19,7 +19,7 @@ def assemble(tables: StreamTableEnvironment, pipeline: Pipeline, start: Start) -
     for statement in pipeline.statements:
         job.seal(statement, start.starts.get(statement.name, {}))
     names = [statement.name for statement in pipeline.statements]
-    job.submit(names, partial(open_desk, errand(pipeline, start.epoch)), _announcements(tables, pipeline))
+    job.submit(names, partial(DeskProcess, errand(pipeline, start.epoch)), _announcements(tables, pipeline))
     for plain in pipeline.plain:
         job.insert(plain)
     return job

@@ -1,4 +1,4 @@
-"""What happens beside the submit operator, on threads: list finished files, plan them, submit batches.
+"""What happens beside the submit operator: list finished files, plan them, submit batches, each on threads.
 
 All of it is durable in store and spool, so that a thread may die anywhere and another begin again.
 """
@@ -9,7 +9,6 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -20,27 +19,13 @@ from shared.lifecycle import SUBMITTABLE
 from shared.messages import BatchEvent
 from shared.spool import SealedFile, Spool
 from shared.store import Batch, Store
+from submitter.errand import Errand
 from submitter.patience import Patience
 
 LOG = logging.getLogger("batchline.desk")
 ROUND_SECONDS = 0.5
 CLOSE_SECONDS = 20.0
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-@dataclass(frozen=True)
-class Errand:
-    """All that a worker process is told, within Flink's job graph: no secret, only the names of variables."""
-
-    pipeline: str
-    epoch: int
-    statements: tuple[str, ...]
-    spool: str
-    state_store: str
-    """May hold ${NAME}, which the worker takes from its own environment."""
-    quarantine: float
-    """Seconds."""
-    threads: int = 4
 
 
 class Hands(Protocol):

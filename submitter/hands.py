@@ -12,7 +12,7 @@ from shared.providers.port import Provider
 from shared.spool import SealedFile, Spool
 from shared.store import Store
 from shared.submission import Submission
-from submitter.desk import Desk, Errand
+from submitter.errand import Errand
 from submitter.planner import Planner
 
 
@@ -40,8 +40,3 @@ class Workers:
             if name not in self._providers:
                 self._providers[name] = provider_for(model, os.environ, clock=self._clock)
             return self._providers[name]
-
-
-def open_desk(errand: Errand) -> Desk:
-    """The desk of a real run."""
-    return Desk(errand, Workers)
