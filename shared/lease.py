@@ -19,14 +19,24 @@ TTL = timedelta(seconds=15)
 
 @cache
 def this_process() -> str:
-    """The holder's name of this process: host, pid and the moment of its start, so that a reused pid is another."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+    """The holder's name of this process: where it is, pid and the moment of its start: a reused pid is another."""
+    return f"{_where()}:{os.getpid()}:{_started(os.getpid())}"
 
 
 def is_dead(holder: str) -> bool:
-    """Whether a holder was a process of this host that is certainly gone."""
-    host, pid, started = (*holder.partition("/")[0].rsplit(":", 2), "", "")[:3]
-    return host == socket.gethostname() and pid.isdigit() and _started(int(pid)) != started
+    """Whether a holder was a process that this one would see, and is certainly gone."""
+    where, pid, started = (*holder.partition("/")[0].rsplit(":", 2), "", "")[:3]
+    return where == _where() and pid.isdigit() and _started(int(pid)) != started
+
+
+@cache
+def _where() -> str:
+    """The host, and the pid namespace: containers may share a host's name, and don't see each other's processes."""
+    try:
+        namespace = str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        namespace = uuid4().hex
+    return f"{socket.gethostname()}.{namespace}"
 
 
 def _started(pid: int) -> str:

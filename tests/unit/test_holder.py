@@ -1,0 +1,25 @@
+"""Which holders of a lease are certainly gone."""
+
+import os
+import subprocess
+
+from shared.lease import is_dead, this_process
+
+
+def test_a_process_that_ended_is_dead_and_this_one_is_not() -> None:
+    where, pid, started = this_process().rsplit(":", 2)
+    child = subprocess.Popen(["true"])
+    child.wait()
+    assert not is_dead(this_process())
+    assert not is_dead(f"{this_process()}/0a1b2c3d")
+    assert is_dead(f"{where}:{child.pid}:{started}/0a1b2c3d")
+    assert is_dead(f"{where}:{pid}:{int(started) - 1}"), "its pid is another's by now"
+
+
+def test_a_process_that_can_not_be_seen_is_not_presumed_dead() -> None:
+    """Two containers with one host's name: each sees its own processes only."""
+    where, _, started = this_process().rsplit(":", 2)
+    host, _, _ = where.rpartition(".")
+    assert not is_dead(f"{host}.1:{os.getpid() + 1}:{started}")
+    assert not is_dead("another-host.1:1:1")
+    assert not is_dead("")
