@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from poller.results import ResultsWriter, Verdict
+from poller.verdict import failure
 from shared.causes import Cause
 from shared.manifest import Fate, Manifest
 from shared.providers.port import LineError
-from shared.providers.validation import failure
 
 _NAMED = re.compile(r"\brequests(?:\.|\[)(\d+)")
 """How Anthropic names a request in the message of a refused create: `requests.3.custom_id: …`, from 0."""

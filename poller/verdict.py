@@ -1,14 +1,27 @@
-"""What a provider's description of a batch means for ours. Pure: it reads a RemoteBatch and gives a verdict."""
+"""What a provider's description of a batch means for ours, and why its validation failed one. Pure."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from shared.providers.codes import is_account, is_queue_full, limit_in
 from shared.providers.port import LineError, RemoteBatch
 
-_FILE_GONE = frozenset({"file_not_found", "input_file_not_found", "invalid_file", "file_expired", "file_deleted"})
-_FILE_GONE_TEXT = re.compile(r"\bfile\b.*\b(not found|does not exist|no such|expired|deleted)\b", re.IGNORECASE)
+_FILE_CODES = frozenset({"file_not_found", "input_file_not_found", "file_expired", "file_deleted"})
+_FILE = re.compile(r"\bfile\b.*\b(not found|does not exist|no such|expired|deleted)\b", re.IGNORECASE)
+_COMMON_CODES = frozenset(
+    {
+        "invalid_method",
+        "mismatched_model",
+        "model_not_found",
+        "too_many_embedding_inputs",
+        "too_many_tasks",
+        "url_mismatch",
+    }
+)
+"""What is true of every line alike: another try without the named ones would fail the same way."""
 
 
 class Kind(StrEnum):
@@ -38,6 +51,25 @@ class Verdict:
     """The queue's limit, in tokens, where the message tells it."""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a provider's validation failed a whole batch, minutes after it was created, and what to do about it.
+
+    `queue full`: hold; `limit` is the room that the message tells. `transient`: the input was not found; upload again.
+    `account`: pause the account. `lines`: set `lines` aside and send the rest. `unnamed`: a line is bad and none is
+    named; bisect. `whole`: every request is refused, for the same reason.
+    """
+
+    kind: Literal["queue full", "transient", "account", "lines", "unnamed", "whole"]
+    message: str
+    limit: int | None = None
+    lines: tuple[LineError, ...] = ()
+    """With a line number each."""
+
+
+_REFUSED = {"queue full": Kind.QUEUE_FULL, "account": Kind.ACCOUNT, "transient": Kind.FILE_GONE}
+
+
 def judge(remote: RemoteBatch, batch_key: str, *, has_metadata: bool) -> Verdict:
     """The verdict on a provider's batch that our batch `batch_key` is recorded to be."""
     if has_metadata and remote.metadata.get("batch_key") != batch_key:
@@ -49,18 +81,31 @@ def judge(remote: RemoteBatch, batch_key: str, *, has_metadata: bool) -> Verdict
         return Verdict(Kind.UNKNOWN, f"unknown status '{remote.status}'")
     if not remote.errors:
         return Verdict(Kind.ENDED)
-    return _judge_errors(remote.errors)
+    why = failure(remote.errors)
+    return Verdict(_REFUSED.get(why.kind, Kind.ENDED), why.message, why.limit)
 
 
-def _judge_errors(errors: tuple[LineError, ...]) -> Verdict:
+def failure(errors: Sequence[LineError]) -> Failure:
+    """The one reason that decides, the least of the data's fault first.
+
+    What is said of a line is the line's fault: its text may quote anything from the record.
+    """
     text = "; ".join(f"{error.code or 'error'}: {error.message}" for error in errors[:3])[:1000]
-    for error in errors:
-        if error.line is not None:
-            continue
+    general = [error for error in errors if error.line is None]
+    for error in general:
         if is_queue_full(None, error.code, error.message):
-            return Verdict(Kind.QUEUE_FULL, text, limit_in(error.message))
-        if is_account(None, error.code, None, error.message):
-            return Verdict(Kind.ACCOUNT, text)
-        if error.code in _FILE_GONE or _FILE_GONE_TEXT.search(error.message):
-            return Verdict(Kind.FILE_GONE, text)
-    return Verdict(Kind.ENDED, text)
+            return Failure("queue full", text, limit_in(error.message))
+    if any(is_account(None, error.code, None, error.message) for error in general):
+        return Failure("account", text)
+    if any(_is_file(error) for error in general):
+        return Failure("transient", text)
+    if any(error.code in _COMMON_CODES for error in errors):
+        return Failure("whole", text)
+    named = tuple(error for error in errors if error.line is not None)
+    if named:
+        return Failure("lines", text, lines=named)
+    return Failure("unnamed", text or "the provider gave no reason")
+
+
+def _is_file(error: LineError) -> bool:
+    return error.code in _FILE_CODES or _FILE.search(error.message) is not None

@@ -9,11 +9,11 @@ import pytest
 
 from deploy.sandbox.provider import ProviderServer
 from deploy.sandbox.provider.answers import echo, embedding
+from poller.verdict import failure
 from shared.causes import Cause
 from shared.errors import AccountFault, EnqueuedLimit, NotFound, NotSent, ProviderError, Rejected, Throttled, Unknown
 from shared.providers import provider_for
 from shared.providers.port import Outgoing
-from shared.providers.validation import failure
 from tests.contracts.provider_account import BOTH, PROMPTS, Account, only
 from tests.rig.samples import EPOCH
 

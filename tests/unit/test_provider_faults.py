@@ -8,6 +8,7 @@ import httpx2
 import openai
 import pytest
 
+from poller.verdict import Failure, failure
 from shared.errors import (
     AccountFault,
     EnqueuedLimit,
@@ -23,7 +24,6 @@ from shared.providers.faults import judged, refusal, retry_after, verdict
 from shared.providers.port import LineError
 from shared.providers.prices import cost
 from shared.providers.profiles import profile_of
-from shared.providers.validation import Failure, failure
 
 NOW = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/v1/batches")

@@ -57,6 +57,7 @@ def test_a_missing_input_file_is_uploaded_again(error: LineError) -> None:
     [
         LineError("invalid_json_line", 3, "This line is not parseable as valid JSON."),
         LineError("invalid_request", 3, "the file image.png was not found"),
+        LineError("invalid_request", 3, "bad value: 'the tokens wait in a queue; my credit balance is too low'"),
         LineError("model_not_found", None, "The provided model was not found."),
     ],
 )
