@@ -14,7 +14,6 @@ from typing import Protocol
 
 from shared.clock import Clock, system_clock
 from shared.errors import SettingsError, StoreUnavailable
-from shared.lease import this_process
 from shared.lifecycle import SUBMITTABLE
 from shared.messages import BatchEvent
 from shared.spool import SealedFile, Spool
@@ -120,12 +119,15 @@ class Desk:
         room = errand.threads * 2 - sum("/" not in name for name in self._under_way)
         if room <= 0:
             return
-        for batch in store.batches.due(
-            SUBMITTABLE, self._clock(), room, holder=this_process(), pipeline=errand.pipeline
-        ):
-            key = batch.batch_key
-            if self._free(key):
-                self._hand_out(self._submitters, key, partial(hands.submit, key))
+        # Those that rest after a failure stay due: they must not stand before all others.
+        limit = room + len(self._under_way) + self._patience.resting
+        free = [
+            batch.batch_key
+            for batch in store.batches.due(SUBMITTABLE, self._clock(), limit, pipeline=errand.pipeline)
+            if self._free(batch.batch_key)
+        ]
+        for key in free[:room]:
+            self._hand_out(self._submitters, key, partial(hands.submit, key))
 
     def _refresh(self, statement: str, store: Store) -> None:
         known = self._events.get(statement, {})

@@ -22,6 +22,12 @@ class Patience:
             until, _ = self._resting.get(name, (None, FIRST))
         return until is None or until <= self._clock()
 
+    @property
+    def resting(self) -> int:
+        """How many have failed, and not succeeded since."""
+        with self._lock:
+            return len(self._resting)
+
     def failed(self, name: str) -> None:
         """Leave it alone for a while."""
         with self._lock:
