@@ -1,0 +1,98 @@
+"""`submitter run` as a process: it stops cleanly, goes on where it was, runs once only, and says what it does."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.sandbox.broker import LocalBroker
+from deploy.sandbox.child import Child
+from deploy.sandbox.provider import ProviderServer
+from deploy.sandbox.topics import TopicSettings
+from tests.integration.job_files import sealed_rows
+from tests.integration.job_pipeline import JobPipeline
+from tests.rig.fixtures import MakeTopic
+from tests.rig.kafka import fill_topic
+from tests.rig.processes import Processes
+from tests.rig.waiting import wait_until
+
+PATIENCE = 180
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ProviderServer]:
+    with ProviderServer(tmp_path / "provider") as running:
+        yield running
+
+
+@pytest.fixture
+def pipeline(broker: LocalBroker, make_topic: MakeTopic, server: ProviderServer, tmp_path: Path) -> JobPipeline:
+    made = JobPipeline(broker, server, tmp_path, make_topic("reviews", TopicSettings(partitions=2)))
+    del made.source["scan.bounded.mode"]
+    return made
+
+
+def produce(broker: LocalBroker, pipeline: JobPipeline, numbers: range) -> None:
+    records = ({"id": number, "review": f"review {number}"} for number in numbers)
+    fill_topic(broker.bootstrap, pipeline.source["topic"], records, key=lambda record: str(record["id"]).encode())
+
+
+def wait_for(pipeline: JobPipeline, records: int, run: Child) -> None:
+    def enough() -> bool:
+        assert run.running, run.tail()
+        return pipeline.submitted() >= records
+
+    wait_until(enough, PATIENCE, lambda: f"{records} records submitted, there are {pipeline.submitted()}; {run.tail()}")
+
+
+def test_stopped_killed_and_started_again_each_record_is_sent_once(
+    broker: LocalBroker, pipeline: JobPipeline, server: ProviderServer, processes: Processes
+) -> None:
+    produce(broker, pipeline, range(100))
+    first = pipeline.start(processes)
+    wait_for(pipeline, 100, first)
+
+    second = pipeline.start(processes)
+    assert second.wait(PATIENCE) == 5, second.tail()
+    assert "run by another process" in second.tail()
+
+    assert first.terminate(60) == 0, first.tail()
+    assert pipeline.runs()[0].outcome == "stopped"
+
+    produce(broker, pipeline, range(100, 150))
+    third = pipeline.start(processes)
+    wait_for(pipeline, 150, third)
+    assert "continues from checkpoint" in third.tail()
+    third.kill()
+
+    pipeline.model["system-prompt"] = "Be brief."
+    produce(broker, pipeline, range(150, 180))
+    fourth = pipeline.start(processes)
+    wait_for(pipeline, 180, fourth)
+    assert "starts without Flink state: the definition has changed" in fourth.tail()
+    assert fourth.terminate(60) == 0, fourth.tail()
+
+    rows = Counter(row["row"]["id"] for row in sealed_rows(pipeline.spool / pipeline.name / "answers" / "sealed"))
+    assert set(rows) == set(range(180))
+    assert sum(batch.records for batch in pipeline.batches()) == 180
+    assert set(server.witness().bodies().values()) == {1}
+    assert sum(server.witness().custom_ids().values()) == 180
+
+
+def test_what_is_wrong_is_said_before_anything_starts(pipeline: JobPipeline, processes: Processes) -> None:
+    pipeline.model["max-token"] = "3"
+    pipeline.model["temperature"] = "hot"
+    run = pipeline.start(processes)
+    assert run.wait(PATIENCE) == 2
+    said = run.tail()
+    assert "max-token" in said
+    assert "temperature" in said
+    assert "Traceback" not in said
+    assert not (pipeline.folder / "state.db").exists()
+
+
+def test_help_tells_the_exit_codes(processes: Processes) -> None:
+    helped = processes.command("submitter", "run", "--help")
+    assert helped.wait(30) == 0
+    assert "5  the pipeline is already being run" in helped.tail(60)
