@@ -95,10 +95,12 @@ class Outbox:
 
         Raises Aborted: `messages` must then be begun anew. Raises MustRestart when the outcome is unknown.
         """
-        transactions = self._transactions
+        transactions, before = self._transactions, self.marker(batch_key)
         transactions.begin()
+        # First of all, so that whatever of this transaction a broker forgets to end shows here, and stops the shard.
+        transactions.produce(self._topic, before.encode(), batch_key, partition=self.shard.number)
         try:
-            marker = self._fill(self.marker(batch_key), messages)
+            marker = self._fill(before, messages)
         except Aborted:
             raise
         except BaseException as error:

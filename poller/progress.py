@@ -49,22 +49,31 @@ def _ends(settings: dict[str, object], topic: str, shard: int) -> tuple[int, int
 
 def _read(reader: Consumer, position: int, high: int, servers: str) -> Markers:
     markers: Markers = {}
-    patience = time.monotonic() + _PATIENCE
+    end, patience = -1, time.monotonic() + _PATIENCE
     while position < high:
         for message in reader.consume(1000, timeout=0.5):
-            error, offset = message.error(), message.offset()
-            if error is not None and error.name() != "_PARTITION_EOF":
-                if not is_away(error):
-                    raise KafkaException(error)
-                continue
-            patience = time.monotonic() + _PATIENCE
-            # At the end of what is committed: past control records, and past what was aborted.
-            position = max(position, (offset or 0) + (error is None))
+            error, offset = message.error(), message.offset() or 0
             if error is None:
                 _take(markers, message.key(), message.value())
+                position, patience = offset + 1, time.monotonic() + _PATIENCE
+            elif error.name() == "_PARTITION_EOF":
+                # The end of what is committed: past control records, and past what was aborted.
+                position = end = max(position, offset)
+            elif not is_away(error):
+                raise KafkaException(error)
         if time.monotonic() > patience:
-            raise KafkaUnavailable(f"Kafka at {servers} gives no messages of the progress topic")
+            raise KafkaUnavailable(_stuck(servers, end, high))
     return markers
+
+
+def _stuck(servers: str, end: int, high: int) -> str:
+    if end < 0:
+        return f"Kafka at {servers} gives no messages of the progress topic"
+    return (
+        f"Kafka at {servers} keeps a transaction open on the progress topic, at offset {end} of {high}, though its "
+        "producer has ended: look with kafka-transactions.sh find-hanging, and abort it on each of its partitions; "
+        "what it held is then published again"
+    )
 
 
 def _take(markers: Markers, key: bytes | str | None, value: bytes | str | None) -> None:

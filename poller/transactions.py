@@ -131,15 +131,22 @@ class Transactions:
                 return
 
     def _flush(self) -> None:
-        while self._producer.flush(_CALL) > 0:
-            self._serve(0)
+        while self._call(self._producer.flush) > 0:
             self._waits("messages wait for their acknowledgement")
         self._serve(0)
 
     def _serve(self, seconds: float) -> None:
-        self._producer.poll(seconds)
+        self._call(self._producer.poll, seconds)
+
+    def _call(self, method: Callable[[float], int], seconds: float = _CALL) -> int:
+        """Flush or poll. Raises Aborted when the producer has ended."""
+        try:
+            left = method(seconds)
+        except KafkaException as error:
+            raise self._dead(error.args[0]) from error
         if self._fatal is not None:
             raise self._dead(self._fatal)
+        return left
 
     def _hear(self, error: KafkaError) -> None:
         if error.fatal() or error.name() == "_FATAL":

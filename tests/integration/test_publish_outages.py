@@ -1,0 +1,217 @@
+"""A broker that dies, a zombie that wakes, outputs that are too large: nothing is lost, nothing comes twice."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.sandbox.broker import LocalBroker
+from deploy.sandbox.provider.server import ProviderServer
+from deploy.sandbox.topics import TopicSettings
+from poller.messages import Outgoing
+from poller.outbox import Bounds, Outbox
+from poller.transactions import Aborted
+from shared.definition import Column, Projected
+from shared.errors import MustRestart, TopicMismatch
+from shared.lease import Keeper
+from shared.lifecycle import State
+from shared.messages import Header, ProgressMarker
+from tests.rig import samples
+from tests.rig.fixtures import MakeTopic
+from tests.rig.results import SINK_TOPIC, Back, requests_of, sink
+from tests.rig.stage import Stage
+
+RECORDS = 200
+BOUNDS = Bounds(records=60)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
+    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
+        yield running
+
+
+@contextmanager
+def collected(server: ProviderServer, broker: LocalBroker, folder: Path, topic: str, **more: Any) -> Iterator[Back]:
+    """One collected batch, with its shard."""
+    stage = Stage(server, folder, sink=sink(broker, topic, **more))
+    back = Back(stage, broker, f"progress-{topic}", BOUNDS)
+    key = stage.submit(RECORDS)
+    assert back.collect(key).state is State.COLLECTED
+    back.assign(key)
+    yield back
+    stage.close()
+
+
+def disturbing(disturb: Callable[[], None], at: int) -> type[Outbox]:
+    """An outbox whose messages, from the `at`-th on, come after something has happened once."""
+
+    class Disturbed(Outbox):
+        happened = False
+
+        def send(self, batch_key: str, messages: Iterator[Outgoing]) -> ProgressMarker:
+            return super().send(batch_key, self._disturbed(messages))
+
+        def _disturbed(self, messages: Iterator[Outgoing]) -> Iterator[Outgoing]:
+            for message in messages:
+                if message[0] >= at and not Disturbed.happened:
+                    Disturbed.happened = True
+                    disturb()
+                yield message
+
+    return Disturbed
+
+
+def settled(back: Back) -> None:
+    """Wait until the first transaction is seen.
+
+    A lone broker that is killed between its answer to a commit and the commit's records on the partitions forgets to
+    write these, and what then hangs only an operator can end.
+    """
+    assert len(back.outputs(at_least=BOUNDS.records)) == BOUNDS.records
+
+
+def assert_each_once(back: Back) -> None:
+    (batch,) = back.stage.store.batches.rows()
+    assert (batch.state, batch.succeeded, batch.failed) == (State.PUBLISHED, RECORDS, 0)
+    records = back.outputs(at_least=RECORDS)
+    assert requests_of(records) == {f"{batch.batch_key}-{number}": 1 for number in range(RECORDS)}
+
+
+def test_a_broker_that_dies_and_comes_back_is_waited_for(
+    server: ProviderServer, own_broker: LocalBroker, tmp_path: Path
+) -> None:
+    own_broker.create_topics({"sentiments": SINK_TOPIC})
+    with collected(server, own_broker, tmp_path, "sentiments") as back:
+
+        def die() -> None:
+            settled(back)
+            own_broker.kill()
+            threading.Timer(2.0, own_broker.restart).start()
+
+        back.make = disturbing(die, 100)
+        (batch,) = back.stage.store.batches.rows()
+        back.publish(batch.batch_key)
+        assert_each_once(back)
+
+
+def test_an_outage_longer_than_the_transaction_needs_no_other_process(
+    server: ProviderServer, own_broker: LocalBroker, tmp_path: Path
+) -> None:
+    """What was never committed is aborted for certain: the producer is replaced, and goes on from the marker."""
+    own_broker.create_topics({"sentiments": SINK_TOPIC})
+    short = {"transaction.timeout.ms": "2000", "message.timeout.ms": "2000"}
+    with collected(server, own_broker, tmp_path, "sentiments", kafka=short) as back:
+        child = own_broker._running()
+
+        def hang() -> None:
+            settled(back)
+            child.signal(signal.SIGSTOP)
+            threading.Timer(6.0, lambda: child.signal(signal.SIGCONT)).start()
+
+        back.make = disturbing(hang, 100)
+        (batch,) = back.stage.store.batches.rows()
+        back.publish(batch.batch_key)
+        assert_each_once(back)
+
+
+def test_a_zombie_s_transaction_is_aborted_by_the_one_that_took_over(
+    server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    with collected(server, broker, tmp_path, make_topic("sentiments", SINK_TOPIC)) as back:
+        (batch,) = back.stage.store.batches.rows()
+        heir = Back(back.stage, broker, back.progress, BOUNDS, holder="another:1:1")
+
+        def take_over() -> None:
+            # As if the zombie had slept for longer than its lease.
+            back.stage.ahead += timedelta(minutes=10)
+            heir.publish(batch.batch_key)
+
+        back.make = disturbing(take_over, 100)
+        zombie = back.publisher()
+        counts = zombie.run_once()
+        assert counts == {"busy": 1}
+        assert_each_once(back)
+
+
+def test_a_fenced_outbox_writes_nothing_more(
+    server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    """The same without any lease: the epoch of the transactional id alone keeps a zombie out."""
+    with collected(server, broker, tmp_path, make_topic("sentiments", SINK_TOPIC)) as back:
+        (batch,) = back.stage.store.batches.rows()
+        definition = back.stage.models().definition(batch)
+        old, new = back.outboxes(), back.outboxes()
+        shard = old.shard(batch.sink_cluster or "", batch.shard or 0)
+        topic = definition.sink.topic
+
+        def messages(start: int) -> Iterator[Outgoing]:
+            for number in range(start, RECORDS):
+                yield number, True, topic, b"k", b"%d" % number, [(Header.REQUEST, f"r-{number}")], 0
+
+        with Keeper(back.stage.store, "a").hold(shard.lease) as lease:
+            assert lease
+            first = old.of(shard, definition, lease, print)
+            assert first.send("b", messages(0)).next == BOUNDS.records
+            second = new.of(shard, definition, lease, print)
+            assert second.marker("b").next == BOUNDS.records
+            with pytest.raises((Aborted, MustRestart)):
+                first.send("b", messages(BOUNDS.records))
+            assert first.is_dead
+            with pytest.raises((Aborted, MustRestart)):
+                first.send("b", messages(BOUNDS.records))
+            while not second.send("b", messages(second.marker("b").next)).done:
+                pass
+        assert requests_of(back.outputs(at_least=RECORDS)) == {f"r-{number}": 1 for number in range(RECORDS)}
+        old.close()
+        new.close()
+
+
+def test_an_output_that_the_topic_does_not_take_becomes_an_error(
+    server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    topic = make_topic("sentiments", TopicSettings(config={"max.message.bytes": "2000"}))
+    review = {0: "short", 1: "long " * 1000, 2: "short too"}
+    plain = samples.definition()
+    column = Column(name="review", type=samples.STRING)
+    projection = (*plain.projection, Projected(name="review", source="input", column="review", type=samples.STRING))
+    columns = (*plain.sink.columns, column)
+    stage = Stage(
+        server,
+        tmp_path,
+        sink=sink(broker, topic, columns=columns),
+        review=review.__getitem__,
+        changes={"projection": projection},
+    )
+    back = Back(stage, broker, f"progress-{topic}")
+    key = stage.submit(3)
+    (batch,) = back.finish(key)
+    assert (batch.succeeded, batch.failed) == (2, 1)
+    failed = next(record for record in back.outputs(at_least=3) if Header.ERROR in record.headers)
+    assert (failed.headers[Header.ERROR] or b"").startswith(b"too-large-output: ")
+    assert failed.json() == {"review_id": "1", "label": None, "score": None, "review": None}
+    assert failed.key == b'{"review_id":"1"}'
+    stage.close()
+
+
+def test_a_progress_topic_that_forgets_is_an_error(
+    server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    with collected(server, broker, tmp_path, make_topic("sentiments", SINK_TOPIC)) as back:
+        back.progress = make_topic("progress", TopicSettings(partitions=2, cleanup="delete"))
+        (batch,) = back.stage.store.batches.rows()
+        definition = back.stage.models().definition(batch)
+        outboxes = back.outboxes()
+        shard = outboxes.shard(batch.sink_cluster or "", batch.shard or 0)
+        with Keeper(back.stage.store, "a").hold(shard.lease) as lease:
+            assert lease
+            with pytest.raises(TopicMismatch, match=r"cleanup\.policy=delete"):
+                outboxes.of(shard, definition, lease, print)
+        counts = back.publisher().run_once()
+        assert counts == {"faults": 1}
+        assert "cleanup.policy" in (back.stage.batch(batch.batch_key).error or "")
