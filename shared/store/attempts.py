@@ -68,10 +68,6 @@ class Attempts:
             connection.execute(insert(attempts).values(**row))
             return _select(connection, _this(key, number))[0]
 
-    def upload_done(self, key: str, attempt: int, lease: Fence, input_file_id: str) -> Attempt:
-        """Note the file that the create will name. Raises LeaseLost, StaleState."""
-        return self._amend(key, attempt, lease, {"input_file_id": input_file_id})
-
     def record_lookup(self, key: str, attempt: int, lease: Fence, *, clean: bool) -> Attempt:
         """Count a look-up that found nothing. One that is not clean (an error, a cut list) restarts the quarantine."""
         now = self._database.clock()
@@ -137,12 +133,6 @@ class Attempts:
         query = select(attempts.c.provider_batch_id).join(batches).where(adopted)
         with self._database.read() as connection:
             return set(connection.execute(query).scalars())
-
-    def started_since(self, account: str, moment: datetime) -> int:
-        """How many creates an account has begun since a moment, for limits by the hour."""
-        mine = (attempts.c.account == account) & (attempts.c.started_at >= moment)
-        with self._database.read() as connection:
-            return connection.execute(select(func.count()).select_from(attempts).where(mine)).scalar_one()
 
     def stray(self, key: str, account: str, provider_batch_id: str, *, cancelled: bool) -> bool:
         """Note a second provider batch of one key; whether it is new. `cancelled`: its end has been asked for."""

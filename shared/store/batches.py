@@ -44,23 +44,14 @@ class Batches:
         """Batches in one of these states (none given: in any) that equal the filter, oldest seal first."""
         return self._select([_in(states), _equal(equal)], limit)
 
-    def due(
-        self,
-        states: Iterable[State],
-        now: datetime,
-        limit: int,
-        *,
-        holder: str | None = None,
-        **equal: Unpack[Filter],
-    ) -> list[Batch]:
+    def due(self, states: Iterable[State], now: datetime, limit: int, **equal: Unpack[Filter]) -> list[Batch]:
         """Batches whose time has come (`next_check_at`, `held_until`) and that nobody works on, oldest seal first.
 
-        A live lease `batch/<key>` of anyone but `holder` keeps a batch back.
+        A live lease `batch/<key>` keeps a batch back.
         """
         leased = exists().where(
             leases.c.name == "batch/" + batches.c.batch_key,
             leases.c.expires_at > now,
-            leases.c.holder != (holder or ""),
         )
         times = [or_(column.is_(None), column <= now) for column in (batches.c.next_check_at, batches.c.held_until)]
         return self._select([_in(states), _equal(equal), *times, ~leased], limit)

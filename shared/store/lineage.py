@@ -72,22 +72,12 @@ class Lineage:
             connection.execute(insert(runs).values(**run))
             return int(last) + 1
 
-    def newest_epoch(self, pipeline: str) -> int:
-        """The epoch of the newest run; 0 when there was none."""
-        with self._database.read() as connection:
-            query = select(pipelines.c.epoch).where(pipelines.c.name == pipeline)
-            return connection.execute(query).scalar_one_or_none() or 0
-
     def is_current(self, pipeline: str, epoch: int) -> bool:
         """Whether a run is the newest of its pipeline, and not over."""
         newest = runs.join(pipelines, (pipelines.c.name == runs.c.pipeline) & (pipelines.c.epoch == runs.c.epoch))
         this = (runs.c.pipeline == pipeline) & (runs.c.epoch == epoch) & runs.c.ended_at.is_(None)
         with self._database.read() as connection:
             return connection.execute(select(runs.c.epoch).select_from(newest).where(this)).first() is not None
-
-    def record_job(self, pipeline: str, epoch: int, job_id: str) -> None:
-        """Note a run's Flink job id, once it is known."""
-        self._amend(pipeline, epoch, job_id=job_id)
 
     def finish(self, pipeline: str, epoch: int, outcome: str) -> None:
         """Note how a run ended; the first word stands."""

@@ -39,17 +39,6 @@ class Positions:
         with self._database.read() as connection:
             return _runs(connection, chosen)
 
-    def prefix_end(self, pipeline: str, statement: str, cluster_id: str, topic_id: str, partition: int) -> int | None:
-        """The end of the first run: where a start without Flink state begins to read. None when nothing is paid for."""
-        query = (
-            select(positions.c.end_offset)
-            .where(_within((pipeline, statement, cluster_id, topic_id, partition)))
-            .order_by(positions.c.start_offset)
-            .limit(1)
-        )
-        with self._database.read() as connection:
-            return connection.execute(query).scalar_one_or_none()
-
     def all(self, pipeline: str, statement: str) -> list[PositionRun]:
         """Every run of a statement, by partition, ascending."""
         columns = [positions.c[name] for name in ("cluster_id", "topic_id", "partition", "start_offset", "end_offset")]

@@ -108,13 +108,12 @@ def test_another_attempt_follows_one_that_is_over(store: Store) -> None:
         store.attempts.resolve("k-0", number, None, Event.HOLD)
     assert [attempt.attempt for attempt in store.attempts.of("k-0")] == [3, 2, 1]
     with pytest.raises(StaleState, match="attempt 1 of batch k-0"):
-        store.attempts.upload_done("k-0", 1, None, "file")
+        store.attempts.record_lookup("k-0", 1, None, clean=True)
 
 
 def test_a_look_up_that_is_not_clean_restarts_the_quarantine(store: Store, clock: SetClock) -> None:
     put(store, planned())
     intend(store)
-    assert store.attempts.upload_done("k-0", 1, None, "file-1").input_file_id == "file-1"
     store.batches.apply("k-0", Event.DOUBT)
 
     def look(clean: bool) -> tuple[object, ...]:
@@ -146,16 +145,6 @@ def test_a_disowned_batch_is_open_again_and_remembered(store: Store) -> None:
     )
     with pytest.raises(AccountBusy):
         intend(store, "k-1", serial=True)
-
-
-def test_creates_are_counted_by_account_and_time(store: Store, clock: SetClock) -> None:
-    put(store, *(planned(f"k-{n}") for n in range(3)))
-    intend(store, "k-0")
-    later = clock.advance(MINUTE)
-    intend(store, "k-1")
-    intend(store, "k-2", account="another")
-    assert store.attempts.started_since(ACCOUNT, NOON) == 2
-    assert store.attempts.started_since(ACCOUNT, later) == 1
 
 
 def test_a_stray_is_counted_once(store: Store) -> None:

@@ -10,7 +10,7 @@ from shared.errors import LeaseLost
 from shared.lifecycle import Event
 from shared.store import Lease, Store
 from shared.store.leases import hold
-from tests.rig.stores import MINUTE, SetClock, at_once, intend, plan, planned, put, walk
+from tests.rig.stores import MINUTE, SetClock, at_once, intend, planned, put, walk
 from tests.rig.waiting import wait_until
 
 
@@ -97,11 +97,9 @@ WRITES: dict[str, FencedWrite] = {
     "tally": lambda s, lease: s.batches.tally("k-0", lease=lease, succeeded=3, failed=1),
     "collect": lambda s, lease: s.batches.collect("k-3", lease=lease),
     "intend": lambda s, lease: s.attempts.intend("k-2", lease, account="a", requests=1, bytes=1),
-    "upload_done": lambda s, lease: s.attempts.upload_done("k-1", 1, lease, "file-1"),
     "record_lookup": lambda s, lease: s.attempts.record_lookup("k-1", 1, lease, clean=True),
     "resolve": lambda s, lease: s.attempts.resolve("k-1", 1, lease, Event.ADOPT, provider_batch_id="b"),
     "disown": lambda s, lease: s.attempts.disown("k-0", 1, lease, note="another's"),
-    "plan": lambda s, lease: s.plans.commit(plan("late", [planned("k-9")], [(5, 9)]), fence=lease),
 }
 
 

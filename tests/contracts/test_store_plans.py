@@ -4,33 +4,27 @@ import pytest
 
 from shared.errors import PositionsPaid
 from shared.lifecycle import State
-from shared.store import Lease, PositionRun, Store
-from tests.rig.stores import MINUTE, NOON, SetClock, at_once, plan, planned
+from shared.store import PositionRun, Store
+from tests.rig.stores import NOON, SetClock, at_once, plan, planned
 
 
-def test_a_plan_is_committed_with_its_batches_positions_and_first_leases(store: Store) -> None:
+def test_a_plan_is_committed_with_its_batches_and_positions(store: Store) -> None:
     made = plan("part-0-0", [planned("k-0"), planned("k-1", records=7)], [(0, 10), (12, 19)], skipped=3)
-    assert store.plans.commit(made, holder="planner")
+    assert store.plans.commit(made)
 
     assert store.plans.is_planned("part-0-0")
-    assert store.plans.planned("pipe", "sentiments") == {"part-0-0"}
-    assert store.plans.planned("pipe", "other") == set()
-    assert store.plans.attempt_folder("part-0-0") == made.attempt_folder
     rows = store.batches.rows([State.SEALED])
     assert [(row.batch_key, row.records, row.attempt_folder) for row in rows] == [
         ("k-0", 10, made.attempt_folder),
         ("k-1", 7, made.attempt_folder),
     ]
     assert store.positions.paid("pipe", "sentiments", "cluster", "topic", 0) == [(0, 10), (12, 19)]
-    assert store.leases.acquire("batch/k-0", "another", MINUTE) is None
-    assert store.leases.acquire("batch/k-1", "planner", MINUTE) == Lease("batch/k-1", "planner", 1)
 
 
 def test_a_file_without_new_rows_is_planned_too(store: Store) -> None:
     assert store.plans.commit(plan("empty", skipped=10))
     assert store.plans.is_planned("empty")
     assert not store.plans.is_planned("another")
-    assert store.plans.attempt_folder("another") is None
 
 
 def test_a_second_attempt_at_a_file_changes_nothing(store: Store) -> None:
@@ -39,7 +33,7 @@ def test_a_second_attempt_at_a_file_changes_nothing(store: Store) -> None:
     assert not store.plans.commit(plan("part-0-0", [planned("k-0", records=9), planned("k-1")], [(0, 9), (20, 30)]))
     assert [row.records for row in store.batches.rows()] == [10]
     assert store.positions.all("pipe", "sentiments") == [PositionRun("cluster", "topic", 0, 0, 10)]
-    assert store.plans.attempt_folder("part-0-0") == first.attempt_folder
+    assert [row.attempt_folder for row in store.batches.rows()] == [first.attempt_folder]
 
 
 def test_committing_the_same_attempt_again_says_that_it_is_the_plan(store: Store) -> None:
@@ -60,7 +54,6 @@ def test_of_several_planners_of_one_file_one_wins(stores: list[Store]) -> None:
         batch = stores[0].batches.get(f"k{round_}-0")
         assert batch
         assert (batch.records, batch.attempt_folder) == (winner.batches[0].records, winner.attempt_folder)
-        assert stores[0].plans.attempt_folder(address) == winner.attempt_folder
 
 
 def test_of_several_files_with_the_same_offsets_one_pays_for_them(stores: list[Store]) -> None:
@@ -76,7 +69,7 @@ def test_of_several_files_with_the_same_offsets_one_pays_for_them(stores: list[S
         outcomes = at_once([partial(commit, s, n, start) for n, s in enumerate(stores)])
         assert sorted(outcomes) == ["paid", "refused", "refused", "refused"]
         assert len(stores[0].positions.paid("pipe", "sentiments", "cluster", "topic", 0, start, start + 100)) == 1
-    assert len(stores[0].batches.rows()) == len(stores[0].plans.planned("pipe", "sentiments")) == 10
+    assert len(stores[0].batches.rows()) == 10
 
 
 def test_files_with_different_offsets_planned_at_once_are_all_paid_for(stores: list[Store]) -> None:
@@ -93,11 +86,10 @@ def test_a_plan_that_pays_twice_leaves_no_trace(store: Store, fault: tuple[int, 
     store.plans.commit(plan("first", [planned("k-0")], [(0, 10)]))
     late = plan("second", [planned("k-1")], [(40, 50), fault])
     with pytest.raises(PositionsPaid, match="of partition 0 of topic topic are paid for"):
-        store.plans.commit(late, holder="planner")
+        store.plans.commit(late)
     assert not store.plans.is_planned("second")
     assert store.batches.get("k-1") is None
     assert store.positions.all("pipe", "sentiments") == [PositionRun("cluster", "topic", 0, 0, 10)]
-    assert store.leases.acquire("batch/k-1", "another", MINUTE) == Lease("batch/k-1", "another", 1)
 
 
 def test_offsets_are_paid_for_by_statement_cluster_topic_and_partition(store: Store) -> None:

@@ -49,7 +49,6 @@ def test_the_ledger_is_a_set_of_offsets(store: Store, plans: list[Ledger], low: 
     assert store.positions.paid(*where) == expected
     reach = [(start, end) for start, end in expected if start < low + width and end > low]
     assert store.positions.paid(*where, low, low + width) == reach
-    assert store.positions.prefix_end(*where) == (expected[0][1] if expected else None)
 
 
 def test_a_gap_is_never_covered_and_adjacent_runs_are_one(store: Store) -> None:
@@ -62,7 +61,6 @@ def test_a_gap_is_never_covered_and_adjacent_runs_are_one(store: Store) -> None:
     assert pay("c", (10, 11)) == [(0, 3), (4, 8), (10, 11)]
     assert pay("d", (3, 4), (8, 10)) == [(0, 11)]
     assert pay("e", (12, 13)) == [(0, 11), (12, 13)]
-    assert store.positions.prefix_end("pipe", "sentiments", "cluster", "topic", 0) == 11
 
 
 def test_an_empty_run_is_a_fault(store: Store) -> None:

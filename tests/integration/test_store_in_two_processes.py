@@ -7,7 +7,7 @@ from pathlib import Path
 from shared.store import Store
 
 OTHER = (
-    "import sys; from shared.store import Store\nwith Store.open(sys.argv[1]) as s: print(s.lineage.newest_epoch('p'))"
+    "import sys; from shared.store import Store\nwith Store.open(sys.argv[1]) as s: print(s.lineage.runs('p')[0].epoch)"
 )
 
 
