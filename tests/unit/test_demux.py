@@ -37,7 +37,7 @@ def scanned(folder: Path, data: bytes, requests: int) -> tuple[Scan, Results]:
     return counts, Results(folder, requests)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), seed=st.randoms(use_true_random=False), newline=st.booleans())
 def test_answers_in_any_order_are_found_by_their_request(texts: list[str], seed: object, newline: bool) -> None:
     lines = [line(text, request) for request, text in enumerate(texts)]
@@ -53,7 +53,7 @@ def test_answers_in_any_order_are_found_by_their_request(texts: list[str], seed:
 ODD = st.sampled_from(["own", "again", "unknown", "foreign", "malformed", "blank", "padded", "negative"])
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(kinds=st.lists(ODD, max_size=30))
 def test_every_line_counts_once_and_the_first_of_a_request_wins(kinds: list[str]) -> None:
     requests = len(kinds) + 1
@@ -87,6 +87,7 @@ def test_every_line_counts_once_and_the_first_of_a_request_wins(kinds: list[str]
     assert counts == expected
 
 
+@settings(max_examples=40)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=5), data=st.data())
 def test_a_file_cut_anywhere_loses_only_what_was_cut(texts: list[str], data: st.DataObject) -> None:
     whole = b"".join(line(text, request) for request, text in enumerate(texts))
