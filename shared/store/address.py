@@ -1,6 +1,7 @@
 """Which addresses a state store may have, and how its engine is made: SQLite, or PostgreSQL with psycopg."""
 
 import os
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,8 @@ def _place(file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Only a new file may be opened here: closing any handle of a file ends all locks that this process has on it
         # (POSIX), those of its other SQLite connections too, and the database is corrupted.
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        pass
+        with suppress(FileExistsError):
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         raise StoreUnavailable(f"the state store {file} can't be opened: {error.strerror}") from error
 
