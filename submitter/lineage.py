@@ -99,5 +99,17 @@ def prefix_end(begin: int, paid: Sequence[tuple[int, int]]) -> int:
     return begin
 
 
+def read_from(begin: int, paid: Sequence[tuple[int, int]], *, is_recorded: bool) -> int:
+    """Where a start without Flink state reads on.
+
+    `begin` is where the lineage first read from; or, where no run has recorded that (its first one was restored from a
+    savepoint, or the store is an older copy), where the table's startup mode would begin now. That may lie beyond rows
+    that stood in unfinished files, so then the ledger's own beginning counts.
+    """
+    if paid and not is_recorded:
+        begin = min(start for start, _ in paid)
+    return prefix_end(begin, paid)
+
+
 def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}

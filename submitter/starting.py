@@ -8,7 +8,7 @@ from shared.errors import SettingsError, SpoolError
 from shared.kafka import KafkaClusters
 from shared.spool import SealedFile, Spool
 from shared.store import Store
-from submitter.lineage import first_starts, prefix_end
+from submitter.lineage import first_starts, read_from
 from submitter.offsets import TopicOffsets, Watermarks
 from submitter.pipeline.values import Statement
 
@@ -114,16 +114,27 @@ class Finder:
                 )
             finally:
                 offsets.close()
-            found += [self._place(statement, topic, topic_id, n, begins[n], marks[n]) for n in sorted(marks)]
+            found += [
+                self._place(statement, topic, topic_id, n, begins[n], marks[n], is_recorded=firsts is not None)
+                for n in sorted(marks)
+            ]
         return found
 
     def _place(
-        self, statement: Statement, topic: str, topic_id: str, partition: int, begin: int, mark: Watermarks
+        self,
+        statement: Statement,
+        topic: str,
+        topic_id: str,
+        partition: int,
+        begin: int,
+        mark: Watermarks,
+        *,
+        is_recorded: bool,
     ) -> Place:
         source = statement.definition.source
         cluster = source.cluster_id if source else ""
         paid = self.store.positions.paid(self.pipeline, statement.name, cluster, topic_id, partition)
-        wanted = prefix_end(begin, paid)
+        wanted = read_from(begin, paid, is_recorded=is_recorded)
         offset = max(wanted, mark.low)
         again = sum(end - max(start, offset) for start, end in paid if end > offset)
         return Place(statement.name, topic, topic_id, partition, offset, gone=offset - wanted, again=again)

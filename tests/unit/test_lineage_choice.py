@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from shared.store import Run
-from submitter.lineage import Checkpoint, choose, first_starts, newest, prefix_end
+from submitter.lineage import Checkpoint, choose, first_starts, newest, prefix_end, read_from
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -94,3 +94,13 @@ def test_a_ledger_that_begins_later_than_the_first_start_is_read_from_the_start(
 
 def test_an_empty_ledger_leaves_the_start() -> None:
     assert prefix_end(10, []) == 10
+
+
+def test_where_no_run_recorded_its_start_the_ledger_says_where_reading_began() -> None:
+    """With 'latest-offset' the startup mode would begin beyond the rows of unfinished files, and lose them."""
+    latest, paid = 90, [(10, 20), (20, 25), (30, 40)]
+    assert read_from(latest, paid, is_recorded=False) == 25
+    assert read_from(0, paid, is_recorded=False) == 25
+    assert read_from(latest, [], is_recorded=False) == latest
+    assert read_from(0, paid, is_recorded=True) == 0
+    assert read_from(10, paid, is_recorded=True) == 25
