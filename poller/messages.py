@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
-from poller.outputs import Outputs, Written, row_reader
+from poller.outputs import Outputs, Written
 from poller.results import Results, Verdict, parse_failure
 from poller.values import Unfit, reader_of
 from shared.causes import Cause
@@ -15,6 +15,7 @@ from shared.definition import Definition
 from shared.errors import BatchlineError
 from shared.manifest import Manifest
 from shared.messages import ErrorRecord, Header
+from shared.rows import row_reader
 
 Headers = list[tuple[str, str | bytes | None]]
 _ANSWERED, _FAILED = int(Verdict.ANSWERED), int(Verdict.FAILED)

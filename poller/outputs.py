@@ -4,14 +4,10 @@ Made once for a definition; `write` is the hot path. What can't be cast is an er
 """
 
 import base64
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
-
-import orjson
 
 from poller.formats import Encode, encoder
 from shared.casts import Cast, caster, nullable
@@ -163,15 +159,3 @@ def _microseconds(text: str) -> str:
     """Python reads three or six digits of a second, JSON has as many as are needed."""
     whole, point, digits = text.partition(".")
     return f"{whole}.{digits[:6]:0<6}" if point else whole
-
-
-def row_reader(definition: Definition) -> Callable[[bytes], Any]:
-    """How a sealed line is parsed: fast, or without the loss of digits where a DECIMAL is among the columns."""
-    if not any(_has_decimal(column.type) for column in definition.row):
-        return orjson.loads
-    return lambda line: json.loads(line, parse_float=Decimal)
-
-
-def _has_decimal(type_: SqlType) -> bool:
-    inner = [*(field.type for field in type_.fields), *([type_.element] if type_.element else [])]
-    return type_.root == "DECIMAL" or any(map(_has_decimal, inner))

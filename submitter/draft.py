@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import orjson
-
 from shared.causes import Cause
 from shared.definition import Definition, Source
 from shared.errors import SpoolError
 from shared.keys import batch_key, custom_id
 from shared.manifest import Manifest
 from shared.providers.port import Profile, Requests
+from shared.rows import row_reader
 from shared.spool import MANIFEST, REQUESTS, SealedFile, make_folder, private_opener, sync_folder, write_atomic
 from submitter.plan import Fates, Limits, Offsets
 from submitter.render import Unrenderable, prompt_of
@@ -116,6 +115,7 @@ class Draft:
     ) -> None:
         self._definition, self._file, self._folder, self._ledger = definition, file, folder, ledger
         self._prompt = prompt_of(definition)
+        self._read = row_reader(definition)
         self._line = requests.line
         self._limits = Limits.of(profile, definition.batch, embeddings=definition.model.task == "embeddings")
         self._manifests: list[Manifest] = []
@@ -128,7 +128,7 @@ class Draft:
         with sealed.open("rb") as lines:
             for line in lines:
                 try:
-                    record = orjson.loads(line)
+                    record = self._read(line)
                     row, position = record["row"], record.get("position")
                     new = self._ledger is None or self._ledger.take(position)
                 except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

@@ -1,6 +1,7 @@
 """From a row to its prompt: the one input column as it is, several as a JSON object, or the model's own template."""
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -33,13 +34,23 @@ def prompt_of(definition: Definition) -> Prompt:
     return _from_columns({column.name: name for column, name in zip(definition.model.input, columns, strict=True)})
 
 
+def _json(value: Any) -> str:
+    return orjson.dumps(value, default=_exact).decode()
+
+
+def _exact(value: Any) -> orjson.Fragment:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f"))
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
 def _from_column(column: str) -> Prompt:
     def prompt(row: Row) -> str:
         value = row[column]
         if type(value) is not str:
             if value is None:
                 raise Unrenderable(Cause.NULL_INPUT, f"column '{column}' is NULL")
-            value = orjson.dumps(value).decode()
+            value = _json(value)
         if not value or value.isspace():
             raise Unrenderable(Cause.EMPTY_INPUT, f"column '{column}' is empty")
         return value
@@ -52,7 +63,7 @@ def _from_columns(columns: Mapping[str, str]) -> Prompt:
         values = {name: row[column] for name, column in columns.items()}
         if not any(value is not None for value in values.values()):
             raise Unrenderable(Cause.NULL_INPUT, f"columns {', '.join(columns.values())} are all NULL")
-        return orjson.dumps(values).decode()
+        return _json(values)
 
     return prompt
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.definition import BatchOptions, Column, Definition
+from shared.definition import BatchOptions, Column, Definition, SqlType
 from shared.errors import SpoolError
 from shared.manifest import Manifest
 from shared.providers.bodies import request_lines
@@ -132,3 +132,20 @@ def test_a_position_that_comes_back_later_is_a_replay(tmp_path: Path) -> None:
     lines = [samples.sealed_line(n, f"review {n}", [0, 0, offset]) for n, offset in enumerate([6, 7, 6, 7])]
     made, (manifest,), _ = draft(tmp_path, samples.definition(), lines)
     assert (manifest.records, made.skipped) == (2, 2)
+
+
+@pytest.mark.parametrize("amount", ["123456789012345678901234567890.12", "98765432109876543210987", "0.10", "7"])
+@pytest.mark.parametrize("prompt", [None, '{"amount":{{ amount }},"note":null}'])
+def test_a_decimal_is_asked_for_digit_by_digit(tmp_path: Path, amount: str, prompt: str | None) -> None:
+    decimal = Column(name="amount", type=SqlType(root="DECIMAL", precision=38, scale=2))
+    note = Column(name="note", type=samples.STRING)
+    stated = samples.definition(
+        model={"input": (decimal, note), "descriptor": ("amount", "note")},
+        row=(decimal, note),
+        batch=BatchOptions(prompt=prompt),
+    )
+    line = f'{{"row":{{"amount":{amount},"note":null}},"position":[0,0,5]}}\n'.encode()
+    made, (manifest,), attempt = draft(tmp_path, stated, [line])
+    sent = orjson.loads((attempt / manifest.batch_key / REQUESTS).read_bytes())["body"]["messages"][-1]["content"]
+    assert sent == f'{{"amount":{amount},"note":null}}'
+    assert [run[3:] for run in made.positions()] == [(5, 6)]

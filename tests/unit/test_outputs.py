@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from poller.formats import encoder
-from poller.outputs import Outputs, row_reader
+from poller.outputs import Outputs
 from shared.definition import Column, Definition, Projected, SqlType
 from shared.errors import SettingsError
+from shared.rows import row_reader
 from tests.rig import samples
 
 S = samples.STRING
