@@ -15,8 +15,9 @@ def prepare() -> None:
     """Called before the JVM starts, which is before the first use of PyFlink. Keeps Flink's log off the console.
 
     The submit operator gets a process of its own, as on a cluster, instead of threads in this one beside all of this
-    process's modules: its memory has a limit.
+    process's modules: its memory has a limit. What any of them writes is its owner's alone, in the spool above all.
     """
+    os.umask(0o077)
     os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112 - PyFlink's own name
     os.environ.setdefault("LOG4J_PROPERTIES", str(LOGGING.with_name("log4j2-silent.properties")))
 

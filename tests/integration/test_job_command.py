@@ -1,5 +1,6 @@
 """`submitter run` as a process: it stops cleanly, goes on where it was, runs once only, and says what it does."""
 
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,8 @@ def test_stopped_killed_and_started_again_each_record_is_sent_once(
     rows = Counter(row["row"]["id"] for row in sealed_rows(pipeline.spool / pipeline.name / "answers" / "sealed"))
     assert set(rows) == set(range(180))
     assert sum(batch.records for batch in pipeline.batches()) == 180
+    open_to_others = [path for path in pipeline.spool.rglob("*") if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    assert open_to_others == []
     assert set(server.witness().bodies().values()) == {1}
     assert sum(server.witness().custom_ids().values()) == 180
 
