@@ -69,7 +69,6 @@ class Publication:
             told = time.monotonic()
             while not marker.done:
                 marker = outbox.send(batch.batch_key, messages)
-                results.forget()
                 if not marker.done and time.monotonic() >= told + _TELL:
                     self._store.batches.tally(
                         batch.batch_key, lease=lease, succeeded=marker.succeeded, failed=marker.failed

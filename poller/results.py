@@ -4,7 +4,6 @@ The index is written atomically and last, so that its presence says: collected. 
 the index holds, for each request, a verdict (1 byte), then an offset (8) and a length (4), little-endian columns.
 """
 
-import mmap
 import os
 import struct
 import sys
@@ -86,13 +85,13 @@ class ResultsWriter:
 
 
 class Results:
-    """The verdicts and answers of a collected batch, by request; memory stays flat when `forget` is called at times."""
+    """The verdicts and answers of a collected batch, by request. Memory stays flat."""
 
     def __init__(self, folder: Path, requests: int) -> None:
         """Raises SpoolError for an index that is missing, damaged, or of another batch."""
         self.whole, self.verdicts = False, b""
         self._offsets, self._lengths = array("Q"), array("I")
-        self._map: mmap.mmap | None = None
+        self._file = -1
         if requests == 0:
             return
         try:
@@ -113,17 +112,13 @@ class Results:
 
     def answer(self, request: int) -> bytes:
         """What `put` was given."""
-        offset = self._offsets[request]
-        return self._map[offset : offset + self._lengths[request]] if self._map else b""
-
-    def forget(self) -> None:
-        """Let go of the pages that were read; they stay in the system's cache, not in this process."""
-        if self._map is not None:
-            self._map.madvise(mmap.MADV_DONTNEED)
+        # Not through a map of the file: scattered answers would bring their neighbours into this process's memory.
+        return os.pread(self._file, self._lengths[request], self._offsets[request])
 
     def close(self) -> None:
-        if self._map is not None:
-            self._map.close()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def __enter__(self) -> Self:
         return self
@@ -133,13 +128,12 @@ class Results:
 
     def _open(self, path: Path) -> None:
         try:
-            with path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                # An empty file can't be mapped, and needn't be.
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
+            self._file = os.open(path, os.O_RDONLY)
         except OSError as error:
             raise SpoolError(f"{path} can't be read: {error.strerror}") from error
+        size = os.fstat(self._file).st_size
         if any(offset + length > size for offset, length in zip(self._offsets, self._lengths, strict=True)):
+            self.close()
             raise SpoolError(f"{path} is shorter than its index says")
 
 
