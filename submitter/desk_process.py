@@ -64,12 +64,17 @@ class DeskProcess:
     def _listen(self) -> None:
         while not self._closing.is_set():
             for line in self._process.stdout or ():
-                self._hear(line)
+                # A desk that is killed in mid-word leaves a line without its end; its successor says all of it again.
+                if line.endswith(b"\n"):
+                    self._hear(line)
             code = self._process.wait()
             if self._closing.wait(AGAIN_SECONDS):
                 return
             LOG.warning("the desk ended with %s and is begun again", code)
-            self._process = self._start()
+            try:
+                self._process = self._start()
+            except OSError:
+                LOG.exception("the desk can't be begun; it is tried again")
 
     def _hear(self, line: bytes) -> None:
         said = orjson.loads(line)

@@ -17,7 +17,7 @@ from shared.store import Store
 from shared.topics import BATCHES_PARTITIONS, ensure_topic
 from submitter import checkpoints
 from submitter.assembly import errand
-from submitter.claim import claimed, outlive
+from submitter.claim import AlreadyRunning, claimed, outlive
 from submitter.cluster import EmbeddedCluster, RemoteCluster
 from submitter.configuration import CHECKPOINTS, Start, defaults, is_local, recovery_path, whole
 from submitter.fingerprint import fingerprint
@@ -78,6 +78,8 @@ class Runner:
                 self.store.lineage.finish(name, start.epoch, "failed")
                 raise
             self._end(cluster, start, outcome)
+            if outcome == "superseded":
+                raise AlreadyRunning(f"a newer run of pipeline '{name}' has begun elsewhere; this one has ended")
 
     def _prepare(self) -> None:
         """What the job writes to is there, and the definitions outlive it."""
@@ -149,7 +151,7 @@ class Runner:
         """The road without Flink state."""
         pipeline = self.pipeline
         if not road.first and not self.wishes.resubmit:
-            refuse_unless_positioned(pipeline.statements)
+            refuse_unless_positioned(pipeline.name, pipeline.statements, self.store, self.spool)
         planner = Workers(errand(pipeline, epoch=0), self.store, self.spool)
         planned = plan_finished(pipeline.name, self.store, self.spool, planner.plan, self.say)
         if planned:
@@ -179,6 +181,7 @@ class Runner:
             restored=start.restore is not None,
             bounded=all(inputs),
             exhausted=partial(self._exhausted, start.job_id),
+            is_current=partial(self.store.lineage.is_current, pipeline.name, start.epoch),
             ended=cluster.ended,
             gives_up=cluster.local,
         )

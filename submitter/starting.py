@@ -52,9 +52,20 @@ class Places:
         return dict(kept)
 
 
-def refuse_unless_positioned(statements: Sequence[Statement]) -> None:
-    """Raise SettingsError for statements whose rows could not be told apart from those already paid for."""
-    blind = [statement.name for statement in statements if statement.definition.source is None]
+def refuse_unless_positioned(pipeline: str, statements: Sequence[Statement], store: Store, spool: Spool) -> None:
+    """Raise SettingsError for statements whose rows could not be told apart from those already paid for.
+
+    One that has sealed nothing yet has paid for nothing.
+    """
+    blind = [
+        statement.name
+        for statement in statements
+        if statement.definition.source is None
+        and (
+            spool.sealed_files(pipeline, statement.name)
+            or store.batches.rows(limit=1, pipeline=pipeline, statement=statement.name)
+        )
+    ]
     if blind:
         raise SettingsError(
             f"statement {', '.join(blind)}: its input has no positions (it is a view, or no Kafka table), so that a "

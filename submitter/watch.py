@@ -19,7 +19,7 @@ DRAIN_SECONDS = 45.0
 GIVE_UP_AFTER = 60.0
 """Seconds without any answer from Flink after which an embedded cluster counts as dead."""
 
-Outcome = Literal["finished", "stopped", "failed", "canceled", "away", "unrestorable"]
+Outcome = Literal["finished", "stopped", "superseded", "failed", "canceled", "away", "unrestorable"]
 
 
 class Flink(Protocol):
@@ -46,6 +46,8 @@ class Watch:
     bounded: bool
     exhausted: Callable[[int], bool]
     """Whether a checkpoint newer than this one says that its Kafka sources have nothing more to read."""
+    is_current: Callable[[], bool]
+    """Whether no newer run of the pipeline has begun."""
     ended: Callable[[], str | None]
     """Why the job ended, where its cluster ended with it."""
     gives_up: bool = True
@@ -60,6 +62,8 @@ class Watch:
         answered = time.monotonic()
         while not self.stop.wait(LOOK_SECONDS):
             try:
+                if not self.is_current():
+                    return "superseded"
                 glimpse = self.flink.glimpse(self.job_id)
                 answered = time.monotonic()
                 outcome = self._judge(glimpse)
