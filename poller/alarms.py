@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from poller.schedule import Deadlines
 from shared.lifecycle import State
-from shared.store import Batch, Pause
+from shared.store import Batch, Pause, Stray
 from shared.store.health import Away
 
 _AT_PROVIDER = frozenset({State.SUBMITTED, State.RUNNING})
@@ -28,6 +28,7 @@ class Kind(StrEnum):
     MISSING = "missing"
     RESULTS_EXPIRING = "results-expiring"
     LOST = "lost"
+    STRAY = "stray"
     UNREADABLE = "unreadable"
     UNEXPECTED_RESULTS = "unexpected-results"
 
@@ -62,6 +63,7 @@ def alarms(
     away: Iterable[Away],
     now: datetime,
     limits: Limits = Limits(),
+    strays: Iterable[Stray] = (),
 ) -> list[Alarm]:
     """Every alarm, the general ones first."""
     found = [
@@ -71,6 +73,16 @@ def alarms(
     found += [
         Alarm(Kind.ACCOUNT_PAUSED, account, None, f"{pause.reason}; {_until(pause.until)}")
         for account, pause in sorted(pauses.items())
+    ]
+    found += [
+        Alarm(
+            Kind.STRAY,
+            stray.batch_key,
+            stray.found_at,
+            f"the provider has a second batch, {stray.provider_batch_id}, of its size or key: "
+            + ("it was cancelled" if stray.cancelled_at else "look there, and cancel it if nobody wants it"),
+        )
+        for stray in strays
     ]
     for batch in batches:
         found += _of_batch(batch, now, limits)

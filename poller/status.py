@@ -76,7 +76,8 @@ def report(store: Store, clock: Clock, limits: Limits = _LIMITS) -> Report:
     judged = store.batches.rows([state for state in State if state not in TERMINAL], _MOST_JUDGED)
     recent = store.status.odd(now - limits.recent)
     pipelines = store.status.pipelines()
-    raised = alarms([*judged, *recent], pauses, away, now, limits)
+    strays = store.strays.since(now - limits.recent)
+    raised = alarms([*judged, *recent], pauses, away, now, limits, strays)
     shown = store.status.batches(limit=_MOST_BATCHES)
     unfinished = sum(row["batches"] - row["batches_published"] - row["batches_failed"] for row in pipelines)
     return Report(

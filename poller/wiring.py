@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from poller.alarms import Limits
+from poller.auditor import Auditor
 from poller.collector import Collector
 from poller.consumer import KafkaEvents
 from poller.daemon import Paced
@@ -34,7 +35,7 @@ from shared.topics import BATCHES_PARTITIONS, ensure_topic
 
 _RESCUE_PACE = 1.0
 _COLLECT_PACE = _PUBLISH_PACE = 1.0
-_JANITOR_PACE = 600.0
+_AUDIT_PACE = _JANITOR_PACE = 600.0
 _LISTEN = 1.0
 """Seconds that the registrar waits for an event: it is told of a stop between two waits."""
 
@@ -100,6 +101,7 @@ def assembled(
         Paced(watcher, look_pace),
         Paced(Collector(store, spool, models.provider_of, keeper, watchdog, clock), _COLLECT_PACE),
         Paced(publisher, _PUBLISH_PACE),
+        Paced(Auditor(store, models.provider_of, keeper, clock), _AUDIT_PACE),
         Paced(janitor, _JANITOR_PACE),
     )
     try:

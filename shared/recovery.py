@@ -136,11 +136,11 @@ class Recovery:
         kept, *strays = found
         if provider.profile.has_metadata:
             for stray in strays:
-                self._store.attempts.stray(batch.batch_key, batch.account, stray.id, cancelled=False)
+                self._store.strays.note(batch.batch_key, batch.account, stray.id, cancelled=False)
                 # One that can't be cancelled now stays in the store as a stray, and is shown.
                 with suppress(ProviderError):
                     provider.cancel(stray.id)
-                    self._store.attempts.stray(batch.batch_key, batch.account, stray.id, cancelled=True)
+                    self._store.strays.note(batch.batch_key, batch.account, stray.id, cancelled=True)
         return self._found(attempt, Event.ADOPT, lease, kept.id, kept.created_at)
 
     def _unclean(self, batch: Batch, attempt: Attempt, lease: Lease, error: ProviderError) -> Batch:

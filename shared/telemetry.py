@@ -50,6 +50,7 @@ class Action(StrEnum):
     LOOKUP_DONE = "lookup.done"
     CREATE_SENT = "create.sent"
     CREATE_UNKNOWN = "create.unknown"
+    CREATE_STRAY = "create.stray"
     UPLOAD_DONE = "upload.done"
     ACCOUNT_PAUSED = "account.paused"
     ACCOUNT_RESUMED = "account.resumed"

@@ -2,7 +2,7 @@
 
 from shared.errors import PositionsPaid
 from shared.store.store import Store
-from shared.store.values import Attempt, Batch, Lease, Pause, Plan, PlannedBatch, PositionRun, Run
+from shared.store.values import Attempt, Batch, Lease, Pause, Plan, PlannedBatch, PositionRun, Run, Stray
 
 __all__ = [
     "Attempt",
@@ -15,4 +15,5 @@ __all__ = [
     "PositionsPaid",
     "Run",
     "Store",
+    "Stray",
 ]

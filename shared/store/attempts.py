@@ -9,9 +9,9 @@ from shared.errors import AccountBusy, StaleState
 from shared.lifecycle import Event, State
 from shared.store.batch_rows import advance
 from shared.store.columns import UtcTime
-from shared.store.database import Database, insert_absent, serialise
+from shared.store.database import Database, serialise
 from shared.store.leases import hold
-from shared.store.tables import attempts, batches, strays
+from shared.store.tables import attempts, batches
 from shared.store.values import Attempt, Batch, Changes, Fence
 
 OUTCOME = {
@@ -134,16 +134,12 @@ class Attempts:
         with self._database.read() as connection:
             return set(connection.execute(query).scalars())
 
-    def stray(self, key: str, account: str, provider_batch_id: str, *, cancelled: bool) -> bool:
-        """Note a second provider batch of one key; whether it is new. `cancelled`: its end has been asked for."""
-        with self._database.write() as connection:
-            now = self._database.clock()
-            values = {"provider_batch_id": provider_batch_id, "batch_key": key, "account": account, "found_at": now}
-            new = insert_absent(connection, strays, values)
-            if cancelled:
-                this = strays.c.provider_batch_id == provider_batch_id
-                connection.execute(update(strays).where(this).values(cancelled_at=now))
-            return new
+    def given_up(self, since: datetime) -> list[Attempt]:
+        """The attempts that a quarantine ended since a moment, by account."""
+        absent = (attempts.c.outcome == OUTCOME[Event.CLEAR]) & (attempts.c.resolved_at >= since)
+        query = select(attempts).where(absent).order_by(attempts.c.account, attempts.c.started_at)
+        with self._database.read() as connection:
+            return [_attempt(row) for row in connection.execute(query)]
 
     def _amend(self, key: str, attempt: int, lease: Fence, values: dict[str, Any]) -> Attempt:
         with self._database.write() as connection:

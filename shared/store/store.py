@@ -16,6 +16,7 @@ from shared.store.plans import Plans
 from shared.store.positions import Positions
 from shared.store.shards import Shards
 from shared.store.status import Status
+from shared.store.strays import Strays
 
 
 class Store:
@@ -28,6 +29,7 @@ class Store:
         self.positions = Positions(database)
         self.batches = Batches(database)
         self.attempts = Attempts(database)
+        self.strays = Strays(database)
         self.leases = Leases(database)
         self.accounts = Accounts(database)
         self.shards = Shards(database)

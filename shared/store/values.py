@@ -199,6 +199,18 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """A second provider batch of one key: it should not be, and may have been paid for."""
+
+    provider_batch_id: str
+    batch_key: str
+    account: str
+    found_at: datetime
+    cancelled_at: datetime | None
+    """When its end was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One start of a pipeline's Flink job."""
 
