@@ -150,8 +150,8 @@ def test_a_disowned_batch_is_open_again_and_remembered(store: Store) -> None:
 def test_a_stray_is_counted_once(store: Store) -> None:
     put(store, planned())
     store.lineage.claim_name("pipe", "a.sql")
-    assert store.attempts.stray("k-0", ACCOUNT, "batch_2", cancelled=False)
-    assert not store.attempts.stray("k-0", ACCOUNT, "batch_2", cancelled=True)
+    assert store.strays.note("k-0", ACCOUNT, "batch_2", cancelled=False)
+    assert not store.strays.note("k-0", ACCOUNT, "batch_2", cancelled=True)
     assert store.status.pipelines()[0]["duplicate_batches"] == 1
 
 
