@@ -17,22 +17,30 @@ Rename = Callable[[bytes, str], bytes]
 _BUFFER = 1 << 20
 
 
-def write_children(
-    spool: Spool, attempt: str, batch: Batch, manifest: Manifest, carries: list[Carry], rename: Rename
-) -> list[PlannedBatch]:
-    """Write a child for each carry below the attempt's folder; memory stays flat. Raises OSError."""
+def write_children(spool: Spool, attempt: str, manifest: Manifest, carries: list[Carry], rename: Rename) -> list[str]:
+    """Write a child for each carry below the attempt's folder, memory flat; gives their keys. Raises OSError."""
     parent = spool.path(spool.batch(manifest.pipeline, manifest.statement, manifest.batch_key))
-    children = []
+    keys = []
     for number, carry in enumerate(carries):
         key = child_key(manifest.batch_key, number)
         folder = spool.path(attempt) / key
         make_folder(folder)
         size, digest = _copy(parent / REQUESTS, folder / REQUESTS, carry, key, rename)
-        child = _manifest(manifest, key, carry, size, digest)
-        write_atomic(folder / MANIFEST, child.model_dump_json().encode())
-        children.append(_planned(batch, child, attempt))
+        write_atomic(folder / MANIFEST, _manifest(manifest, key, carry, size, digest).model_dump_json().encode())
+        keys.append(key)
     sync_folder(spool.path(attempt))
-    return children
+    return keys
+
+
+def planned(parent: Batch, child: Manifest) -> PlannedBatch:
+    """The child's row; what was estimated for the parent falls to it by its share of the requests."""
+    share = child.requests / parent.requests
+    tokens, cost = parent.estimated_tokens, parent.estimated_cost_usd
+    return replace(
+        PlannedBatch.of(child),
+        estimated_tokens=None if tokens is None else round(tokens * share),
+        estimated_cost_usd=None if cost is None else cost * share,
+    )
 
 
 def _copy(source: Path, target: Path, carry: Carry, key: str, rename: Rename) -> tuple[int, str]:
@@ -73,16 +81,3 @@ def _manifest(parent: Manifest, key: str, carry: Carry, size: int, digest: str) 
         "sha256": digest,
     }
     return parent.model_copy(update=changes)
-
-
-def _planned(parent: Batch, child: Manifest, attempt: str) -> PlannedBatch:
-    """The child's row; what was estimated for the parent falls to it by its share of the requests."""
-    share = child.requests / parent.requests
-    tokens, cost, sync = parent.estimated_tokens, parent.estimated_cost_usd, parent.sync_cost_usd
-    return replace(
-        PlannedBatch.of(child),
-        attempt_folder=attempt,
-        estimated_tokens=None if tokens is None else round(tokens * share),
-        estimated_cost_usd=None if cost is None else cost * share,
-        sync_cost_usd=None if sync is None else sync * share,
-    )

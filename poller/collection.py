@@ -1,24 +1,28 @@
-"""One batch's collection: results to disk, one scan, the verdicts, the children, and then one transaction."""
+"""One batch's collection: results to disk, one scan, the verdicts, the children, the decision, then one transaction."""
 
 import logging
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
+from uuid import uuid4
 
-from poller.children import write_children
+from poller.children import planned, write_children
+from poller.decision import Decision, decide, read_decision
 from poller.demux import Scan, lines_of, scan
 from poller.outcome import Carry, refuse, settle
 from poller.results import ResultsWriter, Verdict
 from shared.causes import Cause
 from shared.clock import Clock
 from shared.errors import BatchlineError, NotFound
+from shared.lease import TTL
 from shared.lifecycle import State
 from shared.manifest import Manifest
 from shared.providers.port import LineError, Provider, RemoteBatch
 from shared.providers.prices import cost
-from shared.spool import RESULTS, Spool
+from shared.spool import RESULTS, Spool, make_folder
 from shared.store import Batch, Lease, Store
 from shared.store.values import Changes
 from shared.telemetry import Action, log
@@ -41,8 +45,7 @@ class Collected:
     """A batch that was collected, and what its results looked like."""
 
     batch: Batch
-    scan: Scan
-    children: int
+    decision: Decision
 
 
 class Collection:
@@ -56,24 +59,74 @@ class Collection:
         if batch.attempt_folder:
             self._spool.settle(batch.attempt_folder, batch.pipeline, batch.statement, batch.batch_key)
         manifest = self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key)
-        folder = self._spool.path(self._spool.batch(batch.pipeline, batch.statement, batch.batch_key))
-        with ResultsWriter(folder, manifest.requests) as results:
+        decision = read_decision(self._folder(batch)) or self._decided(batch, manifest, provider, lease)
+        return self._commit(batch, manifest, decision, lease)
+
+    def _decided(self, batch: Batch, manifest: Manifest, provider: Provider, lease: Lease) -> Decision:
+        """Read the results, and decide, unless somebody has meanwhile."""
+        folder, name = self._folder(batch), uuid4().hex
+        into = folder / RESULTS / name
+        attempt: str | None = None
+        make_folder(into)
+        try:
+            counts, refused, carries = self._judged(batch, manifest, provider, into, lease)
+            children: list[str] = []
+            if carries:
+                attempt = self._spool.new_attempt(batch.pipeline, batch.statement)
+                children = write_children(self._spool, attempt, manifest, carries, provider.rename)
+            # Who was overtaken may have read what nobody can see any more.
+            self._store.leases.renew(lease, TTL)
+        except BaseException:
+            self._drop(into, attempt)
+            raise
+        own = Decision(
+            results=name,
+            refused=refused,
+            attempt=attempt,
+            children=tuple(children),
+            input_tokens=counts.input_tokens,
+            output_tokens=counts.output_tokens,
+            duplicate_lines=counts.duplicates,
+            unknown_lines=counts.unknown,
+            malformed_lines=counts.malformed,
+        )
+        stands = decide(folder, own)
+        if stands != own:
+            self._drop(into, attempt)
+        return stands
+
+    def _judged(
+        self, batch: Batch, manifest: Manifest, provider: Provider, into: Path, lease: Lease
+    ) -> tuple[Scan, bool, list[Carry]]:
+        """What the results hold, whether the batch was refused as such, and what is to be carried."""
+        counts, refused = Scan(), False
+        with ResultsWriter(into, manifest.requests) as results:
             remote = self._remote(batch, provider)
             if remote is None:
-                counts, whole = Scan(), batch.state is not State.LOST
+                refused = batch.provider_batch_id is None and batch.state is not State.LOST
                 carries = self._without_results(batch, manifest, results)
+            elif remote.phase != "ended":
+                raise Early(f"it is '{remote.status}' at the provider")
             elif remote.errors and not remote.results:
-                counts, whole = Scan(), True
+                refused = True
                 carries = refuse(results, manifest, remote.errors, bisected=self._bisected(batch))
             else:
-                whole = False
-                counts = self._read(batch, remote, provider, folder / RESULTS, results)
+                counts = self._read(batch, remote, provider, into, results)
                 self._judge(batch, counts, results, provider, lease)
                 carries = settle(results, manifest)
             if counts.account_fault:
                 self._pause(batch.account, counts.account_fault)
-            results.seal(whole=whole)
-            return self._commit(batch, manifest, provider, counts, carries, lease)
+            results.seal()
+        return counts, refused, carries
+
+    def _drop(self, results: Path, attempt: str | None) -> None:
+        """Remove what no decision names."""
+        shutil.rmtree(results, ignore_errors=True)
+        if attempt is not None:
+            self._spool.discard(attempt)
+
+    def _folder(self, batch: Batch) -> Path:
+        return self._spool.path(self._spool.batch(batch.pipeline, batch.statement, batch.batch_key))
 
     def _remote(self, batch: Batch, provider: Provider) -> RemoteBatch | None:
         """The provider's batch; None where there is none to ask for, or its results are deleted."""
@@ -110,7 +163,9 @@ class Collection:
             raise Disproved(note)
         missing = results.verdicts.count(Verdict.MISSING)
         ended = batch.ended_at or batch.updated_at
-        if missing and self._clock() < ended + self._patience:
+        # A download that was cut in silence is not cut at the same place again: what is sent again is paid again.
+        is_first_look = batch.next_check_at is None
+        if missing and (is_first_look or self._clock() < ended + self._patience):
             raise Early(f"{missing} of {results.requests} results are missing")
 
     def _pause(self, account: str, said: str) -> None:
@@ -124,42 +179,36 @@ class Collection:
 
     def _bisected(self, batch: Batch) -> bool:
         """Whether halving was in vain: both halves were refused, again and again, at every step that led here."""
-        key = batch.parent
+        key, known = batch.parent, batch.batch_key
         for _ in range(_DEEPEST):
             parent = self._store.batches.get(key) if key else None
-            if parent is None or any(map(_was_accepted, self._store.batches.rows(parent=parent.batch_key))):
+            if parent is None:
                 return False
-            key = parent.parent
+            halves = self._store.batches.rows(parent=parent.batch_key)
+            if not all(half.batch_key == known or self._was_refused(half) for half in halves):
+                return False
+            key, known = parent.parent, parent.batch_key
         return True
 
-    def _commit(
-        self,
-        batch: Batch,
-        manifest: Manifest,
-        provider: Provider,
-        counts: Scan,
-        carries: list[Carry],
-        lease: Lease,
-    ) -> Collected:
-        changes = _changes(manifest, counts)
-        if not carries:
-            return Collected(self._store.batches.collect(batch.batch_key, lease=lease, **changes), counts, 0)
-        attempt = self._spool.new_attempt(batch.pipeline, batch.statement)
-        try:
-            children = write_children(self._spool, attempt, batch, manifest, carries, provider.rename)
-            changes["carried"] = sum(child.records for child in children)
-            after = self._store.batches.collect(batch.batch_key, lease=lease, children=children, **changes)
-        except BaseException:
-            self._discard(attempt, batch)
-            raise
-        for child in children:
-            self._spool.settle(attempt, child.pipeline, child.statement, child.batch_key)
-        return Collected(after, counts, len(children))
+    def _was_refused(self, batch: Batch) -> bool:
+        decision = read_decision(self._folder(batch))
+        return decision is not None and decision.refused
 
-    def _discard(self, attempt: str, batch: Batch) -> None:
-        """Remove an attempt whose children are not in the store; an unknown commit keeps it for its finder."""
-        if not self._store.batches.rows(parent=batch.batch_key):
-            self._spool.discard(attempt)
+    def _commit(self, batch: Batch, manifest: Manifest, decision: Decision, lease: Lease) -> Collected:
+        """Follow a decision: the children in their places, and the store told, once and for good."""
+        children = []
+        for key in decision.children:
+            if decision.attempt:
+                self._spool.settle(decision.attempt, batch.pipeline, batch.statement, key)
+            children.append(planned(batch, self._spool.manifest(batch.pipeline, batch.statement, key)))
+        changes = _changes(manifest, decision)
+        changes["carried"] = sum(child.records for child in children)
+        if batch.state is State.ENDED and not decision.refused:
+            # What kept it waiting is over.
+            changes["error"] = None
+        return Collected(
+            self._store.batches.collect(batch.batch_key, lease=lease, children=children, **changes), decision
+        )
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -167,21 +216,17 @@ def _lines(path: Path) -> Iterator[bytes]:
         yield from lines_of(file)
 
 
-def _was_accepted(batch: Batch) -> bool:
-    return batch.provider_batch_id is not None or batch.error is None
-
-
-def _changes(manifest: Manifest, counts: Scan) -> Changes:
+def _changes(manifest: Manifest, decision: Decision) -> Changes:
     changes = Changes(
-        input_tokens=counts.input_tokens,
-        output_tokens=counts.output_tokens,
-        duplicate_lines=counts.duplicates,
-        unknown_lines=counts.unknown,
-        malformed_lines=counts.malformed,
+        input_tokens=decision.input_tokens,
+        output_tokens=decision.output_tokens,
+        duplicate_lines=decision.duplicate_lines,
+        unknown_lines=decision.unknown_lines,
+        malformed_lines=decision.malformed_lines,
         next_check_at=None,
     )
     model = manifest.definition.model
-    price = cost(model.provider, model.model, counts.input_tokens, counts.output_tokens)
+    price = cost(model.provider, model.model, decision.input_tokens, decision.output_tokens)
     if price is not None:
         changes |= Changes(cost_usd=price.batch_usd, sync_cost_usd=price.sync_usd)
     return changes

@@ -141,20 +141,20 @@ class Collector:
 
 
 def _tell(collected: Collected) -> None:
-    batch, scan = collected.batch, collected.scan
+    batch, decision = collected.batch, collected.decision
     log(
         Action.BATCH_COLLECTED,
         batch=batch.batch_key,
         records=batch.records,
         carried=batch.carried or None,
-        children=collected.children or None,
+        children=len(decision.children) or None,
     )
-    if scan.duplicates or scan.unknown or scan.malformed:
+    if decision.duplicate_lines or decision.unknown_lines or decision.malformed_lines:
         log(
             Action.ALARM_RAISED,
             logging.WARNING,
             batch=batch.batch_key,
-            duplicate_lines=scan.duplicates,
-            unknown_lines=scan.unknown,
-            malformed_lines=scan.malformed,
+            duplicate_lines=decision.duplicate_lines,
+            unknown_lines=decision.unknown_lines,
+            malformed_lines=decision.malformed_lines,
         )

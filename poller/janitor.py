@@ -6,19 +6,20 @@ A file is kept while a checkpoint that could be restored is older than its seal.
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from poller.decision import read_decision
 from poller.duty import BUSY, FAULTS, WAITING, Counts
 from poller.retained import is_named, oldest, restorable
 from shared.clock import Clock
 from shared.errors import LeaseLost, NotFound, ProviderError, StoreUnavailable
-from shared.keys import is_name
+from shared.keys import generation, is_name
 from shared.lease import Keeper
 from shared.lifecycle import TERMINAL
 from shared.providers.port import Provider
-from shared.spool import INDEX, REQUESTS, RESULTS, SealedFile, Spool
+from shared.spool import REQUESTS, RESULTS, SealedFile, Spool
 from shared.store import Batch, Store
 from shared.telemetry import Action, log
 
@@ -115,8 +116,7 @@ class Janitor:
             self._delete_at_provider(batch)
         for batch in batches:
             folder = self._spool.path(self._spool.batch(pipeline, statement, batch.batch_key))
-            for name in (REQUESTS, INDEX):
-                (folder / name).unlink(missing_ok=True)
+            (folder / REQUESTS).unlink(missing_ok=True)
             if (folder / RESULTS).exists():
                 shutil.rmtree(folder / RESULTS)
         self._spool.path(file.address).unlink(missing_ok=True)
@@ -144,14 +144,18 @@ class Janitor:
             if is_old and not is_named(path.name, states):
                 path.unlink(missing_ok=True)
         for attempt in top.glob("batches/.plan-*"):
-            if attempt.stat().st_mtime < until.timestamp() and not self._is_wanted(attempt.name, attempt.iterdir()):
+            if attempt.stat().st_mtime < until.timestamp() and not self._is_wanted(attempt):
                 self._spool.discard(f"{pipeline}/{statement}/batches/{attempt.name}")
 
-    def _is_wanted(self, attempt: str, folders: Iterable[Path]) -> bool:
-        """Whether a plan was committed with this attempt, and a batch of it is not in its place yet."""
-        for folder in folders:
+    def _is_wanted(self, attempt: Path) -> bool:
+        """Whether a batch of an attempt that was committed, or decided on, is not in its place yet."""
+        for folder in attempt.iterdir():
+            if (attempt.parent / folder.name).exists():
+                continue
             batch = self._store.batches.get(folder.name)
-            if batch is not None and (batch.attempt_folder or "").endswith(attempt):
+            decision = read_decision(attempt.parent / folder.name[:-1]) if generation(folder.name) else None
+            named = (batch.attempt_folder if batch else None, decision.attempt if decision else None)
+            if any(address is not None and address.endswith(attempt.name) for address in named):
                 return True
         return False
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 
+from poller.decision import DECISION, read_decision, results_in
 from poller.messages import Messages
 from poller.outbox import Outbox
 from poller.outboxes import Outboxes
@@ -38,12 +39,13 @@ class Publication:
             self._spool.settle(batch.attempt_folder, batch.pipeline, batch.statement, batch.batch_key)
         manifest = self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key)
         folder = self._spool.path(self._spool.batch(batch.pipeline, batch.statement, batch.batch_key))
-        whole = False
+        decision = read_decision(folder)
         if not marker.done:
-            marker, whole = self._send(batch, manifest, definition, outbox, lease, folder)
-        else:
-            whole = _was_whole(folder, manifest)
-        return self._settle(batch, marker, lease, whole=whole)
+            if decision is None and manifest.requests:
+                raise SpoolError(f"{folder / DECISION} is not there, though the batch is collected: restore it")
+            answers = results_in(folder, decision) if decision else folder
+            marker = self._send(batch, manifest, definition, outbox, lease, answers)
+        return self._settle(batch, marker, lease, refused=decision is not None and decision.refused)
 
     def _send(
         self,
@@ -52,12 +54,12 @@ class Publication:
         definition: Definition,
         outbox: Outbox,
         lease: Lease,
-        folder: Path,
-    ) -> tuple[ProgressMarker, bool]:
+        answers: Path,
+    ) -> ProgressMarker:
         self._known[batch.definition] = definition
         marker = outbox.marker(batch.batch_key)
         with ExitStack() as open_:
-            results = open_.enter_context(Results(folder, manifest.requests))
+            results = open_.enter_context(Results(answers, manifest.requests))
             try:
                 rows = open_.enter_context(self._spool.path(manifest.sealed_file).open("rb", _READ))
             except OSError as error:
@@ -74,11 +76,11 @@ class Publication:
                         batch.batch_key, lease=lease, succeeded=marker.succeeded, failed=marker.failed
                     )
                     told = time.monotonic()
-            return marker, results.whole
+            return marker
 
-    def _settle(self, batch: Batch, marker: ProgressMarker, lease: Lease, *, whole: bool) -> Batch:
+    def _settle(self, batch: Batch, marker: ProgressMarker, lease: Lease, *, refused: bool) -> Batch:
         """The store's last word; it refuses counts that don't add up to the batch's records."""
-        failed_as_such = whole and marker.succeeded == 0 and batch.carried == 0 and batch.records > 0
+        failed_as_such = refused and marker.succeeded == 0 and batch.carried == 0 and batch.records > 0
         return self._store.batches.apply(
             batch.batch_key,
             Event.FAIL if failed_as_such else Event.PUBLISH,
@@ -92,12 +94,3 @@ class Publication:
     def _made(self, definition_hash: str) -> Messages:
         definition = self._known[definition_hash]
         return Messages(definition, lambda topic: self._outboxes.largest(definition, topic))
-
-
-def _was_whole(folder: Path, manifest: Manifest) -> bool:
-    """Whether the batch had been refused as such; its results may be gone once all is out."""
-    try:
-        with Results(folder, manifest.requests) as results:
-            return results.whole
-    except SpoolError:
-        return False

@@ -1,7 +1,7 @@
-"""results.index and results.answers beside a batch's requests: what became of each request, found by its number.
+"""results.index and results.answers below a batch's `results`: what became of each request, found by its number.
 
-The index is written atomically and last, so that its presence says: collected. Answers lie in the order of arrival;
-the index holds, for each request, a verdict (1 byte), then an offset (8) and a length (4), little-endian columns.
+They lie in a folder that one collection has to itself; poller.decision says which one counts. Answers stand in the
+order of arrival; the index holds for each request a verdict (1 byte), an offset (8) and a length (4), as columns.
 """
 
 import os
@@ -16,10 +16,10 @@ import orjson
 
 from shared.causes import Cause
 from shared.errors import SpoolError
-from shared.spool import INDEX, private_opener, write_atomic
+from shared.spool import private_opener, write_atomic
 
-ANSWERS = "results.answers"
-_HEADER = struct.Struct("<8sQ?7x")
+INDEX, ANSWERS = "results.index", "results.answers"
+_HEADER = struct.Struct("<8sQ")
 _MAGIC = b"batchln1"
 _BUFFER = 1 << 20
 
@@ -45,7 +45,7 @@ class ResultsWriter:
         self.requests = requests
         self.verdicts = bytearray(requests)
         self._offsets, self._lengths = array("Q", bytes(8 * requests)), array("I", bytes(4 * requests))
-        self._partial = folder / f".{ANSWERS}.{os.getpid()}"
+        self._partial = folder / f".{ANSWERS}"
         self._file = open(self._partial, "wb", buffering=_BUFFER, opener=private_opener)  # noqa: SIM115 closed by seal
         self._at = 0
 
@@ -59,8 +59,8 @@ class ResultsWriter:
         """Fail a request that has no answer of its own."""
         self.put(request, Verdict.FAILED, failure(cause, message))
 
-    def seal(self, *, whole: bool) -> None:
-        """Make the answers durable, then the index. `whole`: the provider refused the batch as such."""
+    def seal(self) -> None:
+        """Make the answers durable, then the index."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -70,7 +70,7 @@ class ResultsWriter:
             offsets.byteswap()
             lengths.byteswap()
         columns = (bytes(self.verdicts), offsets.tobytes(), lengths.tobytes())
-        write_atomic(self._folder / INDEX, b"".join((_HEADER.pack(_MAGIC, self.requests, whole), *columns)))
+        write_atomic(self._folder / INDEX, b"".join((_HEADER.pack(_MAGIC, self.requests), *columns)))
 
     def discard(self) -> None:
         """Remove what was written, when collection is broken off."""
@@ -89,14 +89,14 @@ class Results:
 
     def __init__(self, folder: Path, requests: int) -> None:
         """Raises SpoolError for an index that is missing, damaged, or of another batch."""
-        self.whole, self.verdicts = False, b""
+        self.verdicts = b""
         self._offsets, self._lengths = array("Q"), array("I")
         self._file = -1
         if requests == 0:
             return
         try:
             index = (folder / INDEX).read_bytes()
-            magic, count, self.whole = _HEADER.unpack_from(index)
+            magic, count = _HEADER.unpack_from(index)
         except (OSError, struct.error) as error:
             raise SpoolError(f"{folder / INDEX} can't be read: {error}") from error
         if (magic, count, len(index)) != (_MAGIC, requests, _HEADER.size + 13 * requests):

@@ -16,7 +16,7 @@ from shared.errors import SpoolError
 from shared.keys import is_batch_key, is_name
 from shared.manifest import Manifest
 
-MANIFEST, REQUESTS, INDEX, RESULTS = "manifest.json", "requests.jsonl", "results.index", "results"
+MANIFEST, REQUESTS, RESULTS = "manifest.json", "requests.jsonl", "results"
 _DEFINITION = re.compile(r"[0-9a-f]{16}")
 _ATTEMPT = re.compile(r"\.plan-[0-9a-f]{32}")
 

@@ -10,6 +10,7 @@ import pytest
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
+from poller.decision import DECISION
 from shared.lifecycle import Event, State
 from shared.messages import ErrorRecord, Header
 from tests.rig.fixtures import MakeTopic
@@ -148,9 +149,7 @@ def test_results_of_another_batch_disprove_an_adoption(make_back: MakeBack) -> N
     batch = back.stage.batch(mine)
     assert (batch.state, batch.provider_batch_id) == (State.AMBIGUOUS, None)
     assert back.stage.store.attempts.of(mine)[0].disowned
-    assert (
-        not back.stage.spool.path(back.stage.spool.batch("pipe", "sentiments", mine)).joinpath("results.index").exists()
-    )
+    assert not back.stage.spool.path(back.stage.spool.batch("pipe", "sentiments", mine)).joinpath(DECISION).exists()
 
 
 def test_one_poisoned_batch_does_not_hold_up_the_others(make_back: MakeBack) -> None:
@@ -176,7 +175,8 @@ def test_a_poisoned_publication_does_not_hold_up_the_others(make_back: MakeBack)
     for key in keys:
         back.collect(key)
     back.assign(*keys)
-    index = back.stage.spool.path(back.stage.spool.batch("pipe", "sentiments", keys[0])) / "results.index"
+    folder = back.stage.spool.path(back.stage.spool.batch("pipe", "sentiments", keys[0]))
+    (index,) = folder.glob("results/*/results.index")
     index.write_bytes(b"damaged")
     publisher = back.publisher()
     assert publisher.run_once() == {"published": 2, "faults": 1}

@@ -33,7 +33,7 @@ def line(text: str, request: int, key: str = KEY) -> bytes:
 def scanned(folder: Path, data: bytes, requests: int) -> tuple[Scan, Results]:
     writer = ResultsWriter(folder, requests)
     counts = scan(lines_of(io.BytesIO(data)), KEY, judge, writer)
-    writer.seal(whole=False)
+    writer.seal()
     return counts, Results(folder, requests)
 
 
