@@ -14,7 +14,7 @@ from poller.daemon import Daemon, once
 from poller.settings import PollerSettings, StatusSettings
 from poller.signals import Signals
 from poller.status import Report, report
-from poller.table import draw
+from poller.table import WIDTH, draw
 from poller.wiring import Poller, assembled, limits
 from shared.clock import system_clock
 from shared.errors import BatchlineError, KafkaUnavailable, MustRestart, StoreUnavailable
@@ -84,7 +84,8 @@ def status_command(*, as_json: bool, **flags: Any) -> None:
         if as_json:
             click.echo(state.model_dump_json(indent=2))
         else:
-            draw(state, Console())
+            # A narrow terminal breaks the lines; broken columns could not be read at all.
+            draw(state, Console(width=max(Console().width, WIDTH)))
 
 
 def _verify(poller: Poller) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -13,10 +14,12 @@ from poller.status import Report
 from shared.lifecycle import State
 
 _MOST_ROWS = 40
+WIDTH = 140
+PROSE = ("why", "batches")
 
 
 def draw(report: Report, console: Console) -> None:
-    """Print the status."""
+    """Print the status; the columns need a console of WIDTH."""
     console.print(Group(*_parts(report)))
 
 
@@ -51,8 +54,8 @@ def _attention(report: Report) -> Table:
 
 
 def _pipelines(report: Report) -> Table:
-    columns = ("records", "out", "failed", "in flight", "batches", "oldest", "cost", "synchronous", "saved")
-    table = _table("Pipelines", "pipeline", *columns, right=columns)
+    columns = ("records", "out", "failed", "in flight", "oldest", "cost", "sync cost", "saved")
+    table = _table("Pipelines", "pipeline", *columns, "batches", right=columns)
     for row in report.pipelines:
         _row(
             table,
@@ -61,11 +64,11 @@ def _pipelines(report: Report) -> Table:
             f"{row['succeeded'] + row['failed']:,}",
             f"{row['failed']:,}",
             f"{row['in_flight']:,}",
-            _states(row),
             _age(row["oldest_waiting_seconds"]),
             _money(row["cost_usd"]),
             _money(row["sync_cost_usd"]),
             _money(row["saved_usd"]),
+            _states(row),
         )
     return table
 
@@ -94,9 +97,24 @@ def _batches(report: Report) -> Table:
 
 
 def _table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1),
+    )
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        # A number or a name that is broken in two can't be read; prose can.
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            overflow="fold",
+            no_wrap=column not in PROSE,
+            min_width=20 if column in PROSE else None,
+        )
     return table
 
 
