@@ -25,6 +25,7 @@ from shared.errors import (
     ProviderError,
     Rejected,
     SettingsError,
+    SpoolError,
     StaleState,
     StoreUnavailable,
     Throttled,
@@ -99,6 +100,8 @@ class Watcher:
         with self._keeper.hold(f"watch/{account}") as lease:
             if lease is None:
                 return Counter({BUSY: len(batches)})
+            # What another has done since, a word on an older batch at the provider must not undo.
+            batches = self._store.batches.due(WATCHED, self._clock(), _MOST, account=account)
             waiting = {batch.batch_key: batch for batch in batches}
             try:
                 for batch, answer in self._ask(account, batches):
@@ -118,18 +121,23 @@ class Watcher:
 
     def _ask(self, account: str, batches: Sequence[Batch]) -> Iterator[tuple[Batch, RemoteBatch | Exception]]:
         """Each batch with the provider's word on it, or the fault that is its own. Raises AccountAway."""
-        try:
-            provider = self._provider_of(batches[0])
-        except (SettingsError, AccountFault) as error:
-            raise self._away(account, error) from error
-        listed = self._listed(account, provider, batches)
-        unknown = 0
+        providers: dict[str, Provider] = {}
         for batch in batches:
+            try:
+                providers[batch.batch_key] = self._provider_of(batch)
+            except (SettingsError, AccountFault) as error:
+                raise self._away(account, error) from error
+            except SpoolError as error:
+                yield batch, error
+        known = [batch for batch in batches if batch.batch_key in providers]
+        listed = self._listed(account, providers[known[0].batch_key], known) if known else {}
+        unknown = 0
+        for batch in known:
             if batch.provider_batch_id in listed:
                 yield batch, listed[batch.provider_batch_id]
                 continue
             try:
-                answer: RemoteBatch | Exception = provider.retrieve(batch.provider_batch_id or "")
+                answer: RemoteBatch | Exception = providers[batch.batch_key].retrieve(batch.provider_batch_id or "")
                 unknown = 0
             except (AccountFault, Throttled, NotSent) as error:
                 raise self._away(account, error) from error

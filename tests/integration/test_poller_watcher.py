@@ -1,6 +1,8 @@
 """Watching batches at the strict fake provider, through both SDKs, on a real store."""
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,8 +12,10 @@ import pytest
 from deploy.sandbox.provider.server import ProviderServer
 from poller.alarms import Kind
 from poller.status import report
-from shared.lease import Keeper
+from shared.lease import TTL, Keeper
 from shared.lifecycle import State
+from shared.spool import MANIFEST
+from shared.store import Lease
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
@@ -233,6 +237,52 @@ def test_two_watchers_share_the_work(stage: Stage) -> None:
         assert stage.watcher().run_once() == {"busy": 1}
     assert stage.batch(key).remote_status is None
     assert sum(stage.watcher().run_once().values()) == 1
+
+
+class Late(Keeper):
+    """Takes its leases late: after what happens meanwhile."""
+
+    meanwhile: Callable[[], None]
+
+    @contextmanager
+    def hold(self, name: str, ttl: timedelta = TTL, *, wait: timedelta = timedelta()) -> Iterator[Lease | None]:
+        self.meanwhile()
+        with super().hold(name, ttl, wait=wait) as lease:
+            yield lease
+
+
+def test_a_word_on_an_older_create_does_not_undo_the_new_one(openai_stage: Stage) -> None:
+    """A batch that was sent again while a watcher was stopped would be sent, and paid for, once more."""
+    openai_stage.server.set_fault("token_limit_exceeded", times=1)
+    key = openai_stage.submit()
+
+    def meanwhile() -> None:
+        openai_stage.watch_until(key, State.HELD)
+        openai_stage.ahead = timedelta(minutes=1)
+        openai_stage.submission().work(key)
+        assert openai_stage.batch(key).state is State.SUBMITTED
+
+    late = Late(openai_stage.store, "late:1:x")
+    late.meanwhile = meanwhile
+    openai_stage.watcher(keeper=late).run_once()
+    assert openai_stage.batch(key).state in (State.SUBMITTED, State.RUNNING, State.ENDED)
+    openai_stage.watch_until(key, State.ENDED)
+    assert len(openai_stage.store.attempts.of(key)) == 2
+
+
+def test_a_batch_whose_definition_is_gone_does_not_hide_the_others(stage: Stage) -> None:
+    bad = stage.submit()
+    stage.batch_options = {"max_age": 1.0}
+    good = stage.submit()
+    folder = stage.spool.path(stage.spool.batch("pipe", "sentiments", bad))
+    with closing(sqlite3.connect(stage.folder / "state.db")) as store, store:
+        store.execute("PRAGMA foreign_keys = OFF")
+        store.execute("DELETE FROM definitions WHERE hash = ?", (stage.batch(bad).definition,))
+    (folder / MANIFEST).rename(folder / "mislaid")
+    stage.watch_until(good, State.ENDED)
+    assert "can't be read" in (stage.batch(bad).error or "")
+    (folder / "mislaid").rename(folder / MANIFEST)
+    stage.watch_until(bad, State.ENDED)
 
 
 def test_a_zombie_changes_nothing(stage: Stage) -> None:

@@ -114,7 +114,9 @@ class Stage:
     def models(self) -> Models:
         return Models(self.store, self.spool, self.environ)
 
-    def watcher(self, *, missing: timedelta = timedelta(hours=1), holder: str = "") -> Watcher:
+    def watcher(
+        self, *, missing: timedelta = timedelta(hours=1), holder: str = "", keeper: Keeper | None = None
+    ) -> Watcher:
         """A watcher with a clear memory, as a new process has."""
         holder = holder or this_process()
         looks = Looks(self.store, self.clock, Looking(FAST, Deadlines(missing=missing), Backoff(SECOND, SECOND)))
@@ -122,7 +124,7 @@ class Stage:
             self.store,
             self.models().provider_of,
             looks,
-            Keeper(self.store, holder),
+            keeper or Keeper(self.store, holder),
             Watchdog(self.store, holder),
             self.clock,
             watching=Watching(backoff=Backoff(0.1 * SECOND, 0.3 * SECOND)),
