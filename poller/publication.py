@@ -9,6 +9,7 @@ from poller.decision import DECISION, read_decision, results_in
 from poller.messages import Messages
 from poller.outbox import Outbox
 from poller.outboxes import Outboxes
+from poller.place import Place, keep_place
 from poller.results import Results
 from shared.definition import Definition
 from shared.errors import SpoolError
@@ -39,6 +40,7 @@ class Publication:
             self._spool.settle(batch.attempt_folder, batch.pipeline, batch.statement, batch.batch_key)
         manifest = self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key)
         folder = self._spool.path(self._spool.batch(batch.pipeline, batch.statement, batch.batch_key))
+        keep_place(folder, Place(cluster=outbox.shard.cluster, shard=outbox.shard.number))
         decision = read_decision(folder)
         if not marker.done:
             if decision is None and manifest.requests:

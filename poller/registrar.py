@@ -11,9 +11,11 @@ from collections.abc import Callable
 from poller.announced import Skip, contradicts, read_event
 from poller.consumer import Events, Raw
 from poller.duty import KNOWN, SKIPPED, WAITING, Counts
+from poller.estimate import estimated_cost
 from poller.health import Watchdog
+from poller.place import read_place
 from poller.sinks import SinkClusters
-from shared.definition import Definition
+from shared.definition import Definition, Sink
 from shared.errors import KafkaUnavailable, SettingsError, SpoolError
 from shared.manifest import Manifest
 from shared.messages import BatchEvent
@@ -114,21 +116,34 @@ class Registrar:
     def _assign(self) -> Counter[str]:
         counts: Counter[str] = Counter()
         for batch in self._store.shards.unassigned(_UNASSIGNED):
-            cluster = self._cluster_of(batch)
+            try:
+                definition = self._definition_of(batch)
+                place = read_place(
+                    self._spool.path(self._spool.batch(batch.pipeline, batch.statement, batch.batch_key))
+                )
+            except SpoolError as error:
+                log(Action.BATCH_FAULT, logging.DEBUG, batch=batch.batch_key, message=str(error))
+                counts[WAITING] += 1
+                continue
+            cluster = self._cluster_of(definition.sink)
             if cluster is None:
                 counts[WAITING] += 1
                 continue
-            self._store.shards.assign(batch.batch_key, cluster, self._shards)
+            known = place.shard if place is not None and place.cluster == cluster else None
+            self._store.shards.assign(batch.batch_key, cluster, self._shards, known=known)
+            self._estimate(batch, definition)
             counts["assigned"] += 1
         return counts
 
-    def _cluster_of(self, batch: Batch) -> str | None:
-        """The cluster of the batch's sink; None while it can't be found out."""
-        try:
-            sink = self._definition_of(batch).sink
-        except SpoolError as error:
-            log(Action.BATCH_FAULT, logging.DEBUG, batch=batch.batch_key, message=str(error))
-            return None
+    def _estimate(self, batch: Batch, definition: Definition) -> None:
+        """A child has its share of its parent's."""
+        if batch.estimated_cost_usd is None:
+            guess = estimated_cost(definition.model, batch.requests, batch.bytes)
+            if guess is not None:
+                self._store.batches.record(batch.batch_key, estimated_cost_usd=guess)
+
+    def _cluster_of(self, sink: Sink) -> str | None:
+        """The sink's cluster; None while it can't be found out."""
         dependency = f"kafka {sink.bootstrap_servers}"
         try:
             cluster = self._sinks.identify(sink)

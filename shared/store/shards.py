@@ -23,12 +23,12 @@ class Shards:
         with self._database.read() as connection:
             return str(connection.execute(select(installation.c.id)).scalar_one())
 
-    def assign(self, key: str, sink_cluster: str, count: int) -> int:
+    def assign(self, key: str, sink_cluster: str, count: int, *, known: int | None = None) -> int:
         """The shard of a batch on its sink's cluster: one of 0 to count - 1, unless it has one already, which stays.
 
-        Raises StaleState when the batch is not in the store.
+        `known` is the one that it had before the store forgot it. Raises StaleState when the batch is not in the store.
         """
-        shard = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) % count
+        shard = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) % count if known is None else known
         with self._database.write() as connection:
             free = (batches.c.batch_key == key) & batches.c.shard.is_(None)
             connection.execute(update(batches).where(free).values(shard=shard, sink_cluster=sink_cluster))

@@ -14,6 +14,7 @@ from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
 from poller.collection import Collection, Early
 from poller.janitor import Janitor
+from poller.place import Place, read_place
 from shared.errors import LeaseLost
 from shared.lease import Keeper
 from shared.lifecycle import Event, State
@@ -80,6 +81,8 @@ def test_an_older_store_finds_what_is_out_though_all_is_deleted(back: Back) -> N
     family = back.finish(key)
     assert [(batch.state, batch.succeeded) for batch in family] == [(State.PUBLISHED, RECORDS)]
     assert requests_of(back.outputs(at_least=RECORDS)) == {f"{key}-{number}": 1 for number in range(RECORDS)}
+    place = read_place(stage.spool.path(stage.spool.batch("pipe", "sentiments", key)))
+    assert place == Place(cluster=family[0].sink_cluster or "", shard=family[0].shard or 0)
 
 
 def test_an_older_store_follows_what_was_decided(back: Back) -> None:

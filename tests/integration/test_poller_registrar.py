@@ -12,7 +12,9 @@ from confluent_kafka import Producer
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
 from poller.consumer import KafkaEvents
+from poller.estimate import estimated_cost
 from poller.health import Watchdog
+from poller.place import Place, keep_place
 from poller.registrar import Drained, Registrar
 from poller.sinks import SinkClusters
 from poller.status import report
@@ -123,6 +125,30 @@ def test_a_batch_that_was_never_announced_gets_its_shard_too(stage: Stage, broke
     duty = registrar(stage, broker, topic)
     assert duty.run_once() == {"assigned": 1}
     assert stage.batch(key).shard in range(SHARDS)
+    duty.close()
+
+
+def test_a_batch_that_the_store_forgot_is_published_where_it_was(stage: Stage, broker: LocalBroker, topic: str) -> None:
+    """With more shards by now, it would get another, where no marker tells what is out."""
+    duty = registrar(stage, broker, topic)
+    for other in range(SHARDS, 2 * SHARDS):
+        key = stage.plan()
+        cluster = SinkClusters(KafkaClusters()).identify(stage.definition().sink)
+        folder = stage.spool.path(stage.spool.batch("pipe", "sentiments", key))
+        keep_place(folder, Place(cluster=cluster, shard=other))
+        duty.run_once()
+        assert stage.batch(key).shard == other
+    duty.close()
+
+
+def test_a_batch_that_is_first_seen_gets_an_estimate(stage: Stage, broker: LocalBroker, topic: str) -> None:
+    key = stage.plan()
+    assert stage.batch(key).estimated_cost_usd is None
+    duty = registrar(stage, broker, topic)
+    duty.run_once()
+    batch = stage.batch(key)
+    assert batch.estimated_cost_usd == estimated_cost(stage.definition().model, batch.requests, batch.bytes)
+    assert 0 < (batch.estimated_cost_usd or 0) < 0.01
     duty.close()
 
 

@@ -1,0 +1,28 @@
+"""Estimates of what a batch costs."""
+
+import pytest
+
+from poller.estimate import estimated_cost
+from shared.definition import Model
+from shared.providers.prices import cost
+from tests.rig.samples import definition
+
+
+def model(**changes: object) -> Model:
+    return definition(model=changes).model
+
+
+@pytest.mark.parametrize(
+    ("changes", "output"),
+    [({}, 200), ({"parameters": {"max-tokens": 50}}, 50), ({"task": "embeddings", "parameters": {"dimension": 8}}, 0)],
+)
+def test_an_estimate_is_the_price_of_its_bytes_and_of_its_longest_answers(
+    changes: dict[str, object], output: int
+) -> None:
+    price = cost("openai", "gpt-5-mini", 1_000, 10 * output)
+    assert price is not None
+    assert estimated_cost(model(**changes), 10, 4_000) == pytest.approx(price.batch_usd)
+
+
+def test_a_model_without_a_known_price_has_no_estimate() -> None:
+    assert estimated_cost(model(model="nobody-knows-it"), 10, 4_000) is None
