@@ -56,7 +56,7 @@ def _agreed(console: Console, provider: str, reviews: list[Review]) -> bool:
     usage = Usage(input_tokens=tokens, output_tokens=OUTPUT_TOKENS * len(reviews))
     dollars = float(calc_price(usage, MODELS[provider], provider_id=provider).total_price) / 2
     console.print(f"{len(reviews)} reviews go to the real {provider}: about ${dollars:.4f} at batch price.")
-    return console.input("Send them? [y/N] ").strip().lower() in ("y", "yes")
+    return console.input("Send them? \\[y/N] ").strip().lower() in ("y", "yes")
 
 
 def _alive(running: World) -> None:
