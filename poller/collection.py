@@ -7,33 +7,48 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
+from typing import ClassVar
 from uuid import uuid4
 
+from poller.bisection import Bisection
 from poller.children import planned, write_children
 from poller.decision import Decision, decide, read_decision
 from poller.demux import Scan, lines_of, scan
+from poller.looks import bounced
 from poller.outcome import Carry, refuse, settle
 from poller.results import ResultsWriter, Verdict
 from shared.causes import Cause
 from shared.clock import Clock
 from shared.errors import BatchlineError, NotFound
 from shared.lease import TTL
-from shared.lifecycle import State
+from shared.lifecycle import Event, State
 from shared.manifest import Manifest
 from shared.providers.port import LineError, Provider, RemoteBatch
 from shared.providers.prices import cost
 from shared.spool import RESULTS, Spool, make_folder
 from shared.store import Batch, Lease, Store
 from shared.store.values import Changes
-from shared.telemetry import Action, log
+from shared.telemetry import SECRETS, Action, log
 
 ACCOUNT_PAUSE = timedelta(minutes=5)
-_DEEPEST = 6
-"""Halvings after which a batch whose every part is refused is refused as a whole: 2 ** 7 creates."""
 
 
-class Disproved(BatchlineError):
+class Undone(BatchlineError):
+    """There is nothing to collect: the batch went back, and counts under `count`."""
+
+    count: ClassVar[str]
+
+
+class Disproved(Undone):
     """The results belong to another batch: what was adopted is not ours, and was disowned."""
+
+    count = "disowned"
+
+
+class Bounced(Undone):
+    """The account's fault kept every request from running: the batch is held, and sent again as it is."""
+
+    count = "bounced"
 
 
 class Early(BatchlineError):
@@ -53,9 +68,10 @@ class Collection:
 
     def __init__(self, store: Store, spool: Spool, clock: Clock, patience: timedelta) -> None:
         self._store, self._spool, self._clock, self._patience = store, spool, clock, patience
+        self._bisection = Bisection(store, self._folder)
 
     def collect(self, batch: Batch, provider: Provider, lease: Lease) -> Collected:
-        """Collect a batch that has ended or is lost. Raises Disproved, Early, or what kept it from it."""
+        """Collect a batch that has ended or is lost. Raises Undone, Early, or what kept it from it."""
         if batch.attempt_folder:
             self._spool.settle(batch.attempt_folder, batch.pipeline, batch.statement, batch.batch_key)
         manifest = self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key)
@@ -109,13 +125,13 @@ class Collection:
                 raise Early(f"it is '{remote.status}' at the provider")
             elif remote.errors and not remote.results:
                 refused = True
-                carries = refuse(results, manifest, remote.errors, bisected=self._bisected(batch))
+                carries = refuse(results, manifest, remote.errors, bisected=self._bisection.was_in_vain(batch))
             else:
                 counts = self._read(batch, remote, provider, into, results)
                 self._judge(batch, counts, results, provider, lease)
+                if counts.account_fault:
+                    self._pause(batch, counts.account_fault, results, lease)
                 carries = settle(results, manifest)
-            if counts.account_fault:
-                self._pause(batch.account, counts.account_fault)
             results.seal()
         return counts, refused, carries
 
@@ -142,7 +158,7 @@ class Collection:
     def _without_results(self, batch: Batch, manifest: Manifest, results: ResultsWriter) -> list[Carry]:
         if batch.provider_batch_id is None and batch.state is not State.LOST:
             errors = [LineError(None, None, batch.error or "the provider refused the batch")]
-            return refuse(results, manifest, errors, bisected=self._bisected(batch))
+            return refuse(results, manifest, errors, bisected=self._bisection.was_in_vain(batch))
         return settle(results, manifest, Cause.LOST)
 
     def _read(self, batch: Batch, remote: RemoteBatch, provider: Provider, into: Path, results: ResultsWriter) -> Scan:
@@ -158,7 +174,9 @@ class Collection:
         """Whether the results are this batch's, and all there."""
         if counts.own == 0 and counts.foreign and not provider.profile.has_metadata:
             note = f"{batch.provider_batch_id} holds the results of another batch"
-            last = self._store.attempts.of(batch.batch_key)[0]
+            last = next(iter(self._store.attempts.of(batch.batch_key)), None)
+            if last is None:
+                raise Early(f"{note}, and nothing is known of a create of its own")
             self._store.attempts.disown(batch.batch_key, last.attempt, lease, note=note)
             raise Disproved(note)
         missing = results.verdicts.count(Verdict.MISSING)
@@ -168,31 +186,20 @@ class Collection:
         if missing and (is_first_look or self._clock() < ended + self._patience):
             raise Early(f"{missing} of {results.requests} results are missing")
 
-    def _pause(self, account: str, said: str) -> None:
-        """Before its child can be sent: what the account did to one batch it would do to the next."""
+    def _pause(self, batch: Batch, said: str, results: ResultsWriter, lease: Lease) -> None:
+        """Before anything can be sent again: what the account did to one batch it would do to the next."""
         until = self._clock() + ACCOUNT_PAUSE
-        self._store.accounts.pause(account, f"account: {said}", until)
-        log(Action.ACCOUNT_PAUSED, logging.WARNING, account=account, until=until, message=said)
+        reason = SECRETS.redact(f"account: {said}")
+        self._store.accounts.pause(batch.account, reason, until)
+        log(Action.ACCOUNT_PAUSED, logging.WARNING, account=batch.account, until=until, message=said)
+        if results.verdicts.count(Verdict.ACCOUNT) == results.requests:
+            # No child: an account may lack credit for longer than there are generations.
+            key = batch.batch_key
+            self._store.batches.apply(key, Event.BOUNCE, lease=lease, expected=State.ENDED, **bounced(reason, until))
+            raise Bounced(reason)
 
     def _expired(self, batch: Batch) -> bool:
         return batch.results_expire_at is not None and self._clock() >= batch.results_expire_at
-
-    def _bisected(self, batch: Batch) -> bool:
-        """Whether halving was in vain: both halves were refused, again and again, at every step that led here."""
-        key, known = batch.parent, batch.batch_key
-        for _ in range(_DEEPEST):
-            parent = self._store.batches.get(key) if key else None
-            if parent is None:
-                return False
-            halves = self._store.batches.rows(parent=parent.batch_key)
-            if not all(half.batch_key == known or self._was_refused(half) for half in halves):
-                return False
-            key, known = parent.parent, parent.batch_key
-        return True
-
-    def _was_refused(self, batch: Batch) -> bool:
-        decision = read_decision(self._folder(batch))
-        return decision is not None and decision.refused
 
     def _commit(self, batch: Batch, manifest: Manifest, decision: Decision, lease: Lease) -> Collected:
         """Follow a decision: the children in their places, and the store told, once and for good."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
-from poller.collection import ACCOUNT_PAUSE, Collected, Collection, Disproved, Early
+from poller.collection import ACCOUNT_PAUSE, Collected, Collection, Early, Undone
 from poller.duty import BUSY, FAULTS, WAITING, Counts
 from poller.health import Watchdog
 from poller.schedule import Backoff, by_account
@@ -34,7 +34,7 @@ from shared.lifecycle import COLLECTABLE
 from shared.providers.port import Provider
 from shared.spool import Spool
 from shared.store import Batch, Lease, Store
-from shared.telemetry import Action, log
+from shared.telemetry import SECRETS, Action, log
 
 _MOST = 500
 _ACCOUNTS = 4
@@ -105,8 +105,8 @@ class Collector:
             raise
         except (LeaseLost, StaleState, IllegalTransition):
             return BUSY
-        except Disproved:
-            return "disowned"
+        except Undone as undone:
+            return undone.count
         except (Early, ProviderError, SettingsError) as error:
             self._watch(batch, error)
             return self._postpone(batch, lease, error, WAITING)
@@ -122,7 +122,7 @@ class Collector:
         """Say what keeps more than this batch waiting."""
         if isinstance(error, AccountFault):
             until = self._clock() + ACCOUNT_PAUSE
-            self._store.accounts.pause(batch.account, f"account: {error}", until)
+            self._store.accounts.pause(batch.account, SECRETS.redact(f"account: {error}"), until)
             log(Action.ACCOUNT_PAUSED, logging.WARNING, account=batch.account, until=until, message=str(error))
         if isinstance(error, AccountFault | Throttled | NotSent | SettingsError):
             self._watchdog.away(f"provider {batch.account}", str(error))
@@ -132,7 +132,7 @@ class Collector:
         asked = error.retry_after if isinstance(error, Throttled | Unknown) else None
         delay = self._how.backoff.delay(self._failures[batch.batch_key], self._random.random(), asked)
         again: datetime = self._clock() + delay
-        told = f"its results can't be collected yet: {str(error) or type(error).__name__}"[:1000]
+        told = SECRETS.redact(f"its results can't be collected yet: {str(error) or type(error).__name__}")[:1000]
         try:
             self._store.batches.record(batch.batch_key, lease=lease, next_check_at=again, error=told)
         except (LeaseLost, StaleState):

@@ -32,6 +32,20 @@ class Looking:
     bounce: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=15), timedelta(minutes=15)))
 
 
+def bounced(reason: str, until: datetime) -> Changes:
+    """What Event.BOUNCE brings: the batch is held, and what its provider said of the old create is forgotten."""
+    return Changes(
+        held_reason=reason,
+        held_until=until,
+        provider_batch_id=None,
+        expires_at=None,
+        results_expire_at=None,
+        remote_status=None,
+        remote_since=None,
+        next_check_at=None,
+    )
+
+
 class Looks:
     """Writes down what was seen of one batch. Every verb gives the name of the count that it falls under."""
 
@@ -131,16 +145,7 @@ class Looks:
             self._store.accounts.pause(batch.account, f"account: {verdict.error}", until)
         if verdict.limit is not None:
             self._store.accounts.learn(batch.account, f"enqueued_tokens:{batch.model}", verdict.limit)
-        learned |= Changes(
-            held_reason=f"{_HELD[verdict.kind]}: {verdict.error}",
-            held_until=until,
-            provider_batch_id=None,
-            expires_at=None,
-            results_expire_at=None,
-            remote_status=None,
-            remote_since=None,
-            next_check_at=None,
-        )
+        learned |= bounced(f"{_HELD[verdict.kind]}: {verdict.error}", until)
         self._store.batches.apply(batch.batch_key, Event.BOUNCE, lease=lease, expected=batch.state, **learned)
         log(Action.BATCH_BOUNCED, logging.WARNING, batch=batch.batch_key, until=until, error=verdict.error)
         return "bounced"

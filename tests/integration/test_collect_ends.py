@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import pytest
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.decision import DECISION
+from poller.bisection import Bisection
+from poller.decision import DECISION, Decision, decide
+from shared.keys import child_key
 from shared.lifecycle import Event, State
 from shared.messages import ErrorRecord, Header
+from shared.store import Batch, PlannedBatch
 from tests.rig.fixtures import MakeTopic
 from tests.rig.results import SINK_TOPIC, Back, sink
 from tests.rig.stage import Stage
@@ -91,6 +95,29 @@ def test_a_lack_of_credit_pauses_the_account_and_uses_no_retry(make_back: MakeBa
     assert causes(back) == {"answered": RECORDS}
 
 
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_a_batch_of_which_nothing_ran_for_want_of_credit_is_sent_again_as_it_is(
+    make_back: MakeBack, provider: str
+) -> None:
+    """However long it lasts: a child for each time would run out of generations, and the records come out as errors."""
+    back = make_back(provider)
+    stage = back.stage
+    stage.server.set_fault("credit_exhausted_mid_batch", times=3, done=0.0)
+    key = stage.submit(RECORDS)
+    for _ in range(3):
+        stage.watch_until(key, State.ENDED)
+        assert back.collector().run_once() == {"bounced": 1}
+        held = stage.batch(key)
+        assert (held.state, held.provider_batch_id) == (State.HELD, None)
+        assert (held.held_reason or "").startswith("account: ")
+        stage.ahead += timedelta(minutes=6)
+        stage.submission().work(key)
+    (batch,) = back.finish(key)
+    assert (batch.generation, batch.retries, batch.succeeded) == (0, 0, RECORDS)
+    assert len(stage.store.attempts.of(key)) == 4
+    assert causes(back) == {"answered": RECORDS}
+
+
 def test_what_is_true_of_every_request_fails_the_batch_as_such(make_back: MakeBack) -> None:
     back = make_back()
     back.stage.server.set_fault("bad_line_fails_batch", numbers=[1], code="model_not_found")
@@ -106,6 +133,29 @@ def test_when_every_line_is_refused_unnamed_halving_ends(make_back: MakeBack) ->
     assert sum(batch.failed for batch in family) == 4
     assert len(family) == 7
     assert causes(back) == {"rejected": 4}
+
+
+def test_halving_is_given_up_when_no_part_is_ever_accepted(make_back: MakeBack) -> None:
+    """Else a batch with a fault that is everywhere, and named nowhere, would cost a create for each of its requests."""
+    stage = make_back().stage
+    key = stage.submit(1)
+    known = PlannedBatch.of(stage.spool.manifest("pipe", "sentiments", key))
+
+    def folder(batch: Batch) -> Path:
+        return stage.spool.path(stage.spool.batch("pipe", "sentiments", batch.batch_key))
+
+    bisection = Bisection(stage.store, folder)
+    for _ in range(6):
+        assert not bisection.was_in_vain(stage.batch(key)), "it is not deep enough"
+        halves = [child_key(key, number) for number in range(2)]
+        for half in halves:
+            child = replace(known, batch_key=half, parent=key)
+            stage.store.batches.register(child, provider_batch_id=f"batch_{half}", submitted_at=stage.clock())
+        decide(folder(stage.batch(key)), Decision(results="0" * 32, refused=True, children=tuple(halves)))
+        other, key = halves
+        assert not bisection.was_in_vain(stage.batch(key)), "the other half may be accepted"
+        decide(folder(stage.batch(other)), Decision(results="0" * 32, refused=True))
+    assert bisection.was_in_vain(stage.batch(key))
 
 
 def test_rows_that_were_set_aside_come_out_without_a_request(make_back: MakeBack) -> None:

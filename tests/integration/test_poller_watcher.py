@@ -90,7 +90,7 @@ def test_few_due_batches_are_retrieved(stage: Stage) -> None:
 
 
 def test_a_404_is_transient(stage: Stage) -> None:
-    stage.server.set_fault("retrieve_404_after_create", seconds=0.5)
+    stage.server.set_fault("retrieve_404_after_create", seconds=2.0)
     key = stage.submit()
     stage.watcher().run_once()
     batch = stage.batch(key)
