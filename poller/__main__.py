@@ -76,7 +76,10 @@ def once_command(**flags: Any) -> None:
 @options(StatusSettings)
 @click.option("--json", "as_json", is_flag=True, help="print JSON with a schema version, for scripts")
 def status_command(*, as_json: bool, **flags: Any) -> None:
-    """Show the batches, what needs attention, and what it cost. Ends with 0; with 4 when the store is away."""
+    """Show the batches, what needs attention, and what it cost.
+
+    Ends with 0, 2 when a setting can't be used, 4 when the store is away.
+    """
     with _told():
         settings = load(StatusSettings, flags)
         with Store.open(settings.state_store) as store:

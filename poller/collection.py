@@ -17,6 +17,7 @@ from poller.demux import Scan, lines_of, scan
 from poller.looks import bounced
 from poller.outcome import Carry, refuse, settle
 from poller.results import ResultsWriter, Verdict
+from poller.schedule import ACCOUNT_PAUSE
 from shared.causes import Cause
 from shared.clock import Clock
 from shared.errors import BatchlineError, NotFound
@@ -29,8 +30,6 @@ from shared.spool import RESULTS, Spool, make_folder
 from shared.store import Batch, Lease, Store
 from shared.store.values import Changes
 from shared.telemetry import SECRETS, Action, log
-
-ACCOUNT_PAUSE = timedelta(minutes=5)
 
 
 class Undone(BatchlineError):

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
-from poller.collection import ACCOUNT_PAUSE, Collected, Collection, Early, Undone
+from poller.collection import Collected, Collection, Early, Undone
 from poller.duty import BUSY, FAULTS, WAITING, Counts
 from poller.health import Watchdog
-from poller.schedule import Backoff, by_account
+from poller.schedule import ACCOUNT_PAUSE, Backoff, by_account
 from shared.clock import Clock
 from shared.errors import (
     AccountFault,

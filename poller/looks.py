@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from poller.duty import CHECKED, FAULTS, WAITING
-from poller.schedule import Backoff, Deadlines, PollPolicy
+from poller.schedule import ACCOUNT_PAUSE, Backoff, Deadlines, PollPolicy
 from poller.verdict import Kind, Verdict, judge
 from shared.clock import Clock
 from shared.errors import StaleState
@@ -18,7 +18,6 @@ from shared.store import Batch, Lease, Store
 from shared.store.values import Changes
 from shared.telemetry import SECRETS, Action, log
 
-ACCOUNT_PAUSE = timedelta(minutes=5)
 _MOST_BOUNCES = 5
 """Uploads that a provider may lose before the batch counts as failed there."""
 

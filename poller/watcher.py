@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
 
 from poller.duty import BUSY, FAULTS, Counts
 from poller.health import Watchdog
 from poller.looks import Looks
-from poller.schedule import Backoff, ListPolicy, by_account
+from poller.schedule import ACCOUNT_PAUSE, Backoff, ListPolicy, by_account
 from shared.clock import Clock
 from shared.errors import (
     AccountFault,
@@ -37,7 +37,6 @@ from shared.providers.port import Provider, RemoteBatch
 from shared.store import Batch, Lease, Store
 from shared.telemetry import SECRETS, Action, log
 
-ACCOUNT_PAUSE = timedelta(minutes=5)
 _MOST = 2000
 """Batches of a pass; the next one follows at once."""
 _ACCOUNTS = 8

@@ -74,35 +74,20 @@ def assembled(
         shards=settings.shards,
         wait=0.1 if is_single_pass else _LISTEN,
     )
-    submission = Submission(
-        store,
-        spool,
-        models.provider_for,
-        clock,
-        holder,
-        quarantine=timedelta(seconds=settings.create_quarantine),
-        stop=stop,
-    )
+    quarantine = timedelta(seconds=settings.create_quarantine)
+    submission = Submission(store, spool, models.provider_for, clock, holder, quarantine=quarantine, stop=stop)
     watcher = Watcher(store, models.provider_of, Looks(store, clock, looking(settings)), keeper, watchdog, clock)
-    outboxes = Outboxes(
-        clusters,
-        store.shards.installation_id(),
-        settings.progress_topic,
-        shards=settings.shards,
-        replication=settings.replication,
-    )
+    outboxes = _outboxes(settings, clusters, store)
     publisher = Publisher(store, spool, models.definition, outboxes, keeper, watchdog, clock)
     retention = timedelta(seconds=settings.retention)
-    janitor = Janitor(store, spool, models.provider_of, keeper, clock, retention=retention)
-    look_pace = min(settings.poll_interval, 5.0) / 2
     duties = (
         Paced(Drained(registrar) if is_single_pass else registrar, 0.0),
         Paced(Rescuer(store, submission.work, clock), _RESCUE_PACE),
-        Paced(watcher, look_pace),
+        Paced(watcher, min(settings.poll_interval, 5.0) / 2),
         Paced(Collector(store, spool, models.provider_of, keeper, watchdog, clock), _COLLECT_PACE),
         Paced(publisher, _PUBLISH_PACE),
         Paced(Auditor(store, models.provider_of, keeper, clock), _AUDIT_PACE),
-        Paced(janitor, _JANITOR_PACE),
+        Paced(Janitor(store, spool, models.provider_of, keeper, clock, retention=retention), _JANITOR_PACE),
     )
     try:
         yield Poller(store, registrar, duties, watchdog, clock, stop)
@@ -127,6 +112,16 @@ def deadlines(settings: PollerSettings) -> Deadlines:
 def limits(settings: PollerSettings) -> Limits:
     """When something is an alarm."""
     return Limits(deadlines=deadlines(settings))
+
+
+def _outboxes(settings: PollerSettings, clusters: KafkaClusters, store: Store) -> Outboxes:
+    return Outboxes(
+        clusters,
+        store.shards.installation_id(),
+        settings.progress_topic,
+        shards=settings.shards,
+        replication=settings.replication,
+    )
 
 
 def _events(settings: PollerSettings, clusters: KafkaClusters, store: Store) -> Callable[[], KafkaEvents]:
