@@ -14,10 +14,9 @@ from sqlalchemy import create_engine
 from deploy.demo.progress import Bars
 from deploy.demo.report import read_outputs, show
 from deploy.demo.reviews import Review, read_reviews
-from deploy.demo.world import FOLDER, KEYS, SENTIMENTS, World, sql_file, world
+from deploy.demo.world import FOLDER, KEYS, MODELS, SENTIMENTS, SQL, World, world
 
 LIVE_REVIEWS = 100
-MODELS = {"openai": "gpt-5-mini", "anthropic": "claude-haiku-4-5"}
 OUTPUT_TOKENS, PROMPT_TOKENS = 20, 120
 """Of an answer, and of what stands around a review, roughly; for the estimate alone."""
 
@@ -42,7 +41,7 @@ def main() -> int:
         exact = show(console, engine, reviews, outputs, time.monotonic() - started)
         if running.submitter.wait(120) != 0:
             raise SystemExit(f"the submitter ended with {running.submitter.returncode}:\n{running.submitter.tail()}")
-    _look_next(console, provider)
+    _look_next(console)
     return 0 if exact else 1
 
 
@@ -66,10 +65,10 @@ def _alive(running: World) -> None:
         raise SystemExit(f"the submitter ended with {running.submitter.returncode}:\n{running.submitter.tail()}")
 
 
-def _look_next(console: Console, provider: str) -> None:
+def _look_next(console: Console) -> None:
     console.print("where to look next:", style="bold")
     console.print(f"  .venv/bin/poller status --state-store sqlite:///{FOLDER / 'state.db'}", soft_wrap=True)
-    console.print(f"  {sql_file(provider)}  the job", soft_wrap=True)
+    console.print(f"  {SQL}  the job", soft_wrap=True)
     console.print(f"  {FOLDER / 'spool'}  sealed rows, requests, answers", soft_wrap=True)
     console.print(f"  {FOLDER}/*.log  what both stages said", soft_wrap=True)
 

@@ -39,7 +39,7 @@ def read_reviews(limit: int | None = None) -> list[Review]:
 
 def produce(bootstrap: str, topic: str, reviews: Iterable[Review]) -> None:
     """Write the reviews to a topic, and return when the broker has them all."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20})
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "log_level": 3})
     for review in reviews:
         producer.produce(topic, review.record(), key=review.review_id)
     left = producer.flush(60)

@@ -16,8 +16,11 @@ from deploy.sandbox.topics import TopicSettings
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "demo"
 REVIEWS, SENTIMENTS = "reviews", "sentiments"
+SQL = Path(__file__).with_name("reviews.sql")
 KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
-REAL = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
+MODELS = {"openai": "gpt-5-mini", "anthropic": "claude-haiku-4-5"}
+PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
+REAL = {"openai": "https://api.openai.com", "anthropic": "https://api.anthropic.com"}
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,6 @@ class World:
     poller: Child
 
 
-def sql_file(provider: str) -> Path:
-    """The job's file."""
-    return Path(__file__).parent / f"{provider}.sql"
-
-
 @contextmanager
 def world(provider: str, reviews: list[Review], *, live: bool) -> Iterator[World]:
     """Start all of it with the reviews in their topic; stop all of it at the end. What it wrote stays in FOLDER."""
@@ -46,26 +44,26 @@ def world(provider: str, reviews: list[Review], *, live: bool) -> Iterator[World
         broker = stack.enter_context(LocalBroker(FOLDER / "kafka"))
         broker.create_topics({REVIEWS: TopicSettings(partitions=2), SENTIMENTS: TopicSettings(partitions=2)})
         produce(broker.bootstrap, REVIEWS, reviews)
-        addresses = dict(REAL)
+        address = REAL[provider]
         if not live:
-            server = stack.enter_context(ProviderServer(FOLDER / "provider", processing_seconds=3))
-            addresses = {"openai": server.openai_base_url, "anthropic": server.anthropic_base_url}
+            address = stack.enter_context(ProviderServer(FOLDER / "provider", processing_seconds=3)).base_url
         store = f"sqlite:///{FOLDER / 'state.db'}"
         environ = {
             **os.environ,
-            **({} if live else {KEYS[provider]: "sandbox"}),
+            "DEMO_PROVIDER": provider,
+            "DEMO_ENDPOINT": address + PATHS[provider],
+            "DEMO_MODEL": MODELS[provider],
+            "DEMO_API_KEY": os.environ[KEYS[provider]] if live else "sandbox",
             "DEMO_BOOTSTRAP_SERVERS": broker.bootstrap,
             "DEMO_SPOOL": f"file://{FOLDER / 'spool'}",
             "DEMO_STATE_STORE": store,
-            "DEMO_OPENAI_URL": addresses["openai"],
-            "DEMO_ANTHROPIC_URL": addresses["anthropic"],
             "BATCHLINE_STATE_STORE": store,
             "BATCHLINE_BOOTSTRAP_SERVERS": broker.bootstrap,
             "BATCHLINE_SPOOL": f"file://{FOLDER / 'spool'}",
             **({} if live else {"BATCHLINE_POLL_INTERVAL": "0.5"}),
         }
         poller = _start(stack, "poller", ["run"], environ)
-        submitter = _start(stack, "submitter", ["run", str(sql_file(provider))], environ)
+        submitter = _start(stack, "submitter", ["run", str(SQL)], environ)
         yield World(provider, broker.bootstrap, store, environ, submitter, poller)
 
 

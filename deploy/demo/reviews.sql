@@ -1,5 +1,5 @@
--- The demo's job: every movie review of topic `reviews` gets a sentiment, through Anthropic's batch API.
--- ${NAME} is taken from the environment; the key is only ever named.
+-- The demo's job: every movie review of topic `reviews` gets a sentiment, through OpenAI's or Anthropic's
+-- batch API. ${NAME} is taken from the environment; the key is only ever named.
 SET 'batchline.pipeline'    = 'review-sentiment';
 SET 'batchline.spool'       = '${DEMO_SPOOL}';
 SET 'batchline.state-store' = '${DEMO_STATE_STORE}';
@@ -21,8 +21,9 @@ WITH ('connector' = 'kafka', 'topic' = 'sentiments',
 CREATE MODEL sentiment
 INPUT (review STRING)
 OUTPUT (label STRING COMMENT 'positive, negative or neutral', score DOUBLE COMMENT 'from -1, worst, to 1, best')
-WITH ('provider' = 'anthropic', 'endpoint' = '${DEMO_ANTHROPIC_URL}/v1/messages',
-      'model' = 'claude-haiku-4-5', 'api-key' = '${ANTHROPIC_API_KEY}', 'max-tokens' = '100',
+      -- such as 'openai', 'https://api.openai.com/v1/chat/completions', 'gpt-5-mini'
+WITH ('provider' = '${DEMO_PROVIDER}', 'endpoint' = '${DEMO_ENDPOINT}', 'model' = '${DEMO_MODEL}',
+      'api-key' = '${DEMO_API_KEY}',
       'system-prompt' = 'Classify the sentiment of the movie review.',
       'batch.max-requests' = '4000', 'batch.max-age' = '5 s');
 
