@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,8 @@ def check_command(file: Path, overrides: tuple[str, ...]) -> None:
 
 def _checked(file: Path, overrides: dict[str, str], *, take_over: bool = False) -> "Checked":
     # Flink is loaded only now: `--help` answers at once, and its log must be silenced before it starts.
+    if find_spec("pyflink") is None:
+        raise SettingsError("the submitter runs on Apache Flink: pip install 'batchline[submitter]'")
     from submitter import jvm
 
     jvm.prepare()
