@@ -7,6 +7,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from shared.errors import KafkaUnavailable, TopicMismatch
 from shared.kafka import LIBRDKAFKA, unavailable
@@ -26,14 +27,18 @@ def ensure_topic(client: Mapping[str, str], name: str, partitions: int, replicat
     """
     servers = client["bootstrap.servers"]
     admin = AdminClient(dict(client), logger=LIBRDKAFKA)
+    # A topic that was just created, here or by another, is unknown to some broker for a moment.
+    settles = Retrying(
+        retry=retry_if_exception(_is_unknown), stop=stop_after_delay(_REACH), wait=wait_fixed(0.1), reraise=True
+    )
     try:
-        found = _partitions(admin, name)
-        if found == 0:
-            found = _create(admin, name, partitions, replication)
-        _verify(admin, name, servers)
+        found = _partitions(admin, name) or _create(admin, name, partitions, replication)
+        settles(_verify, admin, name, servers)
+        return found or settles(_known_partitions, admin, name)
     except KafkaException as error:
         raise unavailable(error, f"topic {name} is verified", servers) from error
-    return found
+    except TimeoutError as error:
+        raise KafkaUnavailable(f"Kafka at {servers} does not answer while topic {name} is verified") from error
 
 
 def cluster_id(client: Mapping[str, str]) -> str:
@@ -55,7 +60,20 @@ def _partitions(admin: AdminClient, name: str) -> int:
     return len(metadata[name].partitions) if name in metadata else 0
 
 
+def _known_partitions(admin: AdminClient, name: str) -> int:
+    """As `_partitions`, of a topic that is there. Raises KafkaException while its broker does not know it yet."""
+    found = _partitions(admin, name)
+    if not found:
+        raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+    return found
+
+
+def _is_unknown(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+
+
 def _create(admin: AdminClient, name: str, partitions: int, replication: int) -> int:
+    """Create a topic; gives its partitions, 0 where another has created it meanwhile."""
     topic = NewTopic(
         name, num_partitions=partitions, replication_factor=replication, config={"cleanup.policy": "compact"}
     )
@@ -64,7 +82,7 @@ def _create(admin: AdminClient, name: str, partitions: int, replication: int) ->
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
-        return _partitions(admin, name)
+        return 0
     log(Action.TOPIC_CREATED, topic=name, partitions=partitions, replication=replication)
     return partitions
 
