@@ -39,12 +39,14 @@ class Road:
 
     def __post_init__(self) -> None:
         self.store = self.store or f"sqlite:///{self.folder / 'state.db'}"
-        self.broker.create_topics({self.topic("reviews"): TopicSettings(partitions=2)})
-        for sink in ("answers", "others"):
-            self.broker.create_topics({self.topic(sink): TopicSettings(partitions=2)})
+        for name in ("reviews", "answers", "others"):
+            self.create_topic(name)
 
     def topic(self, name: str) -> str:
         return f"{name}-{self.tag}"
+
+    def create_topic(self, name: str) -> None:
+        self.broker.create_topics({self.topic(name): TopicSettings(partitions=2)})
 
     @property
     def environ(self) -> dict[str, str]:
