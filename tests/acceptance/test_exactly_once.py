@@ -74,6 +74,8 @@ def test_killing_both_stages_at_will_changes_nothing(make_road: MakeRoad) -> Non
         submitter.kill()
         poller.kill()
         submitter, poller = road.submitter(sql), road.poller()
+    # One wave more, so that the last ones to be started have worked before they are asked to stop.
+    road.produce([f"last wave review {number}" for number in range(50)])
     road.wait_for(len(road.produced))
     submitter.signal(signal.SIGTERM)
     assert submitter.wait(60) == 0, submitter.tail()
