@@ -20,7 +20,8 @@ def test_a_plain_query_reads_the_results_back_with_the_same_ddl(make_road: MakeR
         SELECT id, CAST(id AS DECIMAL(10, 2)), CAST('2026-01-02 03:04:05.678' AS TIMESTAMP(3)), TRUE, answer
         FROM ML_PREDICT(TABLE reviews, MODEL echo, DESCRIPTOR(review));"""
     plain = """INSERT INTO answers
-        SELECT id, CONCAT_WS('|', CAST(price AS STRING), CAST(rated_at AS STRING), CAST(is_new AS STRING), UPPER(answer))
+        SELECT id, CONCAT_WS('|', CAST(price AS STRING), CAST(rated_at AS STRING), CAST(is_new AS STRING),
+                             UPPER(answer))
         FROM typed /*+ OPTIONS('scan.startup.mode' = 'earliest-offset') */ WHERE id >= 10;"""
     road.create_topic("typed")
     sql = road.write(typed, road.model(**{"batch.max-age": "1 s"}), predict, plain)
