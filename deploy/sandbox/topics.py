@@ -32,7 +32,7 @@ def create_topics(bootstrap: str, topics: Mapping[str, TopicSettings], *, deadli
     ]
     if not new:
         return
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
     for created in admin.create_topics(new, operation_timeout=deadline).values():
         try:
             created.result(deadline)
