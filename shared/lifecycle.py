@@ -58,7 +58,10 @@ MEANING: dict[State, Meaning] = {
         "planned, nothing sent", "the planner, or a parent's collection", "submission", "any worker submits it"
     ),
     State.HELD: Meaning(
-        "admission says not yet, with reason and time", "submission or the watcher", "submission, when due", "stays"
+        "admission says not yet, with reason and time",
+        "submission, a quarantine that is over, or the watcher and the collector for the account's sake",
+        "submission, when due",
+        "stays",
     ),
     State.SUBMITTING: Meaning(
         "intent committed, a create may be in flight",
@@ -68,20 +71,28 @@ MEANING: dict[State, Meaning] = {
     ),
     State.AMBIGUOUS: Meaning(
         "the outcome of its create is unknown, being looked up",
-        "submission",
+        "submission, or whoever finds that an adopted batch is another's",
         "the look-up: adopted, or cleared by the quarantine",
         "the look-up goes on",
     ),
     State.SUBMITTED: Meaning("provider id known", "submission or a look-up", "the watcher", "watched again"),
     State.RUNNING: Meaning("the provider works on it", "the watcher", "the watcher", "watched again"),
-    State.ENDED: Meaning("the provider says terminal", "the watcher", "the collector", "collected again"),
+    State.ENDED: Meaning(
+        "the provider says terminal", "the watcher, or a create that was refused", "the collector", "collected again"
+    ),
     State.COLLECTED: Meaning(
-        "results on disk and verified", "the collector", "the publisher", "goes on from the progress marker"
+        "results on disk and verified",
+        "the collector, or submission where there is nothing to send",
+        "the publisher",
+        "goes on from the progress marker",
     ),
     State.PUBLISHED: Meaning("every record is out, or carried to a child batch", "the publisher", "nobody", "stays"),
     State.FAILED: Meaning("terminal, its records out as errors", "the publisher", "nobody", "stays"),
     State.LOST: Meaning(
-        "the provider no longer knows it", "the watcher", "the collector, which carries its requests", "carried again"
+        "the provider no longer knows it",
+        "the watcher or the collector",
+        "the collector, which carries its requests",
+        "carried again",
     ),
 }
 
