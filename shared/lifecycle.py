@@ -90,7 +90,7 @@ MEANING: dict[State, Meaning] = {
     State.FAILED: Meaning("terminal, its records out as errors", "the publisher", "nobody", "stays"),
     State.LOST: Meaning(
         "the provider no longer knows it",
-        "the watcher or the collector",
+        "the watcher",
         "the collector, which carries its requests",
         "carried again",
     ),
