@@ -12,6 +12,8 @@ INSTALLED := .venv/.installed
 JARS := deploy/jars/.made
 DATA := data/.made
 PROVIDER ?= openai
+# Test processes at once. Most tests wait for a broker, a provider or Flink more than they compute.
+WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest
 PACKAGES := submitter poller shared deploy tests
 
@@ -29,13 +31,13 @@ demo: setup ## 10,604 real movie reviews through the sandbox (PROVIDER=openai|an
 	@$(BIN)/python -m deploy.demo
 
 test: setup ## every test
-	@$(PYTEST)
+	@$(PYTEST) -n $(WORKERS) --dist loadfile
 
 test-unit: setup ## the tests without I/O, under 30 s
 	@$(PYTEST) tests/unit
 
 test-integration: setup ## contracts, and parts on real Kafka, SQL, Flink and the fake provider
-	@$(PYTEST) tests/contracts tests/integration
+	@$(PYTEST) -n $(WORKERS) --dist loadfile tests/contracts tests/integration
 
 test-acceptance: setup ## the real commands, killed and restarted
 	@$(PYTEST) tests/acceptance
