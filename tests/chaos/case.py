@@ -1,0 +1,74 @@
+"""What defines a run, and what came of it: pure data, replayable from its repr."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+ProviderName = Literal["openai", "anthropic"]
+StoreKind = Literal["sqlite", "postgresql"]
+
+
+@dataclass(frozen=True)
+class Kill:
+    """SIGKILL at the `nth` pass of a failpoint, counted from the moment at which the kill before it struck."""
+
+    failpoint: str
+    nth: int = 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """A fault at a moment: `at` seconds after the run began. `options` are sorted pairs, so that it can be hashed."""
+
+    at: float
+    action: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A fault of the provider that is in force from the start: a name of its vocabulary, and that fault's options."""
+
+    fault: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run. Records are spread evenly over the files; each kill that has not struck by then brings another wave."""
+
+    provider: ProviderName = "openai"
+    store: StoreKind = "sqlite"
+    records: int = 6
+    files: int = 1
+    seed: int = 0
+    kills: tuple[Kill, ...] = ()
+    steps: tuple[Step, ...] = ()
+    weakness: str | None = None
+    """The name of a negative control."""
+    rules: tuple[Rule, ...] = ()
+    """Set anew for each wave of files."""
+    retention: float = 3600.0
+    """Seconds; 0 lets the janitor delete at once, and the run waits for it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the oracle found. `violations` is empty when all was well."""
+
+    case: Case
+    violations: tuple[str, ...] = ()
+    records: int = 0
+    kills: int = 0
+    """Processes that died: by failpoint, or by a step."""
+    struck: tuple[Kill, ...] = ()
+    """The kills of the case that really struck."""
+    lost: int = 0
+    paid_twice: int = 0
+    published_twice: int = 0
+    seconds: float = 0.0
+    cpu: float = 0.0
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        return not self.violations

@@ -1,0 +1,5 @@
+"""A worker's slot: a broker, a PostgreSQL server, the template of a migrated store, and the zygote, kept for many runs."""
+
+
+class Slot:
+    """Runs go one after another in a slot, on topics and stores of their own."""
