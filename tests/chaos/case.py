@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tests.chaos.steps import Excuse, Step
+
 ProviderName = Literal["openai", "anthropic"]
 StoreKind = Literal["sqlite", "postgresql"]
 
@@ -13,15 +15,6 @@ class Kill:
 
     failpoint: str
     nth: int = 1
-
-
-@dataclass(frozen=True)
-class Step:
-    """A fault at a moment: `at` seconds after the run began. `options` are sorted pairs, so that it can be hashed."""
-
-    at: float
-    action: str
-    options: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +42,8 @@ class Case:
     """Set anew for each wave of files."""
     retention: float = 3600.0
     """Seconds; 0 lets the janitor delete at once, and the run waits for it."""
+    excuses: tuple[Excuse, ...] = ()
+    """The failed records that its faults allow."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A worker's slot: a broker, a PostgreSQL server, the template of a migrated store, and the zygote, kept for many runs."""
+"""A worker's slot: a broker, a PostgreSQL server, a migrated store to copy, and the zygote; kept for many runs."""
 
 
 class Slot:

@@ -6,9 +6,10 @@ A world keeps desk and poller alive: `run_until_quiet` starts again whoever died
 from collections.abc import Callable
 from typing import Any
 
-from tests.chaos.case import Case, Step, Verdict
+from tests.chaos.case import Case, Verdict
 from tests.chaos.lives import Life
 from tests.chaos.slot import Slot
+from tests.chaos.steps import Step
 
 
 class World:
