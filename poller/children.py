@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from poller.outcome import Carry, child_runs, records_in
+from shared.failpoints import Failpoint, reached
 from shared.keys import child_key, custom_id, generation
 from shared.manifest import Manifest
 from shared.spool import MANIFEST, REQUESTS, Spool, make_folder, private_opener, sync_folder, write_atomic
@@ -28,6 +29,7 @@ def write_children(spool: Spool, attempt: str, manifest: Manifest, carries: list
         size, digest = _copy(parent / REQUESTS, folder / REQUESTS, carry, key, rename)
         write_atomic(folder / MANIFEST, _manifest(manifest, key, carry, size, digest).model_dump_json().encode())
         keys.append(key)
+        reached(Failpoint.CHILD_WRITTEN)
     sync_folder(spool.path(attempt))
     return keys
 

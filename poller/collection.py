@@ -21,6 +21,7 @@ from poller.schedule import ACCOUNT_PAUSE
 from shared.causes import Cause
 from shared.clock import Clock
 from shared.errors import BatchlineError, NotFound
+from shared.failpoints import Failpoint, reached
 from shared.lease import TTL
 from shared.lifecycle import Event, State
 from shared.manifest import Manifest
@@ -106,6 +107,7 @@ class Collection:
             malformed_lines=counts.malformed,
         )
         stands = decide(folder, own)
+        reached(Failpoint.DECIDED)
         if stands != own:
             self._drop(into, attempt)
         return stands
@@ -132,6 +134,7 @@ class Collection:
                     self._pause(batch, counts.account_fault, results, lease)
                 carries = settle(results, manifest)
             results.seal()
+            reached(Failpoint.RESULTS_SEALED)
         return counts, refused, carries
 
     def _drop(self, results: Path, attempt: str | None) -> None:
@@ -167,6 +170,7 @@ class Collection:
             if not self._expired(batch):
                 raise
             paths = []
+        reached(Failpoint.DOWNLOADED)
         return scan(chain.from_iterable(map(_lines, paths)), batch.batch_key, provider.answer, results)
 
     def _judge(self, batch: Batch, counts: Scan, results: ResultsWriter, provider: Provider, lease: Lease) -> None:

@@ -15,6 +15,7 @@ from poller.duty import BUSY, FAULTS, WAITING, Counts
 from poller.retained import is_named, oldest, restorable
 from shared.clock import Clock
 from shared.errors import LeaseLost, NotFound, ProviderError, StoreUnavailable
+from shared.failpoints import Failpoint, reached
 from shared.keys import generation, is_name
 from shared.lease import Keeper
 from shared.lifecycle import TERMINAL
@@ -117,9 +118,12 @@ class Janitor:
         for batch in batches:
             folder = self._spool.path(self._spool.batch(pipeline, statement, batch.batch_key))
             (folder / REQUESTS).unlink(missing_ok=True)
+            reached(Failpoint.REQUESTS_REMOVED)
             if (folder / RESULTS).exists():
                 shutil.rmtree(folder / RESULTS)
+            reached(Failpoint.RESULTS_REMOVED)
         self._spool.path(file.address).unlink(missing_ok=True)
+        reached(Failpoint.SEALED_REMOVED)
 
     def _delete_at_provider(self, batch: Batch) -> None:
         """Its input and its results; where a batch holds both, the batch."""
@@ -134,6 +138,7 @@ class Janitor:
                 kept.add(batch.provider_batch_id)
         for name in sorted(kept):
             provider.delete(name)
+            reached(Failpoint.INPUT_REMOVED)
 
     def _sweep_abandoned(self, pipeline: str, statement: str, states: list[Path]) -> None:
         """Files in progress that no process will finish, and attempts at plans that lost."""

@@ -12,6 +12,7 @@ from poller.schedule import ACCOUNT_PAUSE, Backoff, Deadlines, PollPolicy
 from poller.verdict import Kind, Verdict, judge
 from shared.clock import Clock
 from shared.errors import StaleState
+from shared.failpoints import Failpoint, reached
 from shared.lifecycle import Event, State
 from shared.providers.port import Profile, RemoteBatch
 from shared.store import Batch, Lease, Store
@@ -144,6 +145,7 @@ class Looks:
             self._store.accounts.pause(batch.account, f"account: {verdict.error}", until)
         if verdict.limit is not None:
             self._store.accounts.learn(batch.account, f"enqueued_tokens:{batch.model}", verdict.limit)
+            reached(Failpoint.LIMIT_LEARNED)
         learned |= bounced(f"{_HELD[verdict.kind]}: {verdict.error}", until)
         self._store.batches.apply(batch.batch_key, Event.BOUNCE, lease=lease, expected=batch.state, **learned)
         log(Action.BATCH_BOUNCED, logging.WARNING, batch=batch.batch_key, until=until, error=verdict.error)

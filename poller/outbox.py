@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 from poller.messages import Outgoing
 from poller.progress import Markers, replay
 from poller.transactions import Aborted, Transactions
+from shared.failpoints import Failpoint, reached
 from shared.messages import ProgressMarker
 
 
@@ -79,6 +80,7 @@ class Outbox:
         self.shard, self.batch_bytes = shard, batch_bytes
         self._topic, self._bounds = progress_topic, bounds
         self._transactions = self.transactions(producer_settings(client, shard, batch_bytes), waits)
+        reached(Failpoint.SHARD_FENCED)
         self._markers: Markers = replay(client, progress_topic, shard.number)
 
     @property
@@ -99,6 +101,7 @@ class Outbox:
         transactions.begin()
         # First of all, so that whatever of this transaction a broker forgets to end shows here, and stops the shard.
         transactions.produce(self._topic, before.encode(), batch_key, partition=self.shard.number)
+        reached(Failpoint.TRANSACTION_BEGUN)
         try:
             marker = self._fill(before, messages)
         except Aborted:
@@ -107,8 +110,10 @@ class Outbox:
             # A fault of the messages' own: nothing of what went before it may be seen.
             transactions.abort(error)
             raise
+        reached(Failpoint.TRANSACTION_FILLED)
         transactions.produce(self._topic, marker.encode(), batch_key, partition=self.shard.number)
         transactions.commit()
+        reached(Failpoint.TRANSACTION_COMMITTED)
         self._markers[batch_key] = marker
         return marker
 

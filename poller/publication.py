@@ -13,6 +13,7 @@ from poller.place import Place, keep_place
 from poller.results import Results
 from shared.definition import Definition
 from shared.errors import SpoolError
+from shared.failpoints import Failpoint, reached
 from shared.lifecycle import Event, State
 from shared.manifest import Manifest
 from shared.messages import ProgressMarker
@@ -41,6 +42,7 @@ class Publication:
         manifest = self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key)
         folder = self._spool.path(self._spool.batch(batch.pipeline, batch.statement, batch.batch_key))
         keep_place(folder, Place(cluster=outbox.shard.cluster, shard=outbox.shard.number))
+        reached(Failpoint.PLACE_KEPT)
         decision = read_decision(folder)
         if not marker.done:
             if decision is None and manifest.requests:

@@ -17,6 +17,7 @@ from poller.place import read_place
 from poller.sinks import SinkClusters
 from shared.definition import Definition, Sink
 from shared.errors import KafkaUnavailable, SettingsError, SpoolError
+from shared.failpoints import Failpoint, reached
 from shared.manifest import Manifest
 from shared.messages import BatchEvent
 from shared.spool import Spool
@@ -65,7 +66,9 @@ class Registrar:
             events.give_back()
             raise
         if taken:
+            reached(Failpoint.EVENTS_TAKEN)
             events.settle()
+            reached(Failpoint.OFFSETS_COMMITTED)
             counts += self._assign()
         return counts
 
@@ -131,6 +134,7 @@ class Registrar:
                 continue
             known = place.shard if place is not None and place.cluster == cluster else None
             self._store.shards.assign(batch.batch_key, cluster, self._shards, known=known)
+            reached(Failpoint.SHARD_ASSIGNED)
             self._estimate(batch, definition)
             counts["assigned"] += 1
         return counts

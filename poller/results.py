@@ -16,6 +16,7 @@ import orjson
 
 from shared.causes import Cause
 from shared.errors import SpoolError
+from shared.failpoints import Failpoint, reached
 from shared.spool import private_opener, write_atomic
 
 INDEX, ANSWERS = "results.index", "results.answers"
@@ -65,6 +66,7 @@ class ResultsWriter:
         os.fsync(self._file.fileno())
         self._file.close()
         self._partial.replace(self._folder / ANSWERS)
+        reached(Failpoint.ANSWERS_WRITTEN)
         offsets, lengths = self._offsets, self._lengths
         if sys.byteorder == "big":
             offsets.byteswap()

@@ -11,6 +11,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from shared.errors import BatchlineError, MustRestart
+from shared.failpoints import Failpoint, reached
 from shared.kafka import LIBRDKAFKA, is_away, unavailable
 
 _CALL = 2.0
@@ -80,6 +81,7 @@ class Transactions:
     def commit(self) -> None:
         """Commit. Raises Aborted, or MustRestart when nobody knows whether it took effect."""
         self._flush()
+        reached(Failpoint.TRANSACTION_FLUSHED)
         while True:
             try:
                 self._producer.commit_transaction(_CALL)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from shared.clock import Clock
 from shared.errors import AccountFault, ProviderError
+from shared.failpoints import Failpoint, reached
 from shared.intents import Intent, newest_receipt, read_intent
 from shared.lifecycle import Event, State
 from shared.providers.port import Provider, RemoteBatch
@@ -107,6 +108,7 @@ class Recovery:
                 # Without its input file a create that arrives after all can't run; one that just has shows itself now.
                 for file in sorted(trail.input_files):
                     provider.delete(file)
+                    reached(Failpoint.INPUT_DELETED)
                 found = self._search(trail, provider)
         except ProviderError as error:
             return self._unclean(batch, attempt, lease, error)
@@ -157,6 +159,7 @@ class Recovery:
 
     def _again(self, batch: Batch, attempt: Attempt, lease: Lease, *, clean: bool, error: str | None = None) -> Batch:
         self._store.attempts.record_lookup(attempt.batch_key, attempt.attempt, lease, clean=clean)
+        reached(Failpoint.LOOKED)
         next_check = self._clock() + self._pause
         return self._store.batches.record(
             batch.batch_key, lease=lease, next_check_at=next_check, error=error or batch.error

@@ -26,6 +26,7 @@ from shared.errors import (
     Throttled,
     Unknown,
 )
+from shared.failpoints import Failpoint, reached
 from shared.intents import Intent, Receipt, write_intent, write_receipt
 from shared.lease import Keeper
 from shared.lifecycle import Event, State
@@ -94,6 +95,7 @@ class Submission:
             batch = self._store.batches.get(key) if lease else None
             if lease is None or batch is None:
                 return None
+            reached(Failpoint.BATCH_TAKEN)
             if batch.state in (State.SUBMITTING, State.AMBIGUOUS):
                 return self._recovery.look(batch, self._provider_for(self._manifest(batch).definition.model), lease)
             if batch.state in (State.SEALED, State.HELD):
@@ -118,6 +120,7 @@ class Submission:
             file_id = _reusable(attempts) or _upload(turn)
         except ProviderError as error:
             return self._definite(turn, error)
+        reached(Failpoint.UPLOADED)
         return self._create(turn, file_id)
 
     def _turn(self, batch: Batch, lease: Lease, manifest: Manifest, number: int) -> _Turn:
@@ -135,6 +138,7 @@ class Submission:
         """Intent, one POST, and its verdict, under the account's lease."""
         outlives = turn.outgoing.timeout + timedelta(seconds=30)
         with self._keeper.hold(f"account/{turn.batch.account}", outlives, wait=outlives) as account:
+            reached(Failpoint.ACCOUNT_TAKEN)
             attempt = self._intend(turn, file_id) if account else None
             if attempt is None:
                 return None
@@ -174,6 +178,7 @@ class Submission:
             input_file_id=file_id,
         )
         if write_intent(self._spool, turn.folder, intent):
+            reached(Failpoint.INTENT_WRITTEN)
             return attempt
         # A store restored from an older copy forgot this attempt; the spool did not. It may have been accepted.
         error = "an intent of this attempt, which the store does not remember, stands beside the manifest"
@@ -181,10 +186,12 @@ class Submission:
         return None
 
     def _accept(self, turn: _Turn, attempt: Attempt, remote: RemoteBatch) -> Batch:
+        reached(Failpoint.CREATED)
         receipt = Receipt(attempt=attempt.attempt, provider_batch_id=remote.id, created_at=remote.created_at)
         # Without it only an older copy of the store would forget the id; the store itself is told below.
         with suppress(OSError):
             write_receipt(self._spool, turn.folder, receipt)
+        reached(Failpoint.RECEIPT_WRITTEN)
         return self._store.attempts.resolve(
             turn.batch.batch_key,
             attempt.attempt,
@@ -205,6 +212,7 @@ class Submission:
             case AccountFault():
                 again = now + ACCOUNT_PAUSE
                 self._store.accounts.pause(batch.account, f"account: {error}", again)
+                reached(Failpoint.ACCOUNT_PAUSED)
                 return self._hold(batch, lease, f"account: {error}", again, attempt)
             case Throttled(retry_after=timedelta() as wait):
                 return self._hold(batch, lease, f"throttled: {error}", now + wait, attempt)

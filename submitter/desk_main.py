@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import orjson
 
+from shared.failpoints import Failpoint, reached
 from submitter.desk import Desk
 from submitter.errand import Errand
 from submitter.hands import Workers
@@ -50,6 +51,7 @@ def main() -> None:
                 for line in [] if events is None else teller.lines(statement, events):
                     sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
+            reached(Failpoint.TOLD)
     except BrokenPipeError:
         # Nobody listens: the operator is gone, and so is the reason to go on.
         sys.stdout = None

@@ -9,6 +9,7 @@ from typing import BinaryIO
 from shared.causes import Cause
 from shared.definition import Definition, Source
 from shared.errors import SpoolError
+from shared.failpoints import Failpoint, reached
 from shared.keys import batch_key, custom_id
 from shared.manifest import Manifest
 from shared.providers.port import Profile, Requests
@@ -211,5 +212,6 @@ class Draft:
             bytes=part.size,
             sha256=digest,
         )
+        reached(Failpoint.PLAN_REQUESTS)
         write_atomic(part.folder / MANIFEST, manifest.model_dump_json().encode())
         self._manifests.append(manifest)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from shared.clock import Clock
 from shared.definition import Definition, Model
 from shared.errors import SpoolError, StoreUnavailable
+from shared.failpoints import Failpoint, reached
 from shared.keys import batch_key
 from shared.providers.port import Provider
 from shared.spool import SealedFile, Spool
@@ -27,8 +28,10 @@ class Planner:
         definition = self._definition(pipeline, statement, file)
         while not self._store.plans.is_planned(file.address):
             attempt = self._spool.new_attempt(pipeline, statement)
+            reached(Failpoint.PLAN_BEGUN)
             try:
                 plan = self._draft(definition, file, attempt)
+                reached(Failpoint.PLAN_WRITTEN)
                 won = self._store.plans.commit(plan)
             except PositionsPaid:
                 # Another file's plan paid for some of these rows after they were looked up: look again.
@@ -41,6 +44,7 @@ class Planner:
                 self._spool.discard(attempt)
                 raise
             if won:
+                reached(Failpoint.PLAN_COMMITTED)
                 return self._settle(plan)
             self._spool.discard(attempt)
         return []
@@ -103,4 +107,5 @@ class Planner:
             self._spool.settle(plan.attempt_folder, plan.pipeline, plan.statement, key)
         if not keys:
             self._spool.discard(plan.attempt_folder)
+        reached(Failpoint.PLAN_SETTLED)
         return keys

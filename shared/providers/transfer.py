@@ -17,6 +17,7 @@ from tenacity import (
 )
 
 from shared.errors import NotSent, Rejected, Unknown
+from shared.failpoints import Failpoint, reached
 from shared.spool import private_opener, sync_folder
 
 CHUNK = 1 << 18
@@ -104,6 +105,7 @@ class _Transfer:
                     file.truncate(0)
                 file.writelines(response.iter_bytes(CHUNK))
                 os.fsync(file.fileno())
+                reached(Failpoint.DOWNLOAD_CUT)
         except Rejected as error:
             # 416: nothing lies beyond what we have.
             if not self._offset or error.status != 416:

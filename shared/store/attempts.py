@@ -6,6 +6,7 @@ from typing import Any, Unpack
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, select, update
 
 from shared.errors import AccountBusy, StaleState
+from shared.failpoints import MOVED, reached
 from shared.lifecycle import Event, State
 from shared.store.batch_rows import advance
 from shared.store.columns import UtcTime
@@ -66,7 +67,9 @@ class Attempts:
             values = {"account": account, "started_at": now, "requests": requests, "bytes": bytes}
             row = {"batch_key": key, "attempt": number, "input_file_id": input_file_id, **values}
             connection.execute(insert(attempts).values(**row))
-            return _select(connection, _this(key, number))[0]
+            attempt = _select(connection, _this(key, number))[0]
+        reached(MOVED[Event.INTEND])
+        return attempt
 
     def record_lookup(self, key: str, attempt: int, lease: Fence, *, clean: bool) -> Attempt:
         """Count a look-up that found nothing. One that is not clean (an error, a cut list) restarts the quarantine."""
@@ -90,7 +93,8 @@ class Attempts:
             if event in (Event.ACCEPT, Event.ADOPT):
                 outcome["provider_batch_id"] = batch.provider_batch_id
             _change(connection, key, attempt, outcome)
-            return batch
+        reached(MOVED[event])
+        return batch
 
     def disown(self, key: str, attempt: int, lease: Fence, *, note: str) -> Batch:
         """The adopted provider batch is another's: the attempt is unresolved again, and remembers what it is not."""
@@ -107,7 +111,8 @@ class Attempts:
             again = {"outcome": None, "resolved_at": None, "provider_batch_id": None, "clean_since": None, "note": note}
             disowned = [*old.disowned, *([old.provider_batch_id] if old.provider_batch_id else [])]
             connection.execute(update(attempts).where(_this(key, attempt)).values(**again, disowned=disowned))
-            return batch
+        reached(MOVED[Event.DISOWN])
+        return batch
 
     def of(self, key: str) -> list[Attempt]:
         """A batch's attempts, the newest first."""

@@ -7,6 +7,7 @@ from typing import TypedDict, Unpack
 from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 
 from shared.errors import Unbalanced
+from shared.failpoints import MOVED, reached
 from shared.lifecycle import Event, State
 from shared.store.batch_rows import advance, amend, batch_of, insert, locked
 from shared.store.database import Database
@@ -79,7 +80,9 @@ class Batches:
         """
         with self._database.write() as connection:
             hold(connection, lease)
-            return advance(connection, self._database.clock(), key, event, changes, expected)
+            batch = advance(connection, self._database.clock(), key, event, changes, expected)
+        reached(MOVED[event])
+        return batch
 
     def record(self, key: str, *, lease: Fence = None, **changes: Unpack[Changes]) -> Batch:
         """Set columns without an event, such as next_check_at. Raises StaleState, LeaseLost, Unbalanced."""
@@ -112,7 +115,8 @@ class Batches:
                 raise Unbalanced(f"batch {key} carries {batch.carried} records, but its children have {given}")
             for child in children:
                 insert(connection, child, now)
-            return batch
+        reached(MOVED[Event.COLLECT])
+        return batch
 
     def register(self, batch: PlannedBatch, *, provider_batch_id: str, submitted_at: datetime) -> bool:
         """Insert a batch that was announced, when the store does not have it; whether it was inserted.
