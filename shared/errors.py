@@ -62,6 +62,10 @@ class SpoolError(BatchlineError):
     """A spool address is outside the spool, is missing, or can't be read or written."""
 
 
+class SpoolAway(SpoolError):
+    """The spool can't be reached, read or written now; nothing is lost, wait and try again."""
+
+
 class ProviderError(BatchlineError):
     """A provider's call did not succeed. The subclass says what is known about its effect."""
 
@@ -92,6 +96,14 @@ class Throttled(ProviderError):
 
 class AccountFault(ProviderError):
     """Bad key, no credit, spend cap, full file quota: the account is paused, no record is at fault."""
+
+
+class MissingCredential(ProviderError):
+    """This process's environment lacks the account's key: nothing was sent, and another process may have it."""
+
+    def __init__(self, message: str, account: str) -> None:
+        super().__init__(message)
+        self.account = account
 
 
 class EnqueuedLimit(ProviderError):

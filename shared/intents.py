@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.spool import Spool, create_if_absent, write_atomic
+from shared.spool import Spool
 
 _RECEIPT = re.compile(r"receipt-([0-9]+)\.json")
 
@@ -37,19 +37,18 @@ class Receipt(BaseModel):
 
 def write_intent(spool: Spool, folder: str, intent: Intent) -> bool:
     """Write an intent unless this attempt has one already; says whether it was written."""
-    path = spool.path(f"{folder}/intent-{intent.attempt}.json")
-    return create_if_absent(path, intent.model_dump_json().encode())
+    return spool.files.create(f"{folder}/intent-{intent.attempt}.json", intent.model_dump_json().encode())
 
 
 def write_receipt(spool: Spool, folder: str, receipt: Receipt) -> None:
-    """Write a receipt, whole or not at all."""
-    write_atomic(spool.path(f"{folder}/receipt-{receipt.attempt}.json"), receipt.model_dump_json().encode())
+    """Write a receipt, whole or not at all: an attempt is accepted once."""
+    spool.files.create(f"{folder}/receipt-{receipt.attempt}.json", receipt.model_dump_json().encode())
 
 
 def read_intent(spool: Spool, folder: str, attempt: int) -> Intent | None:
     """The intent of an attempt; None when it has none."""
-    path = spool.path(f"{folder}/intent-{attempt}.json")
-    return Intent.model_validate_json(path.read_bytes()) if path.exists() else None
+    data = spool.files.read(f"{folder}/intent-{attempt}.json")
+    return None if data is None else Intent.model_validate_json(data)
 
 
 def newest_receipt(spool: Spool, folder: str, since: int) -> Receipt | None:
@@ -57,8 +56,7 @@ def newest_receipt(spool: Spool, folder: str, since: int) -> Receipt | None:
 
     A store that was restored from an older copy knows nothing of the later ones: what they created is what counts.
     """
-    found = (_RECEIPT.fullmatch(path.name) for path in spool.path(folder).glob("receipt-*.json"))
+    found = (_RECEIPT.fullmatch(entry.name) for entry in spool.files.entries(folder, "receipt-"))
     newest = max((int(match[1]) for match in found if match), default=0)
-    if newest < since:
-        return None
-    return Receipt.model_validate_json(spool.path(f"{folder}/receipt-{newest}.json").read_bytes())
+    data = spool.files.read(f"{folder}/receipt-{newest}.json") if newest >= since else None
+    return None if data is None else Receipt.model_validate_json(data)

@@ -1,0 +1,22 @@
+"""The spool: addresses of sealed files, batches and results, and safe writes, in a folder or in an object store."""
+
+from shared.spool.address import open_files
+from shared.spool.disk import create_if_absent, make_folder, private_opener, sync_folder, write_atomic
+from shared.spool.layout import MANIFEST, REQUESTS, RESULTS, SealedFile, Spool
+from shared.spool.port import Entry, Files
+
+__all__ = [
+    "MANIFEST",
+    "REQUESTS",
+    "RESULTS",
+    "Entry",
+    "Files",
+    "SealedFile",
+    "Spool",
+    "create_if_absent",
+    "make_folder",
+    "open_files",
+    "private_opener",
+    "sync_folder",
+    "write_atomic",
+]
