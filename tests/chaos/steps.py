@@ -1,4 +1,4 @@
-"""A schedule's steps: what goes wrong, when, with which options. Pure data, made from a seed, replayable from its repr."""
+"""A step of a schedule: what goes wrong, when, with which options. Pure data, replayable from its repr."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,5 +31,5 @@ class Excuse:
     """Only records whose text contains this."""
 
 
-def step(at: float, do: str, **options: Any) -> Step:
+def step(at: float, do: str, /, **options: Any) -> Step:
     return Step(round(at, 3), do, tuple(options.items()))

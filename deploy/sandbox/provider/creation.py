@@ -22,7 +22,8 @@ async def accept(call: Call, batch: Batch, still_possible: Callable[[], bool]) -
         validated(batch, [])
     late = batch.traits.get("create_applied_after_disconnect")
     if late is not None:
-        engine.late.append((engine.clock.now() + late["delay"], lambda: _apply(call, batch, still_possible)))
+        due = engine.clock.now() + late["delay"]
+        engine.late.append((due, lambda: _apply(call, batch, due, still_possible)))
         raise ConnectionCut
     engine.accept(batch)
     lost = batch.traits.get("create_accepted_response_lost")
@@ -34,10 +35,11 @@ async def accept(call: Call, batch: Batch, still_possible: Callable[[], bool]) -
     return batch
 
 
-def _apply(call: Call, batch: Batch, still_possible: Callable[[], bool]) -> None:
+def _apply(call: Call, batch: Batch, due: float, still_possible: Callable[[], bool]) -> None:
     if not still_possible():
         call.engine.log.write("create_dropped", batch=batch.id, provider=batch.provider, path=batch.input_path)
         return
-    batch.created_at = call.engine.clock.now()
+    # Its own time: a clock that has jumped meanwhile must not make it younger.
+    batch.created_at = due
     batch.expires_at = batch.created_at + call.engine.limits.batch_seconds
     call.engine.accept(batch)
