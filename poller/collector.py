@@ -49,7 +49,7 @@ class Collecting:
     backoff: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=2), timedelta(minutes=5)))
 
 
-_COLLECTING = Collecting()
+COLLECTING = Collecting()
 
 
 class Collector:
@@ -66,7 +66,7 @@ class Collector:
         watchdog: Watchdog,
         clock: Clock,
         *,
-        collecting: Collecting = _COLLECTING,
+        collecting: Collecting = COLLECTING,
     ) -> None:
         self._store, self._spool, self._provider_of = store, spool, provider_of
         self._keeper, self._watchdog, self._clock, self._how = keeper, watchdog, clock, collecting

@@ -21,6 +21,8 @@ from shared.telemetry import SECRETS, Action, log
 
 _MOST_BOUNCES = 5
 """Uploads that a provider may lose before the batch counts as failed there."""
+BOUNCE = Backoff(timedelta(seconds=15), timedelta(minutes=15))
+"""How long a batch waits that its provider sent back."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Looking:
 
     pace: PollPolicy = field(default_factory=PollPolicy)
     deadlines: Deadlines = field(default_factory=Deadlines)
-    bounce: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=15), timedelta(minutes=15)))
+    bounce: Backoff = BOUNCE
 
 
 def bounced(reason: str, until: datetime) -> Changes:

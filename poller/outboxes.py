@@ -20,7 +20,7 @@ _DEFAULT_LIMIT = 1_000_000
 """Bytes of a message that every topic takes unless it was told otherwise."""
 _FRESH = timedelta(minutes=5).total_seconds()
 _TIMEOUT = 10.0
-_BOUNDS = Bounds()
+BOUNDS = Bounds()
 _REFUSED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 
@@ -35,7 +35,7 @@ class Outboxes:
         *,
         shards: int,
         replication: int,
-        bounds: Bounds = _BOUNDS,
+        bounds: Bounds = BOUNDS,
         make: type[Outbox] = Outbox,
     ) -> None:
         self._clusters, self._installation, self._topic = clusters, installation, progress_topic

@@ -37,7 +37,7 @@ from shared.store import Batch, Lease, Store
 from shared.telemetry import Action, log
 
 _MOST = 200
-_BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=5))
+BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=5))
 _CLUSTERS = 8
 _TRIES = 3
 """Transactions of one batch that may be aborted in a row before the next batch has its turn."""
@@ -58,7 +58,7 @@ class Publisher:
         watchdog: Watchdog,
         clock: Clock,
         *,
-        backoff: Backoff = _BACKOFF,
+        backoff: Backoff = BACKOFF,
     ) -> None:
         self._store, self._spool, self._definition_of, self._outboxes = store, spool, definition_of, outboxes
         self._keeper, self._watchdog, self._clock, self._backoff = keeper, watchdog, clock, backoff

@@ -53,6 +53,9 @@ class Watching:
     backoff: Backoff = field(default_factory=Backoff)
 
 
+WATCHING = Watching()
+
+
 class AccountAway(Exception):
     """The account can't be asked for now; `until` says when to try again."""
 
@@ -75,7 +78,7 @@ class Watcher:
         watchdog: Watchdog,
         clock: Clock,
         *,
-        watching: Watching = Watching(),
+        watching: Watching = WATCHING,
     ) -> None:
         self._store, self._provider_of, self._looks = store, provider_of, looks
         self._keeper, self._watchdog, self._clock, self._how = keeper, watchdog, clock, watching

@@ -5,39 +5,54 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from poller.alarms import Limits
 from poller.auditor import Auditor
-from poller.collector import Collector
+from poller.collector import COLLECTING, Collecting, Collector
 from poller.consumer import KafkaEvents
 from poller.daemon import Paced
 from poller.health import Watchdog
 from poller.janitor import Janitor
-from poller.looks import Looking, Looks
+from poller.looks import BOUNCE, Looking, Looks
 from poller.models import Models
-from poller.outboxes import Outboxes
-from poller.publisher import Publisher
+from poller.outbox import Bounds
+from poller.outboxes import BOUNDS, Outboxes
+from poller.publisher import BACKOFF, Publisher
 from poller.registrar import Drained, Registrar
 from poller.rescuer import Rescuer
-from poller.schedule import Deadlines, PollPolicy
+from poller.schedule import Backoff, Deadlines, PollPolicy
 from poller.settings import PollerSettings
 from poller.sinks import SinkClusters
-from poller.watcher import Watcher
+from poller.watcher import WATCHING, Watcher, Watching
 from shared.clock import Clock, system_clock
 from shared.kafka import KafkaClusters, load_clusters
 from shared.lease import Keeper, this_process
 from shared.spool import Spool
 from shared.store import Store
-from shared.submission import Submission
+from shared.submission import WAITS, Submission, Waits
 from shared.topics import BATCHES_PARTITIONS, ensure_topic
 
-_RESCUE_PACE = 1.0
-_COLLECT_PACE = _PUBLISH_PACE = 1.0
-_AUDIT_PACE = _JANITOR_PACE = 600.0
-_LISTEN = 1.0
-"""Seconds that the registrar waits for an event: it is told of a stop between two waits."""
+
+@dataclass(frozen=True)
+class Tempo:
+    """Seconds after which a duty looks again when nobody has woken it; and how long what failed is left alone."""
+
+    rescue: float = 1.0
+    collect: float = 1.0
+    publish: float = 1.0
+    audit: float = 600.0
+    janitor: float = 600.0
+    listen: float = 1.0
+    """That the registrar waits for an event: it is told of a stop between two waits."""
+    waits: Waits = WAITS
+    collecting: Collecting = COLLECTING
+    watching: Watching = WATCHING
+    publishing: Backoff = BACKOFF
+    bounce: Backoff = BOUNCE
+    bounds: Bounds = BOUNDS
+    """Of a transaction."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,12 @@ class Poller:
 
 @contextmanager
 def assembled(
-    settings: PollerSettings, store: Store, clock: Clock = system_clock, *, is_single_pass: bool = False
+    settings: PollerSettings,
+    store: Store,
+    clock: Clock = system_clock,
+    *,
+    is_single_pass: bool = False,
+    tempo: Tempo = Tempo(),
 ) -> Iterator[Poller]:
     """The poller over an open store. Raises SettingsError for a spool, an address or a file that can't be used."""
     stop = threading.Event()
@@ -72,22 +92,26 @@ def assembled(
         models.definition,
         watchdog,
         shards=settings.shards,
-        wait=0.1 if is_single_pass else _LISTEN,
+        wait=0.1 if is_single_pass else tempo.listen,
     )
     quarantine = timedelta(seconds=settings.create_quarantine)
-    submission = Submission(store, spool, models.provider_for, clock, holder, quarantine=quarantine, stop=stop)
-    watcher = Watcher(store, models.provider_of, Looks(store, clock, looking(settings)), keeper, watchdog, clock)
-    outboxes = _outboxes(settings, clusters, store)
-    publisher = Publisher(store, spool, models.definition, outboxes, keeper, watchdog, clock)
+    submission = Submission(
+        store, spool, models.provider_for, clock, holder, quarantine=quarantine, waits=tempo.waits, stop=stop
+    )
+    looks = Looks(store, clock, replace(looking(settings), bounce=tempo.bounce))
+    watcher = Watcher(store, models.provider_of, looks, keeper, watchdog, clock, watching=tempo.watching)
+    collector = Collector(store, spool, models.provider_of, keeper, watchdog, clock, collecting=tempo.collecting)
+    outboxes = _outboxes(settings, clusters, store, tempo.bounds)
+    publisher = Publisher(store, spool, models.definition, outboxes, keeper, watchdog, clock, backoff=tempo.publishing)
     retention = timedelta(seconds=settings.retention)
     duties = (
         Paced(Drained(registrar) if is_single_pass else registrar, 0.0),
-        Paced(Rescuer(store, submission.work, clock), _RESCUE_PACE),
+        Paced(Rescuer(store, submission.work, clock), tempo.rescue),
         Paced(watcher, min(settings.poll_interval, 5.0) / 2),
-        Paced(Collector(store, spool, models.provider_of, keeper, watchdog, clock), _COLLECT_PACE),
-        Paced(publisher, _PUBLISH_PACE),
-        Paced(Auditor(store, models.provider_of, keeper, clock), _AUDIT_PACE),
-        Paced(Janitor(store, spool, models.provider_of, keeper, clock, retention=retention), _JANITOR_PACE),
+        Paced(collector, tempo.collect),
+        Paced(publisher, tempo.publish),
+        Paced(Auditor(store, models.provider_of, keeper, clock), tempo.audit),
+        Paced(Janitor(store, spool, models.provider_of, keeper, clock, retention=retention), tempo.janitor),
     )
     try:
         yield Poller(store, registrar, duties, watchdog, clock, stop)
@@ -114,13 +138,14 @@ def limits(settings: PollerSettings) -> Limits:
     return Limits(deadlines=deadlines(settings))
 
 
-def _outboxes(settings: PollerSettings, clusters: KafkaClusters, store: Store) -> Outboxes:
+def _outboxes(settings: PollerSettings, clusters: KafkaClusters, store: Store, bounds: Bounds) -> Outboxes:
     return Outboxes(
         clusters,
         store.shards.installation_id(),
         settings.progress_topic,
         shards=settings.shards,
         replication=settings.replication,
+        bounds=bounds,
     )
 
 

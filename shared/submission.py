@@ -58,6 +58,20 @@ class Backoff:
 
 
 @dataclass(frozen=True)
+class Waits:
+    """How long to wait, for what."""
+
+    backoff: Backoff = Backoff()
+    account: timedelta = ACCOUNT_PAUSE
+    busy: timedelta = BUSY_PAUSE
+    upload: timedelta = timedelta(seconds=1)
+    """Before an upload is tried again, at first."""
+
+
+WAITS = Waits()
+
+
+@dataclass(frozen=True)
 class _Turn:
     """One batch in one worker's hands."""
 
@@ -80,13 +94,13 @@ class Submission:
         holder: str,
         *,
         quarantine: timedelta,
-        backoff: Backoff | None = None,
+        waits: Waits = WAITS,
         stop: threading.Event | None = None,
     ) -> None:
         self._store, self._spool, self._provider_for, self._clock = store, spool, provider_for, clock
         self._keeper = Keeper(store, holder, stop)
         self._recovery = Recovery(store, spool, clock, quarantine)
-        self._backoff = backoff or Backoff()
+        self._waits = waits
         self._random = Random()  # noqa: S311 jitter, no cryptography
 
     def work(self, key: str) -> Batch | None:
@@ -117,7 +131,7 @@ class Submission:
         attempts = self._store.attempts.of(batch.batch_key)
         turn = self._turn(batch, lease, manifest, attempts[0].attempt + 1 if attempts else 1)
         try:
-            file_id = _reusable(attempts) or _upload(turn)
+            file_id = _reusable(attempts) or _upload(turn, self._waits.upload)
         except ProviderError as error:
             return self._definite(turn, error)
         reached(Failpoint.UPLOADED)
@@ -168,7 +182,7 @@ class Submission:
                 serial=not turn.provider.profile.has_metadata,
             )
         except AccountBusy as busy:
-            self._hold(batch, lease, str(busy), self._clock() + BUSY_PAUSE)
+            self._hold(batch, lease, str(busy), self._clock() + self._waits.busy)
             return None
         intent = Intent(
             attempt=attempt.attempt,
@@ -207,10 +221,10 @@ class Submission:
     def _definite(self, turn: _Turn, error: ProviderError, attempt: Attempt | None = None) -> Batch:
         """The ladder: one verdict for each failure that is known to have had no effect."""
         batch, lease, now = turn.batch, turn.lease, self._clock()
-        again = now + self._backoff.after(turn.outgoing.attempt, self._random)
+        again = now + self._waits.backoff.after(turn.outgoing.attempt, self._random)
         match error:
             case AccountFault():
-                again = now + ACCOUNT_PAUSE
+                again = now + self._waits.account
                 self._store.accounts.pause(batch.account, f"account: {error}", again)
                 reached(Failpoint.ACCOUNT_PAUSED)
                 return self._hold(batch, lease, f"account: {error}", again, attempt)
@@ -246,12 +260,12 @@ class Submission:
         )
 
 
-def _upload(turn: _Turn) -> str | None:
+def _upload(turn: _Turn, first: timedelta) -> str | None:
     """Upload, a few times if need be: a file that nobody names does nothing, and expires."""
     again = Retrying(
         retry=retry_if_exception_type((NotSent, Unknown)),
         stop=stop_after_attempt(3),
-        wait=wait_exponential_jitter(initial=1, max=10),
+        wait=wait_exponential_jitter(initial=first.total_seconds(), max=10, jitter=first.total_seconds()),
         reraise=True,
     )
     return again(turn.provider.upload, turn.outgoing)

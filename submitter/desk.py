@@ -45,8 +45,10 @@ HireHands = Callable[[Errand, Store, Spool], Hands]
 class Desk:
     """Works until it is closed, its run is over, or a newer run has begun."""
 
-    def __init__(self, errand: Errand, hire: HireHands, clock: Clock = system_clock) -> None:
-        self._errand, self._hire, self._clock = errand, hire, clock
+    def __init__(
+        self, errand: Errand, hire: HireHands, clock: Clock = system_clock, *, pace: float = ROUND_SECONDS
+    ) -> None:
+        self._errand, self._hire, self._clock, self._pace = errand, hire, clock, pace
         self._stop = threading.Event()
         self._planner = ThreadPoolExecutor(1, "plan")
         self._submitters = ThreadPoolExecutor(errand.threads, "submit")
@@ -79,7 +81,7 @@ class Desk:
                 LOG.warning("the state store is away, trying again: %s", error)
             except Exception:
                 LOG.exception("the desk starts again")
-            self._stop.wait(ROUND_SECONDS * 4)
+            self._stop.wait(self._pace * 4)
 
     def _rounds(self, store: Store, spool: Spool, hands: Hands) -> None:
         errand = self._errand
@@ -97,7 +99,7 @@ class Desk:
             for statement in errand.statements:
                 self._refresh(statement, store)
             self._under_way = {name: future for name, future in self._under_way.items() if not future.done()}
-            self._stop.wait(ROUND_SECONDS)
+            self._stop.wait(self._pace)
 
     def _plan_new(self, statement: str, store: Store, spool: Spool, hands: Hands) -> None:
         files = spool.sealed_files(self._errand.pipeline, statement)

@@ -4,7 +4,8 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import BinaryIO
 
 import orjson
 
@@ -43,20 +44,28 @@ def main() -> None:
     errand = Errand.model_validate_json(sys.stdin.buffer.readline())
     stop = threading.Event()
     threading.Thread(target=_await_end, args=(stop,), daemon=True).start()
-    desk, teller = Desk(errand, Workers), Teller()
+    desk = Desk(errand, Workers)
     try:
-        while not stop.wait(PAUSE_SECONDS):
-            for statement in errand.statements:
-                events = desk.announcements(statement)
-                for line in [] if events is None else teller.lines(statement, events):
-                    sys.stdout.buffer.write(line)
-            sys.stdout.buffer.flush()
-            reached(Failpoint.TOLD)
+        tell(desk, errand.statements, sys.stdout.buffer, stop)
     except BrokenPipeError:
         # Nobody listens: the operator is gone, and so is the reason to go on.
         sys.stdout = None
     finally:
         desk.close()
+
+
+def tell(
+    desk: Desk, statements: Iterable[str], out: BinaryIO, stop: threading.Event, *, pause: float = PAUSE_SECONDS
+) -> None:
+    """Tell the operator what is new, until `stop`. Raises BrokenPipeError when it is gone."""
+    teller = Teller()
+    while not stop.wait(pause):
+        for statement in statements:
+            events = desk.announcements(statement)
+            for line in [] if events is None else teller.lines(statement, events):
+                out.write(line)
+                out.flush()
+                reached(Failpoint.TOLD)
 
 
 def _await_end(stop: threading.Event) -> None:

@@ -11,7 +11,7 @@ from shared.providers import provider_for
 from shared.providers.port import Provider
 from shared.spool import SealedFile, Spool
 from shared.store import Store
-from shared.submission import Submission
+from shared.submission import WAITS, Submission, Waits
 from submitter.errand import Errand
 from submitter.planner import Planner
 
@@ -19,13 +19,21 @@ from submitter.planner import Planner
 class Workers:
     """The real hands. API keys come from this process's environment when a client is first needed."""
 
-    def __init__(self, errand: Errand, store: Store, spool: Spool, clock: Clock = system_clock) -> None:
+    def __init__(
+        self, errand: Errand, store: Store, spool: Spool, clock: Clock = system_clock, *, waits: Waits = WAITS
+    ) -> None:
         self._clock = clock
         self._providers: dict[str, Provider] = {}
         self._lock = threading.Lock()
         self._planner = Planner(store, spool, self._provider, clock)
         self._submission = Submission(
-            store, spool, self._provider, clock, this_process(), quarantine=timedelta(seconds=errand.quarantine)
+            store,
+            spool,
+            self._provider,
+            clock,
+            this_process(),
+            quarantine=timedelta(seconds=errand.quarantine),
+            waits=waits,
         )
 
     def plan(self, pipeline: str, statement: str, file: SealedFile) -> list[str]:
