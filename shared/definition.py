@@ -11,7 +11,10 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Mode = Literal["batch", "sync"]
+"""Whether requests go to the provider as a batch, or one by one to its synchronous endpoint."""
 
 
 class Frozen(BaseModel):
@@ -130,6 +133,15 @@ class BatchOptions(Frozen):
     max_retries: int = 3
     error_topic: str | None = None
     prompt: str | None = None
+    # Left out of the JSON at their defaults: definitions that were stored before these options keep their hashes.
+    mode: Mode = Field(default="batch", exclude_if=lambda mode: mode == "batch")
+    deadline: float | None = Field(default=None, exclude_if=lambda seconds: seconds is None)
+    """From the seal: when it nears, what is finished is taken, and the rest goes on as `fallback` says."""
+    fallback: Literal["sync"] | None = Field(default=None, exclude_if=lambda road: road is None)
+    fallback_max_cost: float | None = Field(default=None, exclude_if=lambda dollars: dollars is None)
+    """US dollars for what is asked synchronously of one sealed batch, and of all that is carried from it."""
+    fallback_max_concurrency: int = Field(default=16, exclude_if=lambda calls: calls == 16)
+    """Synchronous calls at once, at most; fewer while the provider throttles."""
 
 
 class Definition(Frozen):

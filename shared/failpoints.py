@@ -87,6 +87,16 @@ class Failpoint(StrEnum):
     DECIDED = "decided"
     """The decision stands; the children are not in their places."""
 
+    # A deadline nears; a batch is asked record by record.
+    END_NOTED = "end-noted"
+    """The store knows that a batch's end is asked for; the provider does not."""
+    WINDOW_INTENDED = "window-intended"
+    """The intent of some calls is durable; none of them is made."""
+    CALL_ANSWERED = "call-answered"
+    """A call is answered, and paid for; its answer is not durable."""
+    CALLS_KEPT = "calls-kept"
+    """Answers are durable; what follows them is not intended."""
+
     # They are published.
     PLACE_KEPT = "place-kept"
     """The spool knows the shard; no transaction has begun."""
@@ -103,6 +113,8 @@ class Failpoint(StrEnum):
 
     # The store has moved a batch by an event, and whoever moved it has not gone on.
     HOLD = "hold"
+    ASK = "ask"
+    DIVERT = "divert"
     INTEND = "intend"
     NOTHING_TO_SEND = "nothing-to-send"
     ACCEPT = "accept"

@@ -26,6 +26,10 @@ class Event(StrEnum):
     """What can happen to a batch."""
 
     HOLD = "hold"
+    ASK = "ask"
+    """Record by record, at the synchronous endpoint."""
+    DIVERT = "divert"
+    """Its deadline nears and nothing of it was sent: all of it is carried to a child that is asked."""
     INTEND = "intend"
     NOTHING_TO_SEND = "nothing to send"
     ACCEPT = "accept"
@@ -55,12 +59,15 @@ class Meaning:
 
 MEANING: dict[State, Meaning] = {
     State.SEALED: Meaning(
-        "planned, nothing sent", "the planner, or a parent's collection", "submission", "any worker submits it"
+        "planned, nothing sent",
+        "the planner, or a parent's collection",
+        "submission, or the asker; the harvester when its deadline nears",
+        "any worker submits it",
     ),
     State.HELD: Meaning(
         "admission says not yet, with reason and time",
-        "submission, a quarantine that is over, or the watcher and the collector for the account's sake",
-        "submission, when due",
+        "submission, a quarantine that is over; the watcher, the collector and the asker for the account's sake",
+        "submission or the asker, when due; the harvester when its deadline nears",
         "stays",
     ),
     State.SUBMITTING: Meaning(
@@ -76,9 +83,17 @@ MEANING: dict[State, Meaning] = {
         "the look-up goes on",
     ),
     State.SUBMITTED: Meaning("provider id known", "submission or a look-up", "the watcher", "watched again"),
-    State.RUNNING: Meaning("the provider works on it", "the watcher", "the watcher", "watched again"),
+    State.RUNNING: Meaning(
+        "the provider works on it, or it is asked record by record",
+        "the watcher, or the asker",
+        "the watcher, or the asker",
+        "watched again; or what has no answer yet is asked again",
+    ),
     State.ENDED: Meaning(
-        "the provider says terminal", "the watcher, or a create that was refused", "the collector", "collected again"
+        "the provider says terminal, or nothing more is asked of it here",
+        "the watcher, the asker, the harvester, or a create that was refused",
+        "the collector",
+        "collected again",
     ),
     State.COLLECTED: Meaning(
         "results on disk and verified",
@@ -97,8 +112,19 @@ MEANING: dict[State, Meaning] = {
 }
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
-    State.SEALED: {Event.INTEND: State.SUBMITTING, Event.HOLD: State.HELD, Event.NOTHING_TO_SEND: State.COLLECTED},
-    State.HELD: {Event.INTEND: State.SUBMITTING, Event.HOLD: State.HELD},
+    State.SEALED: {
+        Event.INTEND: State.SUBMITTING,
+        Event.ASK: State.RUNNING,
+        Event.HOLD: State.HELD,
+        Event.DIVERT: State.ENDED,
+        Event.NOTHING_TO_SEND: State.COLLECTED,
+    },
+    State.HELD: {
+        Event.INTEND: State.SUBMITTING,
+        Event.ASK: State.RUNNING,
+        Event.HOLD: State.HELD,
+        Event.DIVERT: State.ENDED,
+    },
     State.SUBMITTING: {
         Event.ACCEPT: State.SUBMITTED,
         Event.REJECT: State.ENDED,

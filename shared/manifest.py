@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.definition import Definition
+from shared.definition import Definition, Mode
 
 Fate = Literal["request", "rejected", "elsewhere"]
 """Of a row: packed into a request; set aside with a cause before sending; another batch's, or already paid for."""
@@ -25,6 +25,8 @@ class Manifest(BaseModel):
     parent: str | None = None
     retries: int = 0
     """How many of `batch.max-retries` its requests have used; an account's fault uses none."""
+    mode: Mode = "batch"
+    """The road of this batch's requests; a child's may be another than its parent's."""
     definition: Definition
     sealed_file: str
     """Below the spool's root: <pipeline>/<statement>/sealed/…"""

@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
+
 from shared.clock import Clock
 from shared.definition import Model
-from shared.errors import NotFound, Unknown
+from shared.errors import NotFound, ProviderError, Unknown
 from shared.providers import anthropic_answers
 from shared.providers.bodies import request_lines
 from shared.providers.lines import rename
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from shared.providers.session import Session
     from shared.providers.transfer import Incoming
 
-_BATCHES = "/v1/messages/batches"
+_MESSAGES = "/v1/messages"
+_BATCHES = f"{_MESSAGES}/batches"
 _PAGE = 1000
 _PHASES: Mapping[str, Literal["running", "ended"]] = {
     "in_progress": "running",
@@ -110,6 +113,19 @@ class AnthropicProvider:
     def delete(self, file_id: str) -> None:
         try:
             with self._session.call() as client:
+    def ask(self, line: bytes, timeout: timedelta) -> bytes:
+        from shared.providers.asking import anthropic_answered, post
+
+        request = orjson.loads(line)
+        with self._session.call() as client:
+            answer, _ = post(client, _MESSAGES, request["params"], timeout.total_seconds())
+        return anthropic_answered(request["custom_id"], answer)
+
+    def failed(self, line: bytes, error: ProviderError) -> bytes:
+        from shared.providers.asking import anthropic_failed
+
+        return anthropic_failed(orjson.loads(line)["custom_id"], error)
+
                 client.messages.batches.delete(file_id)
         except NotFound:
             return

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
 
 from shared.clock import Clock
 from shared.definition import Model
@@ -114,6 +116,20 @@ class OpenAIProvider:
     def delete(self, file_id: str) -> None:
         try:
             with self._session.call() as client:
+    def ask(self, line: bytes, timeout: timedelta) -> bytes:
+        from shared.providers.asking import openai_answered, post
+
+        request = orjson.loads(line)
+        path = URLS[self._model.task].removeprefix("/v1")
+        with self._session.call() as client:
+            answer, call = post(client, path, request["body"], timeout.total_seconds())
+        return openai_answered(request["custom_id"], answer, call)
+
+    def failed(self, line: bytes, error: ProviderError) -> bytes:
+        from shared.providers.asking import openai_failed
+
+        return openai_failed(orjson.loads(line)["custom_id"], error)
+
                 client.files.delete(file_id)
         except NotFound:
             return

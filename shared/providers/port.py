@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from shared.definition import Model
+from shared.errors import ProviderError
 from shared.manifest import Manifest
 
 
@@ -147,3 +148,11 @@ class Provider(Protocol):
     def delete(self, file_id: str) -> None:
         """Delete a file (or, where batches hold their results, a batch) at the provider; a 404 is success."""
         ...
+    def ask(self, line: bytes, timeout: timedelta) -> bytes:
+        """Ask a line of requests.jsonl once at the synchronous endpoint; its line of results, as a batch gives it."""
+        ...
+
+    def failed(self, line: bytes, error: ProviderError) -> bytes:
+        """The line of results of a request that could not be asked: refused, or tried often enough."""
+        ...
+

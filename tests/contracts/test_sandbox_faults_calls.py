@@ -210,3 +210,16 @@ def test_unknown_status(sandbox_user: SandboxUser) -> None:
     assert str(messages.processing_status) == "paused"
     sandbox_user.server.advance(1_001)
     assert sandbox_user.ended(batch.id).status == "completed"
+
+
+def test_sync_answer_lost(sandbox_user: SandboxUser) -> None:
+    """The call is paid for, and nobody sees its answer."""
+    sandbox_user.fault("sync_answer_lost", times=2)
+    billed = len(sandbox_user.server.witness().events("sync"))
+    with pytest.raises(openai.APIConnectionError):
+        sandbox_user.openai.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "x"}])
+    with pytest.raises(anthropic.APIConnectionError):
+        sandbox_user.anthropic.messages.create(
+            model="claude-haiku-4-5", max_tokens=9, messages=[{"role": "user", "content": "x"}]
+        )
+    assert len(sandbox_user.server.witness().events("sync")) == billed + 2

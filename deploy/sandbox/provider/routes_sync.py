@@ -9,7 +9,7 @@ from starlette.responses import Response
 from deploy.sandbox.provider.answers import Answer, answer, prompt_hash, prompt_tokens, spoilt
 from deploy.sandbox.provider.asks import Ask, ask_of
 from deploy.sandbox.provider.calls import Call, Handler, JsonResponse
-from deploy.sandbox.provider.errors import ProviderError
+from deploy.sandbox.provider.errors import ConnectionCut, ProviderError
 from deploy.sandbox.provider.lines import openai_body
 from deploy.sandbox.provider.processing import body_hash
 from deploy.sandbox.provider.shapes import message
@@ -37,7 +37,7 @@ async def _answer(call: Call, ask: Ask) -> Answer:
     return told
 
 
-def _log(call: Call, body: dict[str, Any], ask: Ask, told: Answer) -> None:
+async def _billed(call: Call, body: dict[str, Any], ask: Ask, told: Answer) -> None:
     call.engine.log.write(
         "sync",
         endpoint=call.endpoint,
@@ -47,6 +47,10 @@ def _log(call: Call, body: dict[str, Any], ask: Ask, told: Answer) -> None:
         input_tokens=told.input_tokens,
         output_tokens=told.output_tokens,
     )
+    lost = call.fault("sync_answer_lost")
+    if lost is not None:
+        await asyncio.sleep(lost["hang"])
+        raise ConnectionCut
 
 
 def openai(endpoint: str) -> Handler:
@@ -58,7 +62,7 @@ def openai(endpoint: str) -> Handler:
         ask = ask_of(endpoint, body)
         embedded = endpoint == "/v1/embeddings"
         told = Answer("", prompt_tokens(ask), 0) if embedded else await _answer(call, ask)
-        _log(call, body, ask, told)
+        await _billed(call, body, ask, told)
         return JsonResponse(openai_body(endpoint, body, ask, told, new_id(""), int(time.time())))
 
     return handle
@@ -69,5 +73,5 @@ async def messages(call: Call) -> Response:
     _refuse_stream(body)
     ask = ask_of("/v1/messages", body)
     told = await _answer(call, ask)
-    _log(call, body, ask, told)
+    await _billed(call, body, ask, told)
     return JsonResponse(message(ask, told, new_id("")))

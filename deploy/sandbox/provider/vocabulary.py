@@ -171,6 +171,12 @@ _FAULTS = (
     ),
     _line("several_output_items", 20, "The answer comes in several output items or content blocks."),
     _call("slow_response", 12, "The answer comes `seconds` late.", seconds=1.0),
+    _call(
+        "sync_answer_lost",
+        1,
+        "A synchronous call is answered and billed; the client gets a reset after `hang` seconds.",
+        hang=0.0,
+    ),
 )
 
 VOCABULARY: dict[str, Fault] = {fault.name: fault for fault in _FAULTS}
