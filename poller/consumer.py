@@ -11,13 +11,15 @@ from shared.kafka import LIBRDKAFKA, unavailable
 
 _PROBE = 5.0
 _OURS = {
+    # Events are small; the queue would otherwise take up to 64 MB.
+    "queued.max.messages.kbytes": 4096,
+    "session.timeout.ms": 30000,
+}
+_NEEDED = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "auto.offset.reset": "earliest",
     "allow.auto.create.topics": False,
-    # Events are small; the queue would otherwise take up to 64 MB.
-    "queued.max.messages.kbytes": 4096,
-    "session.timeout.ms": 30000,
 }
 
 
@@ -62,7 +64,7 @@ class KafkaEvents:
         self._assigned: list[TopicPartition] | None = None
         self._first: dict[tuple[str, int], int] = {}
         self._next: dict[tuple[str, int], int] = {}
-        config: dict[str, Any] = {**client, **_OURS, "group.id": group, "error_cb": self._on_error}
+        config: dict[str, Any] = {**_OURS, **client, **_NEEDED, "group.id": group, "error_cb": self._on_error}
         self._consumer = Consumer(config, logger=LIBRDKAFKA)
         self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke)
 

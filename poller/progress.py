@@ -51,7 +51,8 @@ def _read(reader: Consumer, position: int, high: int, servers: str) -> Markers:
     markers: Markers = {}
     end, patience = -1, time.monotonic() + _PATIENCE
     while position < high:
-        for message in reader.consume(1000, timeout=0.5):
+        first = reader.poll(0.5)
+        for message in [first, *reader.consume(1000, timeout=0)] if first is not None else []:
             error, offset = message.error(), message.offset() or 0
             if error is None:
                 _take(markers, message.key(), message.value())

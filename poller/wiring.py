@@ -28,7 +28,7 @@ from poller.sinks import SinkClusters
 from poller.watcher import WATCHING, Watcher, Watching
 from shared.clock import Clock, system_clock
 from shared.kafka import KafkaClusters, load_clusters
-from shared.lease import Keeper, this_process
+from shared.lease import Keeper, is_dead, this_process
 from shared.spool import Spool
 from shared.store import Store
 from shared.submission import WAITS, Submission, Waits
@@ -81,6 +81,7 @@ def assembled(
     spool = Spool(settings.spool)
     clusters = load_clusters(settings.kafka_config, os.environ)
     holder = this_process()
+    store.leases.bury(is_dead)
     watchdog = Watchdog(store, f"{socket.gethostname()}:once" if is_single_pass else holder)
     keeper = Keeper(store, holder, stop)
     models = Models(store, spool, os.environ)

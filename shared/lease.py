@@ -40,13 +40,14 @@ def _where() -> str:
 
 
 def _started(pid: int) -> str:
-    """The process's start, in the kernel's ticks since boot; "" when there is no such process."""
+    """The process's start, in the kernel's ticks since boot; "" when there is no such process, or it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    # Field 22; the second one, in parentheses, may itself hold blanks. proc(5).
-    return stat.rpartition(")")[2].split()[19]
+    # The second field, in parentheses, may itself hold blanks. The third is the state, the 22nd the start. proc(5).
+    state, *more = stat.rpartition(")")[2].split()
+    return "" if state in "ZX" else more[18]
 
 
 class Keeper:

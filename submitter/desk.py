@@ -13,7 +13,8 @@ from functools import partial
 from typing import Protocol
 
 from shared.clock import Clock, system_clock
-from shared.errors import SettingsError, StoreUnavailable
+from shared.errors import MissingCredential, SettingsError, StoreUnavailable
+from shared.lease import is_dead
 from shared.lifecycle import SUBMITTABLE
 from shared.messages import BatchEvent
 from shared.spool import SealedFile, Spool
@@ -56,6 +57,7 @@ class Desk:
         self._planned: set[str] = set()
         self._events: dict[str, dict[str, str]] = {}
         self._patience = Patience(clock)
+        self._keyless: set[str] = set()
         self._thread = threading.Thread(target=self._work, name="desk", daemon=True)
         self._thread.start()
 
@@ -74,6 +76,7 @@ class Desk:
         while not self._stop.is_set():
             try:
                 with Store.open(resolve(self._errand.state_store, os.environ), self._clock) as store:
+                    store.leases.bury(is_dead)
                     self._rounds(store, spool, self._hire(self._errand, store, spool))
                     wait([*self._under_way.values()], CLOSE_SECONDS)
                     self._stop.set()
@@ -125,7 +128,9 @@ class Desk:
         limit = room + len(self._under_way) + self._patience.resting
         free = [
             batch.batch_key
-            for batch in store.batches.due(SUBMITTABLE, self._clock(), limit, pipeline=errand.pipeline)
+            for batch in store.batches.due(
+                SUBMITTABLE, self._clock(), limit, but_not=self._keyless, pipeline=errand.pipeline
+            )
             if self._free(batch.batch_key)
         ]
         for key in free[:room]:
@@ -148,6 +153,11 @@ class Desk:
             try:
                 work()
                 self._patience.forget(name)
+            except MissingCredential as error:
+                # Another process may have it: the poller's, or the next one of this run.
+                if error.account not in self._keyless:
+                    LOG.error("the batches of %s are left to others: %s", error.account, error)  # noqa: TRY400
+                self._keyless.add(error.account)
             except Exception:
                 LOG.exception("%s did not succeed; it is tried again", name)
                 self._patience.failed(name)

@@ -45,6 +45,17 @@ class Leases:
             free = {"holder": _NOBODY, "expires_at": self._database.clock()}
             connection.execute(update(leases).where(_held(lease)).values(**free))
 
+    def bury(self, presumed_dead: Callable[[str], bool]) -> int:
+        """Give up the leases of holders that are certainly gone; how many. What they held back is due again."""
+        now = self._database.clock()
+        with self._database.write() as connection:
+            live = select(leases.c.name, leases.c.holder).where(leases.c.expires_at > now, leases.c.holder != _NOBODY)
+            dead = [row for row in connection.execute(live) if presumed_dead(row.holder)]
+            for name, holder in dead:
+                this = (leases.c.name == name) & (leases.c.holder == holder)
+                connection.execute(update(leases).where(this).values(holder=_NOBODY, expires_at=now))
+            return len(dead)
+
     def sweep(self, lapsed_before: datetime) -> int:
         """Forget leases that lapsed before a moment long past (days: no process from then may live); how many."""
         with self._database.write() as connection:

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import text
 
 from shared.errors import LeaseLost
-from shared.lifecycle import Event
+from shared.lifecycle import SUBMITTABLE, Event
 from shared.store import Lease, Store
 from shared.store.leases import hold
-from tests.rig.stores import MINUTE, SetClock, at_once, intend, planned, put, walk
+from tests.rig.stores import MINUTE, NOON, SetClock, at_once, intend, planned, put, walk
 from tests.rig.waiting import wait_until
 
 
@@ -78,6 +78,18 @@ def test_no_lease_revives_with_an_epoch_that_was_used(store: Store, clock: SetCl
         store.leases.renew(first, MINUTE)
     store.leases.release(first)
     store.leases.renew(third, MINUTE)
+
+
+def test_leases_of_the_dead_hold_nothing_back_any_more(store: Store) -> None:
+    put(store, planned("k-0"), planned("k-1"))
+    for number, holder in enumerate(["dead", "living"]):
+        assert store.leases.acquire(f"batch/k-{number}", holder, MINUTE)
+    assert store.batches.due(SUBMITTABLE, NOON, 10) == []
+    assert store.leases.bury(lambda holder: holder == "dead") == 1
+    assert [batch.batch_key for batch in store.batches.due(SUBMITTABLE, NOON, 10)] == ["k-0"]
+    after = store.leases.acquire("batch/k-0", "heir", MINUTE)
+    assert after is not None
+    assert after.epoch == 2, "what the dead may still have under way is fenced"
 
 
 def test_only_leases_that_lapsed_long_ago_are_swept(store: Store, clock: SetClock) -> None:

@@ -2,8 +2,10 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 from shared.lease import is_dead, this_process
+from tests.rig.waiting import wait_until
 
 
 def test_a_process_that_ended_is_dead_and_this_one_is_not() -> None:
@@ -14,6 +16,18 @@ def test_a_process_that_ended_is_dead_and_this_one_is_not() -> None:
     assert not is_dead(f"{this_process()}/0a1b2c3d")
     assert is_dead(f"{where}:{child.pid}:{started}/0a1b2c3d")
     assert is_dead(f"{where}:{pid}:{int(started) - 1}"), "its pid is another's by now"
+
+
+def test_a_process_that_ended_is_dead_before_its_parent_has_asked() -> None:
+    where, _, _ = this_process().rsplit(":", 2)
+    child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    stat = Path(f"/proc/{child.pid}/stat")
+    holder = f"{where}:{child.pid}:{stat.read_text().rpartition(')')[2].split()[19]}"
+    assert not is_dead(holder)
+    child.kill()
+    wait_until(lambda: " Z " in stat.read_text(), 10)
+    assert is_dead(holder)
+    child.wait()
 
 
 def test_a_process_that_can_not_be_seen_is_not_presumed_dead() -> None:

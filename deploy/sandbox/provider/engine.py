@@ -6,7 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -38,6 +38,11 @@ def _end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _processes() -> Executor:
+    """Processes, so that large batches don't keep the server from answering; each starts with its first work."""
+    return ProcessPoolExecutor(2, get_context("spawn"), _end_with_parent, (os.getpid(),))
+
+
 @dataclass
 class Engine:
     """Everything the routes need. `start` and `stop` bracket the serving."""
@@ -49,6 +54,7 @@ class Engine:
     seed: int = 0
     processing_seconds: float = 1.0
     late: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+    pool: Executor = field(default_factory=_processes)
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -58,7 +64,6 @@ class Engine:
         self._creates: dict[str, deque[float]] = {"openai": deque(), "anthropic": deque()}
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._active = {batch.id for batch in self.store.batches if not batch.ended}
-        self.pool = ProcessPoolExecutor(2, get_context("spawn"), _end_with_parent, (os.getpid(),))
 
     async def run(self) -> None:
         """Move all batches every so often, until cancelled; then let the workers go."""
