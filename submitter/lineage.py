@@ -6,6 +6,9 @@ from datetime import datetime
 
 from shared.store.values import Run
 
+NAMED = "execution.state-recovery.path"
+"""The option by which the user, or a Kubernetes operator, names a state."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -18,6 +21,16 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class Sealed:
+    """What was sealed last; None where nothing was."""
+
+    written_at: datetime | None = None
+    """The last write to any finished file."""
+    planned_at: datetime | None = None
+    """When the last plan was made."""
+
+
+@dataclass(frozen=True)
 class Road:
     """How a job starts: from a state, or (`restore` None) from positions, and why."""
 
@@ -25,10 +38,16 @@ class Road:
     reason: str
     first: bool = False
     """Whether the pipeline has never run."""
+    is_own: bool = False
+    """Whether one of the pipeline's runs made the state, for itself: Flink may take it over, and delete it."""
 
 
-def newest(runs: Sequence[Run], found: Mapping[str, Sequence[Checkpoint]]) -> Checkpoint | None:
-    """The newest complete checkpoint of the newest run in the unbroken chain; `found` lists them by job id.
+Found = Mapping[str, Sequence[Checkpoint]]
+"""The complete checkpoints of each run by its job id, and each state that a run was restored from by its address."""
+
+
+def newest(runs: Sequence[Run], found: Found) -> Checkpoint | None:
+    """The newest complete checkpoint of the newest run in the unbroken chain.
 
     A run without one of its own passes the question on to the state it was restored from, and to nothing else: a run
     that started without state ends the chain, however many older checkpoints lie about.
@@ -43,19 +62,8 @@ def newest(runs: Sequence[Run], found: Mapping[str, Sequence[Checkpoint]]) -> Ch
     return next((checkpoint for checkpoint in everything if checkpoint.address == run.restored_from), None)
 
 
-def choose(
-    runs: Sequence[Run],
-    found: Mapping[str, Sequence[Checkpoint]],
-    definition: str,
-    newest_seal: datetime | None,
-    *,
-    fresh: bool,
-) -> Road:
-    """The road of the next run of a pipeline.
-
-    `newest_seal` is the last write to any finished file: a state that is older has its file still in progress, and
-    can't be restored.
-    """
+def choose(runs: Sequence[Run], found: Found, definition: str, sealed: Sealed, *, fresh: bool) -> Road:
+    """The road of the next run of a pipeline, for which nobody named a state."""
     if not runs:
         return Road(None, "the pipeline's first run", first=True)
     if fresh:
@@ -65,14 +73,45 @@ def choose(
     checkpoint = newest(runs, found)
     if checkpoint is None:
         return Road(None, "the earlier run left no complete checkpoint")
-    return judge(checkpoint, newest_seal)
+    own = {each.address for run in runs for each in found.get(run.job_id or "", ())}
+    return judge(checkpoint, "its lineage", found, sealed, is_own=checkpoint.address in own)
 
 
-def judge(checkpoint: Checkpoint, newest_seal: datetime | None) -> Road:
-    """Whether a state may be restored: one that is older than a later seal may not."""
-    if newest_seal is not None and newest_seal > checkpoint.completed_at:
-        return Road(None, f"{checkpoint.address} is older than the newest sealed file")
-    return Road(checkpoint.address, "its lineage")
+def choose_named(
+    named: str, state: Checkpoint | None, runs: Sequence[Run], found: Found, definition: str, sealed: Sealed
+) -> Road:
+    """The road of a run for which the user names a state; `state` is None where it can't be seen from here."""
+    maker = _maker(named, runs)
+    if maker is not None and maker.definition != definition:
+        return Road(None, f"the definition has changed since {named}")
+    if state is None:
+        return Road(named, NAMED)
+    return judge(state, NAMED, found, sealed)
+
+
+def judge(state: Checkpoint, reason: str, found: Found, sealed: Sealed, *, is_own: bool = False) -> Road:
+    """Whether a state may be restored: a file that is still in progress in it must not be finished by now.
+
+    A write after the state tells of one; so does a plan, once a later checkpoint may have finished the file.
+    """
+    is_newest = all(each.completed_at <= state.completed_at for of_job in found.values() for each in of_job)
+    since = [sealed.written_at, None if is_newest else sealed.planned_at]
+    if any(moment is not None and moment > state.completed_at for moment in since):
+        return Road(None, f"{state.address} is older than the newest sealed file")
+    return Road(state.address, reason, is_own=is_own)
+
+
+def _maker(named: str, runs: Sequence[Run]) -> Run | None:
+    """The run whose state it is: Flink names a checkpoint's folder by the job, a savepoint's by its first six digits.
+
+    Where the address doesn't tell, the newest one; None where there is none.
+    """
+    ordered = sorted(runs, key=lambda run: run.epoch, reverse=True)
+    parts = named.split("/")
+    for run in ordered:
+        if run.job_id and any(part == run.job_id or part.startswith(f"savepoint-{run.job_id[:6]}-") for part in parts):
+            return run
+    return next(iter(ordered), None)
 
 
 def first_starts(runs: Collection[Run]) -> dict[tuple[str, str], dict[int, int]]:

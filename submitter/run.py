@@ -4,9 +4,9 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from pyflink.table import StreamTableEnvironment
 
@@ -22,9 +22,10 @@ from submitter.cluster import EmbeddedCluster, RemoteCluster
 from submitter.configuration import CHECKPOINTS, Start, defaults, is_local, recovery_path, whole
 from submitter.fingerprint import fingerprint
 from submitter.hands import Workers
-from submitter.lineage import Checkpoint, Road, choose, judge
+from submitter.lineage import Road
 from submitter.pipeline.values import Pipeline, Statement
 from submitter.progress import Ending
+from submitter.roads import Roads
 from submitter.sealing import Rolling
 from submitter.source_state import exhausted
 from submitter.starting import Finder, Places, plan_finished, refuse_unless_positioned
@@ -108,8 +109,7 @@ class Runner:
         """Choose the road, prepare it, and begin the run in the lineage."""
         pipeline, theirs = self.pipeline, self._theirs()
         mark = fingerprint(pipeline, self.tables, theirs.get("parallelism.default", "1"))
-        named = recovery_path(theirs)
-        road = self._road(mark, named)
+        road = self._road(mark)
         places = Places() if road.restore else self._places(road)
         job_id = uuid.uuid4().hex
         epoch = self.store.lineage.begin(
@@ -121,31 +121,18 @@ class Runner:
             started_from=None if road.restore else places.record(),
             fresh=self.wishes.fresh,
         )
-        ours = road.restore is not None and road.restore != named
+        claim_mode: Literal["CLAIM"] | None = "CLAIM" if road.is_own else None
         starts = {statement.name: places.of(statement.name) for statement in pipeline.statements}
-        return Start(
-            epoch=epoch, job_id=job_id, restore=road.restore, claim_mode="CLAIM" if ours else None, starts=starts
-        )
+        return Start(epoch=epoch, job_id=job_id, restore=road.restore, claim_mode=claim_mode, starts=starts)
 
-    def _road(self, mark: str, named: str | None) -> Road:
-        runs = self.store.lineage.runs(self.pipeline.name)
-        if named and not self.wishes.fresh:
-            found = checkpoints.read(named)
-            # What isn't on this machine can't be judged here: Flink will.
-            road = Road(named, "execution.state-recovery.path") if found is None else self._judged(found, named)
-        else:
-            job_ids = [run.job_id for run in runs if run.job_id]
-            complete = checkpoints.complete(self._checkpoint_folder(), job_ids)
-            road = choose(runs, complete, mark, self._newest_seal(), fresh=self.wishes.fresh)
+    def _road(self, mark: str) -> Road:
+        roads = Roads(self.pipeline.name, self.store, self.spool, self._checkpoint_folder())
+        road = roads.find(mark, recovery_path(self._theirs()), fresh=self.wishes.fresh)
         if road.restore:
             self.say(f"continues from checkpoint {road.restore} ({road.reason})")
         elif not road.first:
             self.say(f"starts without Flink state: {road.reason}")
         return road
-
-    def _judged(self, found: Checkpoint, named: str) -> Road:
-        road = judge(found, self._newest_seal())
-        return Road(named, "execution.state-recovery.path") if road.restore else road
 
     def _places(self, road: Road) -> Places:
         """The road without Flink state."""
@@ -220,14 +207,6 @@ class Runner:
         address = next((theirs[name] for name in CHECKPOINTS if name in theirs), None)
         local = checkpoints.local_path(address) if address else None
         return local or checkpoints.default_folder(self.spool, self.pipeline.name)
-
-    def _newest_seal(self) -> datetime | None:
-        found = [
-            file.modified_at
-            for statement in self.pipeline.statements
-            for file in self.spool.sealed_files(self.pipeline.name, statement.name)
-        ]
-        return max(found, default=None)
 
     def _options_of(self, statement: Statement) -> Mapping[str, str]:
         return UserTable(self.tables, statement.input.identifier).options()

@@ -1,6 +1,8 @@
 """Plans of sealed files: made once, committed in one transaction with their batches and positions, never recomputed."""
 
-from sqlalchemy import exists, select
+from datetime import datetime
+
+from sqlalchemy import exists, func, select
 
 from shared.store.batch_rows import insert
 from shared.store.database import Database, insert_absent
@@ -20,6 +22,18 @@ class Plans:
     def is_planned(self, address: str) -> bool:
         with self._database.read() as connection:
             return bool(connection.execute(select(exists().where(sealed_files.c.address == address))).scalar())
+
+    def planned_at(self, address: str) -> datetime | None:
+        """When a file's plan was made; None for one without."""
+        made = select(sealed_files.c.planned_at).where(sealed_files.c.address == address)
+        with self._database.read() as connection:
+            return connection.execute(made).scalar_one_or_none()
+
+    def last(self, pipeline: str) -> datetime | None:
+        """When a pipeline's last plan was made; None before the first."""
+        newest = select(func.max(sealed_files.c.planned_at)).where(sealed_files.c.pipeline == pipeline)
+        with self._database.read() as connection:
+            return connection.execute(newest).scalar_one_or_none()
 
     def commit(self, plan: Plan) -> bool:
         """Commit a plan; True when it is the file's plan now, False when another attempt was first.

@@ -5,7 +5,7 @@ import pytest
 from shared.errors import PositionsPaid
 from shared.lifecycle import State
 from shared.store import PositionRun, Store
-from tests.rig.stores import NOON, SetClock, at_once, plan, planned
+from tests.rig.stores import MINUTE, NOON, SetClock, at_once, plan, planned
 
 
 def test_a_plan_is_committed_with_its_batches_and_positions(store: Store) -> None:
@@ -112,3 +112,11 @@ def test_times_come_back_as_they_went(store: Store, clock: SetClock) -> None:
     assert batch
     assert (batch.sealed_at, batch.updated_at) == (sealed, clock.now)
     assert batch.sealed_at.utcoffset() == NOON.utcoffset()
+
+
+def test_the_last_plan_of_a_pipeline_is_known(store: Store) -> None:
+    assert store.plans.last("pipe") is None
+    store.plans.commit(plan("late", planned_at=NOON + MINUTE))
+    store.plans.commit(plan("early"))
+    store.plans.commit(plan("another's", pipeline="other", planned_at=NOON + 2 * MINUTE))
+    assert store.plans.last("pipe") == NOON + MINUTE

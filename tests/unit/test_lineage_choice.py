@@ -1,9 +1,10 @@
 """Which Flink state a start continues from."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from shared.store import Run
-from submitter.lineage import Checkpoint, choose, first_starts, newest, prefix_end, read_from
+from submitter.lineage import Checkpoint, Sealed, choose, choose_named, first_starts, newest, prefix_end, read_from
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -52,26 +53,69 @@ def test_a_chain_whose_state_is_gone_is_broken_too() -> None:
 
 
 def test_the_first_run_starts_without_state() -> None:
-    road = choose([], {}, "d", None, fresh=False)
+    road = choose([], {}, "d", Sealed(), fresh=False)
     assert road.first
     assert road.restore is None
 
 
 def test_the_same_definition_continues() -> None:
-    road = choose([run(1)], {"job1": [checkpoint(1, 1, minute=5)]}, "d", NOON, fresh=False)
-    assert road.restore == checkpoint(1, 1).address
+    road = choose([run(1)], {"job1": [checkpoint(1, 1, minute=5)]}, "d", Sealed(NOON), fresh=False)
+    assert (road.restore, road.is_own) == (checkpoint(1, 1).address, True)
 
 
 def test_fresh_a_changed_definition_and_a_later_seal_each_lead_to_positions() -> None:
     found = {"job1": [checkpoint(1, 1, minute=5)]}
-    after = NOON + timedelta(minutes=6)
+    after = Sealed(NOON + timedelta(minutes=6))
     roads = [
-        choose([run(1)], found, "d", NOON, fresh=True),
-        choose([run(1)], found, "other", NOON, fresh=False),
+        choose([run(1)], found, "d", Sealed(NOON), fresh=True),
+        choose([run(1)], found, "other", Sealed(NOON), fresh=False),
         choose([run(1)], found, "d", after, fresh=False),
     ]
     assert [(road.restore, road.first) for road in roads] == [(None, False)] * 3
     assert len({road.reason for road in roads}) == 3
+
+
+SAVEPOINT = "/savepoints/savepoint-0123ab-77"
+
+
+def savepoint(minute: int) -> Checkpoint:
+    return Checkpoint(SAVEPOINT, 0, NOON + timedelta(minutes=minute))
+
+
+def test_a_run_that_was_killed_soon_leaves_the_savepoint_that_the_user_gave_it_and_flink_must_not_delete_it() -> None:
+    found = {"job1": [checkpoint(1, 7)], "job2": [], SAVEPOINT: [savepoint(3)]}
+    road = choose([run(2, restored_from=SAVEPOINT), run(1)], found, "d", Sealed(NOON), fresh=False)
+    assert (road.restore, road.is_own) == (SAVEPOINT, False)
+
+
+def test_a_named_state_is_restored_unless_a_file_was_finished_after_it() -> None:
+    found = {"job1": [checkpoint(1, 7, minute=5)]}
+    runs = [run(1)]
+    planned = NOON + timedelta(minutes=4)
+    assert choose_named(SAVEPOINT, savepoint(6), runs, found, "d", Sealed(NOON, planned)).restore == SAVEPOINT
+    # Its last rows were written before the savepoint, and a checkpoint after it has finished the file.
+    assert choose_named(SAVEPOINT, savepoint(3), runs, found, "d", Sealed(NOON, planned)).restore is None
+    assert choose_named(SAVEPOINT, savepoint(3), runs, found, "d", Sealed(NOON, NOON)).restore == SAVEPOINT
+    assert choose_named(SAVEPOINT, savepoint(3), runs, {}, "d", Sealed(planned)).restore is None
+
+
+def test_a_file_that_is_planned_after_the_newest_checkpoint_was_finished_by_it() -> None:
+    planned = Sealed(NOON, NOON + timedelta(minutes=6))
+    road = choose([run(1)], {"job1": [checkpoint(1, 7, minute=5)]}, "d", planned, fresh=False)
+    assert road.restore == checkpoint(1, 7).address
+
+
+def test_a_state_of_another_definition_is_not_restored_whoever_names_it() -> None:
+    runs = [run(2), replace(run(1, definition="old"), job_id="0123ab00")]
+    for named in (SAVEPOINT, "/elsewhere/0123ab00/chk-4"):
+        assert choose_named(named, savepoint(9), runs, {}, "d", Sealed()).restore is None
+        assert choose_named(named, savepoint(9), runs, {}, "old", Sealed()).restore == SAVEPOINT
+    assert choose_named("/what/ever", savepoint(9), runs, {}, "d", Sealed()).restore == SAVEPOINT
+    assert choose_named("/what/ever", savepoint(9), runs, {}, "old", Sealed()).restore is None
+
+
+def test_a_named_state_that_can_not_be_seen_from_here_is_flink_s_to_judge() -> None:
+    assert choose_named("s3://b/s", None, [], {}, "d", Sealed(NOON)).restore == "s3://b/s"
 
 
 def test_the_first_start_of_a_partition_is_remembered_over_later_ones() -> None:

@@ -1,0 +1,61 @@
+"""Looks for the state that a start continues from: the runs in the store, the checkpoints on disk, the sealed files."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shared.errors import SettingsError
+from shared.spool import Spool
+from shared.store import Run, Store
+from submitter import checkpoints
+from submitter.lineage import NAMED, Checkpoint, Found, Road, Sealed, choose, choose_named
+
+
+@dataclass(frozen=True)
+class Roads:
+    """Where a pipeline's past lies."""
+
+    pipeline: str
+    store: Store
+    spool: Spool
+    folder: Path
+    """Of its checkpoints."""
+
+    def find(self, definition: str, named: str | None, *, fresh: bool) -> Road:
+        """The road of the next run; `named` is the state that the user names.
+
+        Raises SettingsError for one that is not there.
+        """
+        runs = self.store.lineage.runs(self.pipeline)
+        found, sealed = self._found(runs), self._sealed()
+        if named is None or fresh:
+            return choose(runs, found, definition, sealed, fresh=fresh)
+        named = named.rstrip("/").removesuffix("/_metadata")
+        state = _read(named)
+        # What isn't on this machine can't be judged here: Flink will.
+        if state is None and checkpoints.local_path(named) is not None:
+            raise SettingsError(
+                f"{NAMED}: there is no complete checkpoint or savepoint at {named}; correct it, or leave it out: then "
+                "the run continues from the pipeline's own newest checkpoint"
+            )
+        return choose_named(named, state, runs, found, definition, sealed)
+
+    def _found(self, runs: list[Run]) -> Found:
+        restored = {run.restored_from: _read(run.restored_from) for run in runs if run.restored_from}
+        return {
+            **{address: [state] for address, state in restored.items() if state is not None},
+            **checkpoints.complete(self.folder, [run.job_id for run in runs if run.job_id]),
+        }
+
+    def _sealed(self) -> Sealed:
+        files = [
+            file.modified_at
+            for pipeline, statement in self.spool.statements(self.pipeline)
+            for file in self.spool.sealed_files(pipeline, statement)
+        ]
+        return Sealed(max(files, default=None), self.store.plans.last(self.pipeline))
+
+
+def _read(address: str) -> Checkpoint | None:
+    """The state at an address, under the name that the address gives it."""
+    state = checkpoints.read(address)
+    return None if state is None else replace(state, address=address)
