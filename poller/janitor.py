@@ -14,6 +14,7 @@ from poller.decision import read_decision
 from poller.duty import BUSY, FAULTS, WAITING, Counts
 from poller.retained import is_named, oldest, restorable
 from shared.clock import Clock
+from shared.closing import keep_closing
 from shared.errors import LeaseLost, NotFound, ProviderError, StoreUnavailable
 from shared.failpoints import Failpoint, reached
 from shared.keys import generation, is_name
@@ -113,6 +114,8 @@ class Janitor:
     def _delete(self, pipeline: str, statement: str, file: SealedFile) -> None:
         """The provider's copies first, the sealed file last: what is cut short is begun again."""
         batches = self._batches(pipeline, statement, file)
+        for batch in batches:
+            keep_closing(self._spool, batch)
         for batch in batches:
             self._delete_at_provider(batch)
         for batch in batches:

@@ -4,7 +4,7 @@ Opening it fences whoever had the shard before, and reads what that one committe
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -117,13 +117,16 @@ class Outbox:
         self._markers[batch_key] = marker
         return marker
 
-    def forget(self, batch_key: str) -> None:
-        """Tombstone a batch's marker, long after its publication. Raises as `send` does."""
-        if batch_key in self._markers:
+    def forget(self, batch_keys: Iterable[str]) -> None:
+        """Tombstone the markers of batches, long after their publication, in one transaction. Raises as `send` does."""
+        known = [key for key in batch_keys if key in self._markers]
+        if known:
             self._transactions.begin()
-            self._transactions.produce(self._topic, None, batch_key, partition=self.shard.number)
+            for key in known:
+                self._transactions.produce(self._topic, None, key, partition=self.shard.number)
             self._transactions.commit()
-            del self._markers[batch_key]
+            for key in known:
+                del self._markers[key]
 
     def close(self) -> None:
         self._transactions.close()

@@ -11,6 +11,7 @@ from poller.outbox import Outbox
 from poller.outboxes import Outboxes
 from poller.place import Place, keep_place
 from poller.results import Results
+from shared.closing import read_closing
 from shared.definition import Definition
 from shared.errors import SpoolError
 from shared.failpoints import Failpoint, reached
@@ -40,10 +41,13 @@ class Publication:
         if batch.attempt_folder:
             self._spool.settle(batch.attempt_folder, batch.pipeline, batch.statement, batch.batch_key)
         manifest = self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key)
-        folder = self._spool.path(self._spool.batch(batch.pipeline, batch.statement, batch.batch_key))
+        folder = self._spool.path(self._address(batch))
         keep_place(folder, Place(cluster=outbox.shard.cluster, shard=outbox.shard.number))
         reached(Failpoint.PLACE_KEPT)
         decision = read_decision(folder)
+        if not marker.done and (closing := read_closing(self._spool, self._address(batch))) is not None:
+            # An older copy of the store: the batch is out for so long that its marker is gone too.
+            marker = ProgressMarker(next=0, succeeded=closing.succeeded, failed=closing.failed, done=True)
         if not marker.done:
             if decision is None and manifest.requests:
                 raise SpoolError(f"{folder / DECISION} is not there, though the batch is collected: restore it")
@@ -81,6 +85,9 @@ class Publication:
                     )
                     told = time.monotonic()
             return marker
+
+    def _address(self, batch: Batch) -> str:
+        return self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
 
     def _settle(self, batch: Batch, marker: ProgressMarker, lease: Lease, *, refused: bool) -> Batch:
         """The store's last word; it refuses counts that don't add up to the batch's records."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from poller.alarms import Limits
+from poller.archivist import Archivist
 from poller.auditor import Auditor
 from poller.collector import COLLECTING, Collecting, Collector
 from poller.consumer import KafkaEvents
@@ -113,6 +114,10 @@ def assembled(
         Paced(publisher, tempo.publish),
         Paced(Auditor(store, models.provider_of, keeper, clock), tempo.audit),
         Paced(Janitor(store, spool, models.provider_of, keeper, clock, retention=retention), tempo.janitor),
+        Paced(
+            Archivist(store, spool, models.definition, outboxes, keeper, watchdog, clock, retention=retention),
+            tempo.janitor,
+        ),
     )
     try:
         yield Poller(store, registrar, duties, watchdog, clock, stop)

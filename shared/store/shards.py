@@ -1,15 +1,18 @@
 """Shards of publication: which transactional id publishes a batch. Chosen once for each batch, and kept for good."""
 
 import hashlib
+from collections.abc import Collection
+from datetime import datetime
 
 from sqlalchemy import select, update
 
 from shared.errors import StaleState
-from shared.lifecycle import State
+from shared.lifecycle import TERMINAL, State
 from shared.store.batch_rows import batch_of
 from shared.store.database import Database
+from shared.store.leases import hold
 from shared.store.tables import batches, installation
-from shared.store.values import Batch
+from shared.store.values import Batch, Fence
 
 
 class Shards:
@@ -42,6 +45,22 @@ class Shards:
         query = select(batches).where(batches.c.shard.is_(None)).order_by(batches.c.sealed_at, batches.c.batch_key)
         with self._database.read() as connection:
             return [batch_of(row) for row in connection.execute(query.limit(limit))]
+
+    def remembered(self, before: datetime, limit: int) -> list[Batch]:
+        """Batches that were out before a moment, and whose progress markers still stand, oldest publication first."""
+        states = [str(state) for state in TERMINAL]
+        mine = batches.c.state.in_(states) & batches.c.shard.is_not(None) & batches.c.marker_forgotten_at.is_(None)
+        query = select(batches).where(mine, batches.c.published_at <= before)
+        with self._database.read() as connection:
+            ordered = query.order_by(batches.c.published_at, batches.c.batch_key)
+            return [batch_of(row) for row in connection.execute(ordered.limit(limit))]
+
+    def forgot(self, keys: Collection[str], lease: Fence) -> None:
+        """Note that the progress markers of batches are tombstoned. Raises LeaseLost."""
+        with self._database.write() as connection:
+            hold(connection, lease)
+            now = self._database.clock()
+            connection.execute(update(batches).where(batches.c.batch_key.in_(keys)).values(marker_forgotten_at=now))
 
     def waiting(self, state: State = State.COLLECTED) -> list[tuple[str, int]]:
         """(cluster id, shard) of each shard that has a batch in this state."""

@@ -137,6 +137,7 @@ batches = Table(
     Column("registered_at", UtcTime),
     Column("estimated_tokens", BigInteger),
     *(_count(name) for name in ("duplicate_lines", "unknown_lines", "malformed_lines")),
+    Column("marker_forgotten_at", UtcTime),
     CheckConstraint(
         "succeeded >= 0 AND failed >= 0 AND carried >= 0 AND succeeded + failed + carried <= records",
         name="ck_batches_conservation",

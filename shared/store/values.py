@@ -104,6 +104,8 @@ class Batch(PlannedBatch):
     duplicate_lines: int = 0
     unknown_lines: int = 0
     malformed_lines: int = 0
+    marker_forgotten_at: datetime | None = None
+    """When its progress marker was tombstoned."""
 
     @property
     def in_flight(self) -> int:
