@@ -1,4 +1,4 @@
-"""Kinds of faults of the provider, in calls, creates and results. Pure: they draw steps and, where one ends, excuses."""
+"""Kinds of faults of the provider: in calls, creates and results. Pure: they draw steps, and excuses where one ends."""
 
 from collections.abc import Mapping
 from typing import Any

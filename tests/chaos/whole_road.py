@@ -1,0 +1,142 @@
+"""Whole-road schedules: the real commands with Flink, a process or the broker killed at moments that a seed decides.
+
+Each wave of records has one blow; whoever does not come back by itself is started again, as a supervisor would.
+"""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+import psutil
+
+from deploy.sandbox.broker import LocalBroker
+from deploy.sandbox.child import Child
+from deploy.sandbox.provider import ProviderServer
+from tests.acceptance.road import START_SECONDS, Road
+from tests.rig.processes import Processes
+from tests.rig.waiting import wait_until
+
+Victim = Literal["jvm", "worker", "desk", "poller", "submitter", "broker"]
+VICTIMS: tuple[Victim, ...] = ("jvm", "worker", "desk", "poller", "submitter", "broker")
+WAVE = 60
+"""Records between two blows."""
+BATCH = 20
+"""Records of a batch, at most."""
+
+
+@dataclass(frozen=True)
+class Blow:
+    """Who is killed, once so many of a wave's batches are created or so many of its outputs are out."""
+
+    victim: Victim
+    seen: Literal["creates", "outputs"]
+    share: float
+
+
+@dataclass(frozen=True)
+class RoadCase:
+    """A whole-road schedule, replayable from its seed."""
+
+    seed: int
+    provider: Literal["openai", "anthropic"]
+    blows: tuple[Blow, ...]
+
+
+def road_case(seed: int, blows: int = 3) -> RoadCase:
+    """The whole-road schedule of a seed."""
+    random = Random(f"road {seed}")
+    victims = random.sample(VICTIMS, blows)
+    drawn = tuple(Blow(victim, random.choice(("creates", "outputs")), random.random() * 0.8) for victim in victims)
+    return RoadCase(seed, random.choice(("openai", "anthropic")), drawn)
+
+
+def run_road(case: RoadCase, folder: Path) -> None:
+    """Run a schedule in a folder of its own; AssertionError for a promise that is broken."""
+    processes = Processes(folder / "logs")
+    try:
+        with LocalBroker() as broker, ProviderServer(folder / "provider", processing_seconds=0.5) as server:
+            road = Road(broker, server, processes, folder / "road", provider=case.provider, bounded=False)
+            _Drive(road, broker).through(case)
+            road.check()
+            assert road.secrets() == []
+    finally:
+        processes.close()
+
+
+class _Drive:
+    """Keeps both commands alive, and strikes."""
+
+    def __init__(self, road: Road, broker: LocalBroker) -> None:
+        self._road, self._broker = road, broker
+        road.folder.mkdir(parents=True, exist_ok=True)
+        self._sql = road.write(road.model(**{"batch.max-age": "1 s", "batch.max-requests": str(BATCH)}), road.insert())
+        self._submitter, self._poller = road.submitter(self._sql), road.poller()
+
+    def through(self, case: RoadCase) -> None:
+        for number, blow in enumerate(case.blows):
+            due = partial(self._has_seen, blow, self._seen(blow.seen))
+            self._road.produce([f"wave {number} review {each}" for each in range(WAVE)])
+            self._until(due, f"{blow} to fall due")
+            self._strike(blow.victim)
+        # One wave more, so that whoever was started last has worked before it is asked to stop.
+        self._road.produce([f"last wave review {each}" for each in range(WAVE)])
+        self._until(lambda: self._seen("outputs") >= len(self._road.produced), "every record to be out")
+        self._stop()
+
+    def _stop(self) -> None:
+        self._submitter.signal(signal.SIGTERM)
+        assert self._submitter.wait(60) == 0, self._submitter.tail()
+        assert self._poller.terminate() == 0, self._poller.tail()
+
+    def _has_seen(self, blow: Blow, before: int) -> bool:
+        new = self._seen(blow.seen) - before
+        return new > blow.share * (WAVE if blow.seen == "outputs" else WAVE / BATCH)
+
+    def _seen(self, what: Literal["creates", "outputs"]) -> int:
+        return len(self._road.server.witness().creates() if what == "creates" else self._road.outputs())
+
+    def _until(self, is_due: Callable[[], bool], what: str) -> None:
+        def due() -> bool:
+            self._supervise()
+            return is_due()
+
+        wait_until(due, START_SECONDS, what, interval=0.2)
+
+    def _supervise(self) -> None:
+        """Start again who has ended."""
+        if not self._submitter.running:
+            self._submitter = self._road.submitter(self._sql)
+        if not self._poller.running:
+            self._poller = self._road.poller()
+
+    def _strike(self, victim: Victim) -> None:
+        if victim == "broker":
+            self._broker.kill()
+            self._broker.restart()
+        elif victim in ("submitter", "poller"):
+            (self._submitter if victim == "submitter" else self._poller).kill()
+        else:
+            for process in _descendants(self._submitter):
+                if _is(process, victim):
+                    process.kill()
+
+
+def _descendants(command: Child) -> list[psutil.Process]:
+    try:
+        return psutil.Process(command.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _is(process: psutil.Process, victim: Victim) -> bool:
+    """Whether a process of the submitter's is this one."""
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+    marks = {"jvm": "java", "worker": "beam_boot", "desk": "submitter.desk_main"}
+    return process.name() == "java" if victim == "jvm" else marks[victim] in line
