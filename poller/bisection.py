@@ -1,9 +1,7 @@
 """Whether to go on halving a batch that its provider refuses without naming a line."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 from poller.decision import read_decision
+from shared.spool import Spool
 from shared.store import Batch, Store
 
 _DEEPEST = 6
@@ -13,8 +11,8 @@ _DEEPEST = 6
 class Bisection:
     """Looks back at the halves that led to a batch."""
 
-    def __init__(self, store: Store, folder_of: Callable[[Batch], Path]) -> None:
-        self._store, self._folder_of = store, folder_of
+    def __init__(self, store: Store, spool: Spool) -> None:
+        self._store, self._spool = store, spool
 
     def was_in_vain(self, batch: Batch) -> bool:
         """Whether both halves were refused, again and again, at every step that led to this batch, refused itself.
@@ -33,5 +31,6 @@ class Bisection:
         return True
 
     def _was_refused(self, batch: Batch) -> bool:
-        decision = read_decision(self._folder_of(batch))
+        folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
+        decision = read_decision(self._spool.files, folder)
         return decision is not None and decision.refused

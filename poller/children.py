@@ -10,7 +10,7 @@ from poller.outcome import Carry, child_runs, records_in
 from shared.failpoints import Failpoint, reached
 from shared.keys import child_key, custom_id, generation
 from shared.manifest import Manifest
-from shared.spool import MANIFEST, REQUESTS, Spool, make_folder, private_opener, sync_folder, write_atomic
+from shared.spool import MANIFEST, REQUESTS, Spool, make_folder, private_opener, write_atomic
 from shared.store import Batch, PlannedBatch
 
 Rename = Callable[[bytes, str], bytes]
@@ -19,18 +19,19 @@ _BUFFER = 1 << 20
 
 
 def write_children(spool: Spool, attempt: str, manifest: Manifest, carries: list[Carry], rename: Rename) -> list[str]:
-    """Write a child for each carry below the attempt's folder, memory flat; gives their keys. Raises OSError."""
-    parent = spool.path(spool.batch(manifest.pipeline, manifest.statement, manifest.batch_key))
+    """Write a child for each carry below the attempt's folder, memory flat; gives their keys. Raises OSError, SpoolError."""
+    parent, into = spool.batch(manifest.pipeline, manifest.statement, manifest.batch_key), spool.files.work(attempt)
     keys = []
-    for number, carry in enumerate(carries):
-        key = child_key(manifest.batch_key, number)
-        folder = spool.path(attempt) / key
-        make_folder(folder)
-        size, digest = _copy(parent / REQUESTS, folder / REQUESTS, carry, key, rename)
-        write_atomic(folder / MANIFEST, _manifest(manifest, key, carry, size, digest).model_dump_json().encode())
-        keys.append(key)
-        reached(Failpoint.CHILD_WRITTEN)
-    sync_folder(spool.path(attempt))
+    with spool.files.local(f"{parent}/{REQUESTS}") as requests:
+        for number, carry in enumerate(carries):
+            key = child_key(manifest.batch_key, number)
+            folder = into / key
+            make_folder(folder)
+            size, digest = _copy(requests, folder / REQUESTS, carry, key, rename)
+            write_atomic(folder / MANIFEST, _manifest(manifest, key, carry, size, digest).model_dump_json().encode())
+            keys.append(key)
+            reached(Failpoint.CHILD_WRITTEN)
+    spool.keep_attempt(attempt, keys)
     return keys
 
 

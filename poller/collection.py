@@ -1,8 +1,8 @@
 """One batch's collection: results to disk, one scan, the verdicts, the children, the decision, then one transaction."""
 
 import logging
-import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
@@ -16,18 +16,18 @@ from poller.decision import Decision, decide, read_decision
 from poller.demux import Scan, lines_of, scan
 from poller.looks import bounced
 from poller.outcome import Carry, refuse, settle
-from poller.results import ResultsWriter, Verdict
+from poller.results import ANSWERS, INDEX, ResultsWriter, Verdict
 from poller.schedule import ACCOUNT_PAUSE
 from shared.causes import Cause
 from shared.clock import Clock
-from shared.errors import BatchlineError, NotFound
+from shared.errors import BatchlineError, NotFound, SpoolError
 from shared.failpoints import Failpoint, reached
 from shared.lease import TTL
 from shared.lifecycle import Event, State
 from shared.manifest import Manifest
 from shared.providers.port import LineError, Provider, RemoteBatch
 from shared.providers.prices import cost
-from shared.spool import RESULTS, Spool, make_folder
+from shared.spool import RESULTS, Spool
 from shared.store import Batch, Lease, Store
 from shared.store.values import Changes
 from shared.telemetry import SECRETS, Action, log
@@ -68,24 +68,26 @@ class Collection:
 
     def __init__(self, store: Store, spool: Spool, clock: Clock, patience: timedelta) -> None:
         self._store, self._spool, self._clock, self._patience = store, spool, clock, patience
-        self._bisection = Bisection(store, self._folder)
+        self._bisection = Bisection(store, spool)
 
     def collect(self, batch: Batch, provider: Provider, lease: Lease) -> Collected:
         """Collect a batch that has ended or is lost. Raises Undone, Early, or what kept it from it."""
         if batch.attempt_folder:
             self._spool.settle(batch.attempt_folder, batch.pipeline, batch.statement, batch.batch_key)
         manifest = self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key)
-        decision = read_decision(self._folder(batch)) or self._decided(batch, manifest, provider, lease)
+        decision = read_decision(self._spool.files, self._folder(batch)) or self._decided(
+            batch, manifest, provider, lease
+        )
         return self._commit(batch, manifest, decision, lease)
 
     def _decided(self, batch: Batch, manifest: Manifest, provider: Provider, lease: Lease) -> Decision:
         """Read the results, and decide, unless somebody has meanwhile."""
         folder, name = self._folder(batch), uuid4().hex
-        into = folder / RESULTS / name
+        into = f"{folder}/{RESULTS}/{name}"
         attempt: str | None = None
-        make_folder(into)
         try:
-            counts, refused, carries = self._judged(batch, manifest, provider, into, lease)
+            counts, refused, carries = self._judged(batch, manifest, provider, self._spool.files.work(into), lease)
+            self._spool.files.keep(into, [ANSWERS, INDEX])
             children: list[str] = []
             if carries:
                 attempt = self._spool.new_attempt(batch.pipeline, batch.statement)
@@ -106,7 +108,7 @@ class Collection:
             unknown_lines=counts.unknown,
             malformed_lines=counts.malformed,
         )
-        stands = decide(folder, own)
+        stands = decide(self._spool.files, folder, own)
         reached(Failpoint.DECIDED)
         if stands != own:
             self._drop(into, attempt)
@@ -137,14 +139,15 @@ class Collection:
             reached(Failpoint.RESULTS_SEALED)
         return counts, refused, carries
 
-    def _drop(self, results: Path, attempt: str | None) -> None:
+    def _drop(self, results: str, attempt: str | None) -> None:
         """Remove what no decision names."""
-        shutil.rmtree(results, ignore_errors=True)
+        with suppress(SpoolError):
+            self._spool.files.delete(results)
         if attempt is not None:
             self._spool.discard(attempt)
 
-    def _folder(self, batch: Batch) -> Path:
-        return self._spool.path(self._spool.batch(batch.pipeline, batch.statement, batch.batch_key))
+    def _folder(self, batch: Batch) -> str:
+        return self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
 
     def _remote(self, batch: Batch, provider: Provider) -> RemoteBatch | None:
         """The provider's batch; None where there is none to ask for, or its results are deleted."""

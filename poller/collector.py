@@ -23,7 +23,6 @@ from shared.errors import (
     NotSent,
     ProviderError,
     SettingsError,
-    SpoolError,
     StaleState,
     StoreUnavailable,
     Throttled,
@@ -75,12 +74,11 @@ class Collector:
         self._failures: Counter[str] = Counter()
 
     def run_once(self) -> Counts:
-        """Collect every batch that is due. Raises StoreUnavailable, SpoolError when the spool is not there."""
+        """Collect every batch that is due. Raises StoreUnavailable, SpoolAway when the spool is not there."""
         due = by_account(self._store.batches.due(COLLECTABLE, self._clock(), _MOST))
         if not due:
             return {}
-        if not self._spool.root.is_dir():
-            raise SpoolError(f"the spool {self._spool.address} is not there; mount it, or correct --spool")
+        self._spool.files.reach()
         with ThreadPoolExecutor(min(_ACCOUNTS, len(due)), thread_name_prefix="collect") as pool:
             totals: Counter[str] = Counter()
             for counts in pool.map(self._account, due.values()):

@@ -4,13 +4,12 @@ It stands in a file beside the manifest, created if absent. A collector that was
 and one whose store was restored from an older copy find it there and follow it.
 """
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import SpoolError
-from shared.spool import RESULTS, create_if_absent
+from shared.spool import RESULTS, Files
 
 DECISION = "collected.json"
 
@@ -36,26 +35,25 @@ class Decision(BaseModel):
     malformed_lines: int = 0
 
 
-def read_decision(folder: Path) -> Decision | None:
+def read_decision(files: Files, folder: str) -> Decision | None:
     """The decision on the batch of a folder; None when there is none yet. Raises SpoolError for a damaged one."""
+    data = files.read(f"{folder}/{DECISION}")
     try:
-        return Decision.model_validate_json((folder / DECISION).read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        raise SpoolError(f"{folder / DECISION} can't be read: {error}") from error
+        return None if data is None else Decision.model_validate_json(data)
+    except ValidationError as error:
+        raise SpoolError(f"{folder}/{DECISION} can't be read: {error}") from error
 
 
-def decide(folder: Path, decision: Decision) -> Decision:
+def decide(files: Files, folder: str, decision: Decision) -> Decision:
     """Write a decision unless there is one; gives the one that stands."""
-    if create_if_absent(folder / DECISION, decision.model_dump_json().encode()):
+    if files.create(f"{folder}/{DECISION}", decision.model_dump_json().encode()):
         return decision
-    stands = read_decision(folder)
+    stands = read_decision(files, folder)
     if stands is None:
-        raise SpoolError(f"{folder / DECISION} was there, and is not any more")
+        raise SpoolError(f"{folder}/{DECISION} was there, and is not any more")
     return stands
 
 
-def results_in(folder: Path, decision: Decision) -> Path:
+def results_in(folder: str, decision: Decision) -> str:
     """Where the results of a decision lie."""
-    return folder / RESULTS / decision.results
+    return f"{folder}/{RESULTS}/{decision.results}"

@@ -4,24 +4,23 @@ A file is kept while a checkpoint that could be restored is older than its seal.
 """
 
 import logging
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from poller.decision import read_decision
 from poller.duty import BUSY, FAULTS, WAITING, Counts
-from poller.retained import is_named, oldest, restorable
+from poller.retained import State, is_named, oldest, restorable
+from shared.closing import keep_closing
 from shared.clock import Clock
 from shared.closing import keep_closing
 from shared.errors import LeaseLost, NotFound, ProviderError, StoreUnavailable
 from shared.failpoints import Failpoint, reached
-from shared.keys import generation, is_name
+from shared.keys import generation, is_batch_key
 from shared.lease import Keeper
 from shared.lifecycle import TERMINAL
 from shared.providers.port import Provider
-from shared.spool import REQUESTS, RESULTS, SealedFile, Spool
+from shared.spool import MANIFEST, REQUESTS, RESULTS, SealedFile, Spool
 from shared.store import Batch, Store
 from shared.telemetry import Action, log
 
@@ -57,7 +56,7 @@ class Janitor:
             self._store.leases.sweep(before)
             self._store.health.forget(before)
             counts: Counter[str] = Counter()
-            for pipeline, statement in self._statements():
+            for pipeline, statement in self._spool.statements():
                 states = restorable(self._store, self._spool, pipeline)
                 since = oldest(states)
                 for file in self._spool.sealed_files(pipeline, statement):
@@ -65,12 +64,6 @@ class Janitor:
                 self._sweep_abandoned(pipeline, statement, states)
         del counts["kept"]
         return counts
-
-    def _statements(self) -> Iterator[tuple[str, str]]:
-        for sealed in sorted(self._spool.root.glob("*/*/sealed")):
-            pipeline, statement = sealed.parent.parent.name, sealed.parent.name
-            if is_name(pipeline) and is_name(statement):
-                yield pipeline, statement
 
     def _isolated(self, pipeline: str, statement: str, file: SealedFile, since: datetime | None) -> str:
         """One file's turn, with every fault kept to it; gives the count that it falls under."""
@@ -93,19 +86,15 @@ class Janitor:
     def _is_done(self, pipeline: str, statement: str, file: SealedFile, since: datetime | None) -> bool:
         """Whether nobody will ever need the file again."""
         old = self._clock() - self._retention
-        if file.modified_at > old or (since is not None and since < self._sealed_at(file)):
-            return False
-        if not self._store.plans.is_planned(file.address):
+        # The checkpoint that led to its seal was completed before that, and still knows it; it was planned later.
+        planned_at = self._store.plans.planned_at(file.address)
+        if file.modified_at > old or planned_at is None or (since is not None and since < planned_at):
             return False
         batches = self._batches(pipeline, statement, file)
         return all(
             batch.state in TERMINAL and batch.published_at is not None and batch.published_at <= old
             for batch in batches
         )
-
-    def _sealed_at(self, file: SealedFile) -> datetime:
-        """When Flink gave the file its name: the checkpoint that led to it was completed before, and still knows it."""
-        return datetime.fromtimestamp(self._spool.path(file.address).stat().st_ctime, UTC)
 
     def _batches(self, pipeline: str, statement: str, file: SealedFile) -> list[Batch]:
         """The file's batches, and their children."""
@@ -119,13 +108,12 @@ class Janitor:
         for batch in batches:
             self._delete_at_provider(batch)
         for batch in batches:
-            folder = self._spool.path(self._spool.batch(pipeline, statement, batch.batch_key))
-            (folder / REQUESTS).unlink(missing_ok=True)
+            folder = self._spool.batch(pipeline, statement, batch.batch_key)
+            self._spool.files.delete(f"{folder}/{REQUESTS}")
             reached(Failpoint.REQUESTS_REMOVED)
-            if (folder / RESULTS).exists():
-                shutil.rmtree(folder / RESULTS)
+            self._spool.files.delete(f"{folder}/{RESULTS}")
             reached(Failpoint.RESULTS_REMOVED)
-        self._spool.path(file.address).unlink(missing_ok=True)
+        self._spool.files.delete(file.address)
         reached(Failpoint.SEALED_REMOVED)
 
     def _delete_at_provider(self, batch: Batch) -> None:
@@ -143,27 +131,27 @@ class Janitor:
             provider.delete(name)
             reached(Failpoint.INPUT_REMOVED)
 
-    def _sweep_abandoned(self, pipeline: str, statement: str, states: list[Path]) -> None:
+    def _sweep_abandoned(self, pipeline: str, statement: str, states: list[State]) -> None:
         """Files in progress that no process will finish, and attempts at plans that lost."""
         until = self._clock() - max(self._retention, _ABANDONED)
-        top = self._spool.path(self._spool.statement(pipeline, statement))
-        for path in [*top.glob("sealed/*/.*"), *top.glob("sealed/*/_*")]:
-            is_old = path.is_file() and path.stat().st_mtime < until.timestamp()
-            if is_old and not is_named(path.name, states):
-                path.unlink(missing_ok=True)
-        for attempt in top.glob("batches/.plan-*"):
-            if attempt.stat().st_mtime < until.timestamp() and not self._is_wanted(attempt):
-                self._spool.discard(f"{pipeline}/{statement}/batches/{attempt.name}")
+        for entry in self._spool.in_progress(pipeline, statement):
+            is_old = entry.modified_at is not None and entry.modified_at < until
+            if is_old and not is_named(entry.name, states):
+                self._spool.files.delete(entry.address)
+        for attempt in self._spool.attempts(pipeline, statement, until):
+            if not self._is_wanted(pipeline, statement, attempt):
+                self._spool.discard(attempt)
 
-    def _is_wanted(self, attempt: Path) -> bool:
+    def _is_wanted(self, pipeline: str, statement: str, attempt: str) -> bool:
         """Whether a batch of an attempt that was committed, or decided on, is not in its place yet."""
-        for folder in attempt.iterdir():
-            if (attempt.parent / folder.name).exists():
+        keys = [folder.name for folder in self._spool.files.entries(attempt) if is_batch_key(folder.name)]
+        for key in keys:
+            if self._spool.files.size(f"{self._spool.batch(pipeline, statement, key)}/{MANIFEST}") is not None:
                 continue
-            batch = self._store.batches.get(folder.name)
-            decision = read_decision(attempt.parent / folder.name[:-1]) if generation(folder.name) else None
-            named = (batch.attempt_folder if batch else None, decision.attempt if decision else None)
-            if any(address is not None and address.endswith(attempt.name) for address in named):
+            batch = self._store.batches.get(key)
+            parent = self._spool.batch(pipeline, statement, key[:-1]) if generation(key) else None
+            decision = read_decision(self._spool.files, parent) if parent else None
+            if attempt in (batch.attempt_folder if batch else None, decision.attempt if decision else None):
                 return True
         return False
 

@@ -3,13 +3,12 @@
 The store keeps it for good; an older copy of the store may have forgotten it, and the number of shards may have grown.
 """
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import SpoolError
-from shared.spool import create_if_absent
+from shared.spool import Files
 
 PLACE = "shard.json"
 
@@ -24,21 +23,20 @@ class Place(BaseModel):
     shard: int = Field(ge=0)
 
 
-def read_place(folder: Path) -> Place | None:
+def read_place(files: Files, folder: str) -> Place | None:
     """Where the batch of a folder is, or was, published; None before that. Raises SpoolError for a damaged file."""
+    data = files.read(f"{folder}/{PLACE}")
     try:
-        return Place.model_validate_json((folder / PLACE).read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        raise SpoolError(f"{folder / PLACE} can't be read: {error}") from error
+        return None if data is None else Place.model_validate_json(data)
+    except ValidationError as error:
+        raise SpoolError(f"{folder}/{PLACE} can't be read: {error}") from error
 
 
-def keep_place(folder: Path, place: Place) -> None:
+def keep_place(files: Files, folder: str, place: Place) -> None:
     """Write it, once. Raises SpoolError when the batch was published elsewhere on the same cluster."""
-    known = read_place(folder)
+    known = read_place(files, folder)
     if known is None:
-        create_if_absent(folder / PLACE, place.model_dump_json().encode())
-        known = read_place(folder)
+        files.create(f"{folder}/{PLACE}", place.model_dump_json().encode())
+        known = read_place(files, folder)
     if known is not None and known.cluster == place.cluster and known.shard != place.shard:
-        raise SpoolError(f"{folder / PLACE} says shard {known.shard}, and the store says {place.shard}: restore either")
+        raise SpoolError(f"{folder}/{PLACE} says shard {known.shard}, and the store says {place.shard}: restore either")

@@ -10,7 +10,7 @@ from poller.messages import Messages
 from poller.outbox import Outbox
 from poller.outboxes import Outboxes
 from poller.place import Place, keep_place
-from poller.results import Results
+from poller.results import ANSWERS, INDEX, Results
 from shared.closing import read_closing
 from shared.definition import Definition
 from shared.errors import SpoolError
@@ -41,17 +41,17 @@ class Publication:
         if batch.attempt_folder:
             self._spool.settle(batch.attempt_folder, batch.pipeline, batch.statement, batch.batch_key)
         manifest = self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key)
-        folder = self._spool.path(self._address(batch))
-        keep_place(folder, Place(cluster=outbox.shard.cluster, shard=outbox.shard.number))
+        folder = self._address(batch)
+        keep_place(self._spool.files, folder, Place(cluster=outbox.shard.cluster, shard=outbox.shard.number))
         reached(Failpoint.PLACE_KEPT)
-        decision = read_decision(folder)
+        decision = read_decision(self._spool.files, folder)
         if not marker.done and (closing := read_closing(self._spool, self._address(batch))) is not None:
             # An older copy of the store: the batch is out for so long that its marker is gone too.
             marker = ProgressMarker(next=0, succeeded=closing.succeeded, failed=closing.failed, done=True)
         if not marker.done:
             if decision is None and manifest.requests:
-                raise SpoolError(f"{folder / DECISION} is not there, though the batch is collected: restore it")
-            answers = results_in(folder, decision) if decision else folder
+                raise SpoolError(f"{folder}/{DECISION} is not there, though the batch is collected: restore it")
+            answers = results_in(folder, decision) if decision else None
             marker = self._send(batch, manifest, definition, outbox, lease, answers)
         return self._settle(batch, marker, lease, refused=decision is not None and decision.refused)
 
@@ -62,16 +62,15 @@ class Publication:
         definition: Definition,
         outbox: Outbox,
         lease: Lease,
-        answers: Path,
+        answers: str | None,
     ) -> ProgressMarker:
         self._known[batch.definition] = definition
         marker = outbox.marker(batch.batch_key)
         with ExitStack() as open_:
-            results = open_.enter_context(Results(answers, manifest.requests))
-            try:
-                rows = open_.enter_context(self._spool.path(manifest.sealed_file).open("rb", _READ))
-            except OSError as error:
-                raise SpoolError(f"{manifest.sealed_file} can't be read: {error.strerror}") from error
+            local = self._spool.files.local
+            kept = [open_.enter_context(local(f"{answers}/{name}")) for name in (INDEX, ANSWERS) if answers]
+            results = open_.enter_context(Results(kept[0].parent if kept else Path(), manifest.requests))
+            rows = open_.enter_context(open_.enter_context(local(manifest.sealed_file)).open("rb", _READ))
             rows.seek(manifest.start)
             messages = self._messages(batch.definition).of(
                 manifest, batch.provider_batch_id, rows, results, marker.next

@@ -71,8 +71,7 @@ class Publisher:
         waiting = self._store.shards.waiting()
         if not waiting:
             return {}
-        if not self._spool.root.is_dir():
-            raise SpoolError(f"the spool {self._spool.address} is not there; mount it, or correct --spool")
+        self._spool.files.reach()
         clusters = [
             (cluster, [self._outboxes.shard(cluster, number) for _, number in shards])
             for cluster, shards in groupby(waiting, key=lambda place: place[0])

@@ -16,7 +16,7 @@ from poller.health import Watchdog
 from poller.place import read_place
 from poller.sinks import SinkClusters
 from shared.definition import Definition, Sink
-from shared.errors import KafkaUnavailable, SettingsError, SpoolError
+from shared.errors import KafkaUnavailable, SettingsError, SpoolAway, SpoolError
 from shared.failpoints import Failpoint, reached
 from shared.manifest import Manifest
 from shared.messages import BatchEvent
@@ -109,10 +109,11 @@ class Registrar:
 
     def _manifest(self, event: BatchEvent) -> Manifest | None:
         """Our own manifest of an announced batch; None when our spool has none that can be used."""
-        if not self._spool.root.is_dir():
-            raise SpoolError(f"the spool {self._spool.address} is not there; mount it, or correct --spool")
+        self._spool.files.reach()
         try:
             return self._spool.manifest(event.pipeline, event.statement, event.batch_key)
+        except SpoolAway:
+            raise
         except SpoolError:
             return None
 
@@ -121,9 +122,8 @@ class Registrar:
         for batch in self._store.shards.unassigned(_UNASSIGNED):
             try:
                 definition = self._definition_of(batch)
-                place = read_place(
-                    self._spool.path(self._spool.batch(batch.pipeline, batch.statement, batch.batch_key))
-                )
+                folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
+                place = read_place(self._spool.files, folder)
             except SpoolError as error:
                 log(Action.BATCH_FAULT, logging.DEBUG, batch=batch.batch_key, message=str(error))
                 counts[WAITING] += 1

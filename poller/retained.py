@@ -1,43 +1,58 @@
 """Which Flink state a pipeline's next start could restore: what was sealed after it must still be there."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from mmap import ACCESS_READ, mmap
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from shared.spool import Spool
+from shared.errors import SpoolAway, SpoolError
+from shared.spool import Entry, Files, Spool, folder_at
 from shared.store import Run, Store
 
+_METADATA = "_metadata"
 
-def restorable(store: Store, spool: Spool, pipeline: str) -> list[Path]:
-    """The `_metadata` of each complete checkpoint of the pipeline's unbroken lineage.
+
+@dataclass(frozen=True)
+class State:
+    """A complete checkpoint or savepoint."""
+
+    files: Files
+    beside: tuple[Entry, ...]
+    """Its `_metadata`, and the files beside it."""
+
+    @property
+    def completed_at(self) -> datetime | None:
+        return next((entry.modified_at for entry in self.beside if entry.name == _METADATA), None)
+
+
+def restorable(store: Store, spool: Spool, pipeline: str) -> list[State]:
+    """Each complete checkpoint of the pipeline's unbroken lineage.
 
     It sees the checkpoints below the spool, where they go by default, and the states that runs were restored from.
     """
-    top = spool.path(f"{pipeline}/checkpoints")
-    found: list[Path] = []
+    found: list[State | None] = []
     for run in lineage(store.lineage.runs(pipeline)):
         if run.job_id is not None:
-            found += top.glob(f"{run.job_id}/chk-*/_metadata")
-        if run.restored_from is not None:
-            found.append(Path(unquote(urlsplit(run.restored_from).path)) / "_metadata")
-    return [path for path in found if path.is_file()]
+            folders = spool.files.entries(f"{pipeline}/checkpoints/{run.job_id}", "chk-")
+            found += [_state(spool.files, folder.address) for folder in folders]
+        files = folder_at(run.restored_from.removesuffix(f"/{_METADATA}")) if run.restored_from is not None else None
+        if files is not None:
+            found.append(_state(files, ""))
+    return [state for state in found if state is not None]
 
 
-def oldest(states: Iterable[Path]) -> datetime | None:
+def oldest(states: Iterable[State]) -> datetime | None:
     """When the oldest of these checkpoints was completed; None when there is none."""
-    times = [moment for moment in map(_written, states) if moment is not None]
-    return min(times, default=None)
+    return min((state.completed_at for state in states if state.completed_at is not None), default=None)
 
 
-def is_named(name: str, states: Iterable[Path]) -> bool:
+def is_named(name: str, states: Iterable[State]) -> bool:
     """Whether one of these checkpoints speaks of a file in progress: a job that it is restored to goes on writing it.
 
     Flink keeps the names of such files, as plain bytes, in `_metadata` or in a file beside it.
     """
-    beside = {path for state in states for path in state.parent.iterdir() if path.is_file() and path.stat().st_size}
-    return any(_holds(path, name.encode()) for path in beside)
+    beside = {(state.files.url, entry.address): (state.files, entry) for state in states for entry in state.beside}
+    return any(_holds(files, entry, name.encode()) for files, entry in beside.values())
 
 
 def lineage(runs: list[Run]) -> list[Run]:
@@ -50,16 +65,22 @@ def lineage(runs: list[Run]) -> list[Run]:
     return chain
 
 
-def _holds(path: Path, text: bytes) -> bool:
-    try:
-        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-            return data.find(text) >= 0
-    except FileNotFoundError:
+def _state(files: Files, folder: str) -> State | None:
+    beside = tuple(entry for entry in files.entries(folder) if not entry.is_folder)
+    return State(files, beside) if any(entry.name == _METADATA for entry in beside) else None
+
+
+def _holds(files: Files, entry: Entry, text: bytes) -> bool:
+    if entry.size == 0:
         return False
-
-
-def _written(path: Path) -> datetime | None:
     try:
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except OSError:
-        return None
+        with (
+            files.local(entry.address) as path,
+            path.open("rb") as file,
+            mmap(file.fileno(), 0, access=ACCESS_READ) as data,
+        ):
+            return data.find(text) >= 0
+    except SpoolAway:
+        raise
+    except (SpoolError, FileNotFoundError):
+        return False

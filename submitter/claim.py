@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from shared.errors import BatchlineError
 from shared.lease import Keeper, this_process
-from shared.spool import Spool, make_folder
+from shared.spool import Spool
 from shared.store import Lease, Store
 from submitter import jvm
 
@@ -39,8 +39,7 @@ def outlive(spool: Spool, pipeline: str, stop: threading.Event) -> None:
 
     Raises AlreadyRunning when it does not.
     """
-    lock = spool.path(f"{pipeline}/run.lock")
-    make_folder(lock.parent)
+    lock = spool.files.home(pipeline) / "run.lock"
     end = time.monotonic() + JVM_SECONDS
     while not jvm.lock(lock):
         if time.monotonic() > end or stop.wait(0.2):

@@ -15,7 +15,7 @@ from py4j.protocol import Py4JError
 from pyflink.table import StreamTableEnvironment
 
 from shared.errors import BatchlineError
-from shared.spool import Spool, make_folder
+from shared.spool import Spool
 from submitter import jvm
 from submitter.assembly import assemble
 from submitter.configuration import Start, embedded
@@ -50,8 +50,7 @@ class EmbeddedCluster:
 
     def launch(self, pipeline: Pipeline, start: Start, configuration: Mapping[str, str]) -> None:
         """Start the job. Raises LaunchError."""
-        log = self._spool.path(f"{pipeline.name}/log/flink.log")
-        make_folder(log.parent)
+        log = self._spool.files.home(f"{pipeline.name}/log") / "flink.log"
         jvm.log_to(log)
         self.log = str(log)
         for name, value in {**embedded(self._port), **configuration}.items():

@@ -14,7 +14,7 @@ from shared.keys import batch_key, custom_id
 from shared.manifest import Manifest
 from shared.providers.port import Profile, Requests
 from shared.rows import row_reader
-from shared.spool import MANIFEST, REQUESTS, SealedFile, make_folder, private_opener, sync_folder, write_atomic
+from shared.spool import MANIFEST, REQUESTS, SealedFile, make_folder, private_opener, write_atomic
 from submitter.plan import Fates, Limits, Offsets
 from submitter.render import Unrenderable, prompt_of
 
@@ -142,7 +142,6 @@ class Draft:
                     self._part.fates.add("elsewhere")
                 offset += len(line)
         self._close(offset)
-        sync_folder(self._folder)
         return self._manifests
 
     def positions(self) -> list[tuple[str, str, int, int, int]]:

@@ -68,7 +68,7 @@ class Job:
             self.settled_after = max(self.settled_after, rolling.settled_after)
         address = self._spool.sealed(definition.pipeline, definition.statement, definition.hash)
         sealed = f"{INTERNAL}sealed_{number}"
-        self._tables.execute_sql(sealed_ddl(sealed, columns, self._spool.path(address).as_uri(), rolling))
+        self._tables.execute_sql(sealed_ddl(sealed, columns, f"{self._spool.files.url}/{address}", rolling))
         branches = self._branches(statement, table, starts)
         self._statements.add_insert_sql(insert(sealed, columns, branches))
         self._count += 1

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from shared.clock import Clock
 from shared.definition import Definition, Model
-from shared.errors import SpoolError, StoreUnavailable
+from shared.errors import SpoolAway, SpoolError, StoreUnavailable
 from shared.failpoints import Failpoint, reached
 from shared.keys import batch_key
 from shared.providers.port import Provider
@@ -57,6 +57,8 @@ class Planner:
         first = batch_key(pipeline, statement, file.address.partition("/sealed/")[2], 0)
         try:
             remembered = self._spool.manifest(pipeline, statement, first).definition
+        except SpoolAway:
+            raise
         except SpoolError:
             raise SpoolError(
                 f"{file.address} was sealed by a definition that neither the store nor a manifest knows: it is left "
@@ -67,9 +69,11 @@ class Planner:
 
     def _draft(self, definition: Definition, file: SealedFile, attempt: str) -> Plan:
         ledger = self._ledger(definition)
-        provider, folder = self._provider_for(definition.model), self._spool.path(attempt)
+        provider, folder = self._provider_for(definition.model), self._spool.files.work(attempt)
         draft = Draft(definition, provider.requests(definition.model), provider.profile, file, folder, ledger)
-        manifests = draft.write(self._spool.path(file.address))
+        with self._spool.files.local(file.address) as sealed:
+            manifests = draft.write(sealed)
+        self._spool.keep_attempt(attempt, [manifest.batch_key for manifest in manifests])
         return Plan(
             pipeline=definition.pipeline,
             statement=definition.statement,

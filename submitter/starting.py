@@ -1,6 +1,5 @@
 """A start without Flink state: plan what is finished, then read on from the end of the ledger's contiguous prefix."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -81,7 +80,7 @@ def plan_finished(pipeline: str, store: Store, spool: Spool, plan: Plan, say: Ca
     file is left out of it: its rows are not paid for, and so they are read again.
     """
     count = 0
-    for statement in _statements(pipeline, spool):
+    for _, statement in spool.statements(pipeline):
         for file in spool.sealed_files(pipeline, statement):
             if store.plans.is_planned(file.address):
                 continue
@@ -149,10 +148,3 @@ class Finder:
         offset = max(wanted, mark.low)
         again = sum(end - max(start, offset) for start, end in paid if end > offset)
         return Place(statement.name, topic, topic_id, partition, offset, gone=offset - wanted, again=again)
-
-
-def _statements(pipeline: str, spool: Spool) -> list[str]:
-    folder = spool.path(pipeline)
-    if not folder.is_dir():
-        return []
-    return sorted(entry.name for entry in os.scandir(folder) if (folder / entry.name / "sealed").is_dir())

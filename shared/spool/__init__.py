@@ -1,6 +1,6 @@
 """The spool: addresses of sealed files, batches and results, and safe writes, in a folder or in an object store."""
 
-from shared.spool.address import open_files
+from shared.spool.address import folder_at, open_files
 from shared.spool.disk import create_if_absent, make_folder, private_opener, sync_folder, write_atomic
 from shared.spool.layout import MANIFEST, REQUESTS, RESULTS, SealedFile, Spool
 from shared.spool.port import Entry, Files
@@ -14,6 +14,7 @@ __all__ = [
     "SealedFile",
     "Spool",
     "create_if_absent",
+    "folder_at",
     "make_folder",
     "open_files",
     "private_opener",

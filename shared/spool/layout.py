@@ -105,11 +105,19 @@ class Spool:
 
     def new_attempt(self, pipeline: str, statement: str) -> str:
         """The address of a fresh folder in which batches are written before their plan is committed."""
-        return f"{self.statement(pipeline, statement)}/batches/.plan-{uuid4().hex}"
+        address = f"{self.statement(pipeline, statement)}/batches/.plan-{uuid4().hex}"
+        self.files.work(address)
+        return address
 
     def keep_attempt(self, attempt: str, batch_keys: Sequence[str]) -> None:
         """Make the batches of an attempt last: requests first, each manifest after them."""
         self.files.keep(attempt, [f"{key}/{name}" for key in batch_keys for name in (REQUESTS, MANIFEST)])
+
+    def attempts(self, pipeline: str, statement: str, until: datetime) -> list[str]:
+        """The attempts' folders that nobody has written into since a moment."""
+        batches = f"{self.statement(pipeline, statement)}/batches"
+        found = [entry for entry in self.files.entries(batches, ".plan-") if _ATTEMPT.fullmatch(entry.name)]
+        return [entry.address for entry in found if self._written_at(entry) < until]
 
     def settle(self, attempt: str, pipeline: str, statement: str, batch_key: str) -> str:
         """Give a committed batch its place, once; gives its address. Raises SpoolError when it is nowhere."""
@@ -125,6 +133,10 @@ class Spool:
         if _ATTEMPT.fullmatch(attempt.rpartition("/")[2]):
             with suppress(SpoolError):
                 self.files.delete(attempt)
+
+    def _written_at(self, folder: Entry) -> datetime:
+        times = [entry.modified_at for entry in self.files.find(folder.address) if entry.modified_at is not None]
+        return max(times, default=folder.modified_at or _EPOCH)
 
     def _staged(self, pipeline: str, statement: str) -> Iterator[tuple[str, Entry]]:
         """What Flink writes, with the definition that it is written by."""

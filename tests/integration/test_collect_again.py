@@ -81,7 +81,7 @@ def test_an_older_store_finds_what_is_out_though_all_is_deleted(back: Back) -> N
     family = back.finish(key)
     assert [(batch.state, batch.succeeded) for batch in family] == [(State.PUBLISHED, RECORDS)]
     assert requests_of(back.outputs(at_least=RECORDS)) == {f"{key}-{number}": 1 for number in range(RECORDS)}
-    place = read_place(stage.spool.path(stage.spool.batch("pipe", "sentiments", key)))
+    place = read_place(stage.spool.files, stage.spool.batch("pipe", "sentiments", key))
     assert place == Place(cluster=family[0].sink_cluster or "", shard=family[0].shard or 0)
 
 

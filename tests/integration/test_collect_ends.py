@@ -16,7 +16,7 @@ from poller.decision import DECISION, Decision, decide
 from shared.keys import child_key
 from shared.lifecycle import Event, State
 from shared.messages import ErrorRecord, Header
-from shared.store import Batch, PlannedBatch
+from shared.store import PlannedBatch
 from tests.rig.fixtures import MakeTopic
 from tests.rig.results import SINK_TOPIC, Back, sink
 from tests.rig.stage import Stage
@@ -141,20 +141,20 @@ def test_halving_is_given_up_when_no_part_is_ever_accepted(make_back: MakeBack) 
     key = stage.submit(1)
     known = PlannedBatch.of(stage.spool.manifest("pipe", "sentiments", key))
 
-    def folder(batch: Batch) -> Path:
-        return stage.spool.path(stage.spool.batch("pipe", "sentiments", batch.batch_key))
+    def settled(batch: str, decision: Decision) -> None:
+        decide(stage.spool.files, stage.spool.batch("pipe", "sentiments", batch), decision)
 
-    bisection = Bisection(stage.store, folder)
+    bisection = Bisection(stage.store, stage.spool)
     for _ in range(6):
         assert not bisection.was_in_vain(stage.batch(key)), "it is not deep enough"
         halves = [child_key(key, number) for number in range(2)]
         for half in halves:
             child = replace(known, batch_key=half, parent=key)
             stage.store.batches.register(child, provider_batch_id=f"batch_{half}", submitted_at=stage.clock())
-        decide(folder(stage.batch(key)), Decision(results="0" * 32, refused=True, children=tuple(halves)))
+        settled(key, Decision(results="0" * 32, refused=True, children=tuple(halves)))
         other, key = halves
         assert not bisection.was_in_vain(stage.batch(key)), "the other half may be accepted"
-        decide(folder(stage.batch(other)), Decision(results="0" * 32, refused=True))
+        settled(other, Decision(results="0" * 32, refused=True))
     assert bisection.was_in_vain(stage.batch(key))
 
 

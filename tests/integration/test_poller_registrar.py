@@ -134,8 +134,8 @@ def test_a_batch_that_the_store_forgot_is_published_where_it_was(stage: Stage, b
     for other in range(SHARDS, 2 * SHARDS):
         key = stage.plan()
         cluster = SinkClusters(KafkaClusters()).identify(stage.definition().sink)
-        folder = stage.spool.path(stage.spool.batch("pipe", "sentiments", key))
-        keep_place(folder, Place(cluster=cluster, shard=other))
+        folder = stage.spool.batch("pipe", "sentiments", key)
+        keep_place(stage.spool.files, folder, Place(cluster=cluster, shard=other))
         duty.run_once()
         assert stage.batch(key).shard == other
     duty.close()
