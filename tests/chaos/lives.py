@@ -3,7 +3,7 @@
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 class Life:
@@ -40,6 +40,15 @@ class Life:
     def fileno(self) -> int:
         """Becomes readable when it ends."""
         return self._pidfd
+
+    @staticmethod
+    def wait_for_any(lives: Iterable["Life"], seconds: float) -> None:
+        """Wait until one of those that live has ended."""
+        poll = select.poll()
+        for life in lives:
+            if life._code is None:
+                poll.register(life._pidfd, select.POLLIN)
+        poll.poll(seconds * 1000)
 
     def kill(self) -> None:
         """SIGKILL, and its end."""

@@ -1,90 +1,215 @@
 """One run's world: its topics, store, spool, provider and clock, and the lives of desk and poller in it.
 
-A world keeps desk and poller alive: `run_until_quiet` starts again whoever died.
+A world keeps its lives going: `run_until_quiet` starts again whoever died.
 """
 
+import shutil
+import time
 from collections.abc import Callable
+from pathlib import Path
+from random import Random
 from typing import Any
+from uuid import uuid4
 
+from deploy.sandbox.provider.clock import OffsetClock
+from tests.chaos.announcer import Announcer
 from tests.chaos.case import Case, Verdict
+from tests.chaos.census import Census
 from tests.chaos.lives import Life
+from tests.chaos.oracle import judge
+from tests.chaos.pipeline import Pipeline
+from tests.chaos.plan import FailpointPlan
+from tests.chaos.remote import Remote
 from tests.chaos.slot import Slot
 from tests.chaos.steps import Step
+from tests.rig.waiting import wait_until
+
+BOUND = 30.0
+"""Seconds after the last fault within which everything has to end, on a busy machine."""
+WAVES = 3
+"""More than there are kills: a kill that nothing reaches is said, not waited for."""
+_TURN = 0.01
+_CENSUS = 0.04
+
+Strike = Callable[["World", Step], None]
+"""Takes a step of a schedule in a world."""
 
 
 class World:
     """From `begin` to `close`."""
 
-    def __init__(self, case: Case, slot: Slot) -> None:
-        self.case, self.slot = case, slot
+    def __init__(self, case: Case, slot: Slot, strike: Strike | None = None) -> None:
+        self.case, self.slot, self._strike = case, slot, strike
+        self.folder = slot.folder / f"run-{uuid4().hex[:10]}"
+        self.folder.mkdir()
         self.lives: dict[str, Life] = {}
-        """By role: "provider", "desk", "poller"."""
+        """By role: "provider", "desk", "poller", and the names of more pollers."""
+        self.held: dict[str, Any] = {}
+        """What a step keeps for a later one."""
+        self.kills = 0
+        self.notes: list[str] = []
+        self.batches_topic, self.progress_topic, self.answers_topic = slot.topics()
+        self.bootstrap = slot.broker.bootstrap
+        self.store = slot.new_store(case.store, self.folder)
+        self.store_file = self.folder / "state.db"
+        """Of a store on SQLite."""
+        self.provider = Remote(self.folder / "provider", case.seed)
+        self.failpoints = FailpointPlan(self.folder / "failpoints", case.kills)
+        self.pipeline = Pipeline(self)
+        self.census = Census(self.store)
+        self._announcer = Announcer(slot.producer, self.batches_topic, self.folder / "told", Random(case.seed))
+        self._clock = self.provider.directory / "clock"
+        self._away: dict[str, float] = {}
+        self._steps = list(case.steps)
+        self._began = self._last = time.monotonic()
+        self._waves = 0
 
     def begin(self) -> None:
         """Start the provider, seal the first wave of files, start desk and poller."""
-        raise NotImplementedError
+        self.start_provider()
+        self.pipeline.begin()
+        self.seal_wave()
+        self._began = time.monotonic()
+        self.start_desk()
+        self.start_poller()
 
-    def close(self) -> None:
-        """Kill every life, and remove all that the run made."""
-        raise NotImplementedError
+    def close(self, keep: Path | None = None) -> None:
+        """Kill every life, and remove all that the run made; `keep` is where to move it instead."""
+        for life in self.lives.values():
+            life.kill()
+        self.census.close()
+        if keep is not None:
+            shutil.copytree(self.folder, keep / self.folder.name, symlinks=True)
+        shutil.rmtree(self.folder)
+        self.slot.forget_topics()
 
     def start_desk(self) -> Life:
-        raise NotImplementedError
+        spec = {"errand": self.pipeline.errand(), "told": str(self.folder / "told"), "clock": str(self._clock)}
+        return self._start("desk", "desk", spec)
 
     def start_poller(self, name: str = "poller") -> Life:
         """Another name is a second poller beside the first."""
-        raise NotImplementedError
+        return self._start(name, "poller", {"settings": self.pipeline.settings(), "clock": str(self._clock)})
 
     def start_provider(self) -> Life:
         """The first time on a free port; later on the same port, with the state it had on disk."""
-        raise NotImplementedError
+        life = self._start("provider", "provider", {**self.provider.spec(), "clock": str(self._clock)})
+        wait_until(lambda: self.provider.is_listening() or not life.is_alive, 20, "the provider", interval=0.002)
+        return life
 
     def kill(self, life: Life, *, away: float = 0.0) -> None:
         """SIGKILL; it is started again after `away` seconds."""
-        raise NotImplementedError
+        if life.is_alive:
+            life.kill()
+            self.kills += 1
+        self._away[next(name for name, each in self.lives.items() if each is life)] = time.monotonic() + away
 
     def freeze(self, life: Life) -> None:
-        """SIGSTOP. A life that is frozen is not started again until it is thawed."""
-        raise NotImplementedError
+        """SIGSTOP."""
+        life.freeze()
 
     def thaw(self, life: Life) -> None:
-        raise NotImplementedError
+        life.thaw()
 
     def fault(self, name: str, **options: Any) -> None:
-        """Switch a fault of the provider on (deploy/sandbox/provider/vocabulary.py)."""
-        raise NotImplementedError
+        """Switch a fault of the provider on (deploy/sandbox/provider/vocabulary.py). OSError while it is down."""
+        self.provider.control("POST", "faults", {"fault": name, **options})
 
     def clear_faults(self) -> None:
-        raise NotImplementedError
+        self.provider.control("DELETE", "faults")
 
     def restart_broker(self, *, kill: bool) -> None:
         """Take the broker down (SIGKILL, or in good order), and start it on its port with its data."""
-        raise NotImplementedError
+        if kill:
+            self.slot.broker.kill()
+            self.kills += 1
+        self.slot.broker.restart()
 
     def restart_store(self, *, kill: bool) -> None:
         """As `restart_broker`, for PostgreSQL; nothing happens on SQLite."""
-        raise NotImplementedError
+        if self.case.store == "postgresql":
+            self.slot.postgres.restart(kill=kill)
+            self.kills += kill
 
     def advance(self, seconds: float) -> None:
         """Move the clock of provider, desk and poller; every desk and poller must be dead."""
-        raise NotImplementedError
+        assert not any(life.is_alive for name, life in self.lives.items() if name != "provider")
+        if self.lives["provider"].is_alive:
+            self.provider.control("POST", "clock", {"advance": seconds})
+        else:
+            OffsetClock(self._clock).advance(seconds)
 
     def seal_wave(self) -> None:
         """Rename another wave of the case's files into their place."""
-        raise NotImplementedError
+        for rule in self.case.rules:
+            self.fault(rule.fault, **dict(rule.options))
+        self.pipeline.seal(self.case.records, self.case.files)
+        self._waves += 1
+        self._last = time.monotonic()
 
-    def run_until_quiet(self, bound: float) -> Verdict:
+    def run_until_quiet(self, bound: float = BOUND) -> Verdict:
         """Work until every record is out, each kill has struck and each step was taken, or the bound is over.
 
         The bound counts from the last step or kill. The verdict is the oracle's.
         """
-        raise NotImplementedError
+        asked = 0.0
+        while time.monotonic() < self._last + bound:
+            self._turn()
+            if time.monotonic() < asked + _CENSUS or self._steps:
+                continue
+            asked = time.monotonic()
+            if not self.pipeline.is_quiet():
+                continue
+            if self.failpoints.struck == len(self.case.kills) or self._waves > len(self.case.kills) + WAVES:
+                break
+            self.seal_wave()
+        self._announcer.close()
+        return judge(self, time.monotonic() - self._began)
+
+    def _turn(self) -> None:
+        """Look once after everything that happens by itself."""
+        elapsed = time.monotonic() - self._began
+        while self._steps and self._steps[0].at <= elapsed:
+            assert self._strike is not None
+            self._strike(self, self._steps.pop(0))
+            self._last = time.monotonic()
+        if self.failpoints.look():
+            self._last = time.monotonic()
+        self._announcer.tell()
+        for name, life in list(self.lives.items()):
+            if not life.is_alive:
+                self._revive(name, life)
+        Life.wait_for_any(self.lives.values(), _TURN)
+
+    def _revive(self, name: str, life: Life) -> None:
+        if name not in self._away:
+            # It died by itself: of a failpoint, or of a fault of its own.
+            self._away[name] = 0.0
+            if life.exit_code == -9:
+                self.kills += 1
+            else:
+                self.notes.append(f"{name} ended with {life.exit_code}")
+        if time.monotonic() >= self._away[name]:
+            del self._away[name]
+            {"desk": self.start_desk, "provider": self.start_provider}.get(name, lambda: self.start_poller(name))()
+
+    def _start(self, name: str, role: str, spec: dict[str, Any]) -> Life:
+        environ = self.pipeline.environ() | self.failpoints.environ()
+        life = self.slot.fork(role, spec | {"weakness": self.case.weakness}, environ, self.folder / f"{name}.log")
+        self.lives[name] = life
+        return life
 
 
-Strike = Callable[[World, Step], None]
-"""Takes a step of a schedule in a world."""
-
-
-def run(case: Case, slot: Slot, strike: Strike | None = None) -> Verdict:
-    """One case from begin to verdict; never raises for what the product does."""
-    raise NotImplementedError
+def run(
+    case: Case, slot: Slot, strike: Strike | None = None, *, bound: float = BOUND, keep: Path | None = None
+) -> Verdict:
+    """One case from begin to verdict; never raises for what the product does. `keep` gets the files of a failed run."""
+    world = World(case, slot, strike)
+    failed = True
+    try:
+        world.begin()
+        verdict = world.run_until_quiet(bound)
+        failed = not verdict.ok
+    finally:
+        world.close(keep if failed else None)
+    return verdict

@@ -1,0 +1,190 @@
+"""The oracle: what the sink's readers see, held against the provider's own log. Our store is asked for its ledger only.
+
+I1 each record comes out once · I2 none is accepted or billed twice · I3 its answer is its own · I4 the counts add up,
+and the ledger is the provider's bill · I5 all of it within a bound · I6 no secret is anywhere.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import orjson
+from confluent_kafka import Message
+
+from deploy.sandbox.provider.witness import Witness
+from shared.keys import generation, parse_custom_id
+from shared.messages import Header
+from shared.providers.prices import cost
+from tests.chaos.case import Case, Verdict
+from tests.chaos.draft import text_of
+from tests.chaos.readers import read_to_the_end
+from tests.chaos.secrets import leaks
+from tests.chaos.steps import Excuse
+
+if TYPE_CHECKING:
+    from tests.chaos.world import World
+
+UNREADABLE = frozenset({"line_malformed", "results_deleted", "download_cut"})
+"""Faults after which the provider may bill an answer that nobody could read: the ledger is then the smaller one."""
+_LEDGER = """SELECT count(*), sum(input_tokens), sum(output_tokens), sum(cost_usd),
+    sum(CASE WHEN records <> succeeded + failed + carried THEN 1 ELSE 0 END),
+    sum(succeeded), sum(failed) FROM batches"""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One record as it came out."""
+
+    number: int
+    answer: str | None
+    cause: str | None
+    """Of a failed one."""
+    request: str | None
+    position: str | None
+
+    @classmethod
+    def of(cls, message: Message) -> "Output":
+        value = orjson.loads(message.value() or b"null")
+        headers = dict(message.headers() or [])
+        said = {name: _text(headers.get(name)) for name in (Header.STATUS, Header.ERROR, Header.REQUEST)}
+        failed = said[Header.STATUS] != "succeeded"
+        cause = (said[Header.ERROR] or "unknown").partition(":")[0] if failed else None
+        return cls(
+            int(value["review_id"]), value["answer"], cause, said[Header.REQUEST], _text(headers.get(Header.POSITION))
+        )
+
+
+def judge(world: "World", seconds: float) -> Verdict:
+    """The verdict on a run; its lives may be alive still."""
+    case, records = world.case, world.pipeline.records
+    topics = {world.answers_topic: 1, world.batches_topic: 1, world.progress_topic: 2}
+    messages = read_to_the_end(world.slot.consumer, topics, at_least={world.answers_topic: records})
+    outputs = [Output.of(message) for message in messages if message.topic() == world.answers_topic]
+    witness = world.provider.witness()
+    out, paid = Counter(output.number for output in outputs), billed_twice(witness)
+    lost = [number for number in range(records) if not out[number]]
+    twice = [number for number, count in out.items() if count > 1]
+    accepted = accepted_twice(witness)
+    found = [
+        *(f"I1 lost: {len(lost)} records, such as {lost[:5]}" for _ in lost[:1]),
+        *(f"I1 published twice: {twice[:5]}" for _ in twice[:1]),
+        *(f"I1 nobody asked for {number}" for number in out if not 0 <= number < records),
+        *(f"I2 accepted twice: {one}" for one in accepted),
+        *(f"I2 planned twice: {one}" for one in generations_twice(witness)),
+        *(f"I2 billed twice: {text}" for text in paid),
+        *foreign(outputs),
+        *unexcused(outputs, case.excuses),
+        *(ledger(world, witness, len(out)) if not lost else []),
+        *(f"I5 {seconds:.1f} s were not enough; {stuck(world)}" for _ in [0] if not world.pipeline.is_quiet()),
+        *(f"I6 a key stands in {place}" for place in leaks(world.folder, [world.provider.directory], messages)),
+    ]
+    return Verdict(
+        case,
+        tuple(found),
+        records,
+        world.kills,
+        case.kills[: world.failpoints.struck],
+        len(lost),
+        len({*paid, *accepted}),
+        len(twice),
+        seconds,
+        0.0,
+        tuple(world.notes),
+    )
+
+
+def billed_twice(witness: Witness) -> list[str]:
+    """The prompts (by digest) whose answers were billed more than once: each record's is its own."""
+    return sorted(prompt for prompt, count in witness.billed_prompts().items() if count > 1)
+
+
+def accepted_twice(witness: Witness) -> list[str]:
+    """The custom_ids that were accepted again though the first acceptance had not ended with nothing billed for them.
+
+    A custom_id names a record and its generation. A request that is known to have had no effect may be sent again.
+    """
+    ended = {event["batch"]: event["at"] for event in witness.events("ended")}
+    billed = {(entry.batch, entry.custom_id) for entry in witness.billed()}
+    created = {event["batch"]: event["at"] for event in witness.events("create")}
+    accepted: dict[str, list[str]] = defaultdict(list)
+    for batch, custom_id, _ in witness.requests():
+        accepted[custom_id].append(batch)
+    return sorted(
+        custom_id
+        for custom_id, batches in accepted.items()
+        for first, second in pairwise(batches)
+        if (first, custom_id) in billed or ended.get(first, created[second]) >= created[second]
+    )
+
+
+def generations_twice(witness: Witness) -> list[str]:
+    """The bodies that were accepted under two keys of one generation: a record that was planned twice."""
+    keys: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for _, custom_id, body in witness.requests():
+        request = parse_custom_id(custom_id)
+        key = request.batch_key if request else custom_id
+        keys[body, generation(key)].add(custom_id)
+    return sorted(" and ".join(sorted(ids)) for ids in keys.values() if len(ids) > 1)
+
+
+def foreign(outputs: Sequence[Output]) -> Iterator[str]:
+    """Answers and positions that belong to other records."""
+    for output in outputs:
+        digest = sha256(text_of(output.number).encode()).hexdigest()
+        if output.cause is None and not (output.answer or "").startswith(f"sha256={digest} "):
+            yield f"I3 record {output.number} has the answer {output.answer!r:.90}"
+        if not (output.position or "").endswith(f"/0/{output.number}"):
+            yield f"I3 record {output.number} says that it stood at {output.position}"
+
+
+def unexcused(outputs: Sequence[Output], excuses: Sequence[Excuse]) -> Iterator[str]:
+    """Records that came out failed, beyond what the case allows."""
+    left = {excuse: excuse.at_most for excuse in excuses}
+    for output in outputs:
+        if output.cause is None:
+            continue
+        text = text_of(output.number)
+        fits = (e for e, n in left.items() if n > 0 and e.cause == output.cause and (e.containing or "") in text)
+        excuse = next(fits, None)
+        if excuse is None:
+            yield f"I1 record {output.number} failed: {output.cause}"
+        else:
+            left[excuse] -= 1
+
+
+def ledger(world: "World", witness: Witness, records: int) -> Iterator[str]:
+    """Where our counts don't add up, or our bill is not the provider's."""
+    (batches, used, told, paid, unbalanced, succeeded, failed) = world.census.ask(_LEDGER)[0]
+    if unbalanced:
+        yield f"I4 {unbalanced} of {batches} batches are out of balance"
+    if (succeeded or 0) + (failed or 0) != records:
+        yield f"I4 the store has {succeeded} + {failed} records out, the topic {records}"
+    bill = witness.tokens()
+    ours = (int(used or 0), int(told or 0))
+    if ours != bill and (not _is_unreadable(world.case) or ours > bill):
+        yield f"I4 the provider billed {bill} tokens, the ledger has {ours}"
+    model = world.pipeline.model()
+    price = cost(model.provider, model.model, *ours)
+    if price is not None and abs(float(paid or 0) - price.batch_usd) > 1e-6:
+        yield f"I4 {ours} tokens cost {price.batch_usd} USD, the ledger has {paid}"
+
+
+def stuck(world: "World") -> str:
+    """What is not out yet."""
+    rows = world.census.ask(
+        "SELECT batch_key, state, held_reason, error FROM batches WHERE state NOT IN ('published', 'failed') LIMIT 3"
+    )
+    count = world.census.count()
+    return f"{count} of {len(world.pipeline.files)} files; {rows}"
+
+
+def _is_unreadable(case: Case) -> bool:
+    names = {rule.fault for rule in case.rules} | {str(step.given().get("fault")) for step in case.steps}
+    return bool(names & UNREADABLE)
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return value.decode() if isinstance(value, bytes) else value

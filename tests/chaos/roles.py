@@ -1,0 +1,121 @@
+"""What a life does: the product's own desk and poller, put together as their commands do, and the sandbox's provider.
+
+Only the paces and the clock differ; nothing is patched.
+"""
+
+import importlib
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from deploy.sandbox.provider.clock import OffsetClock
+from deploy.sandbox.provider.engine import Engine
+from deploy.sandbox.provider.faults import Faults
+from deploy.sandbox.provider.limits import Limits
+from deploy.sandbox.provider.serving import serve
+from poller.collector import Collecting
+from poller.daemon import Daemon
+from poller.outbox import Bounds
+from poller.schedule import Backoff
+from poller.settings import PollerSettings
+from poller.signals import Signals
+from poller.watcher import Watching
+from poller.wiring import Tempo, assembled
+from shared import failpoints
+from shared.clock import Clock
+from shared.errors import KafkaUnavailable, MustRestart, StoreUnavailable
+from shared.store import Store
+from shared.submission import Backoff as Holding
+from shared.submission import Waits
+from shared.telemetry import start_logging
+from submitter.desk import Desk
+from submitter.desk_main import tell
+from submitter.errand import Errand
+from submitter.hands import Workers
+
+Spec = dict[str, Any]
+
+LATE = ("openai", "anthropic", "shared.providers.openai", "shared.providers.anthropic", "shared.providers.session")
+"""What the product imports when it is first needed."""
+QUICK = Backoff(timedelta(milliseconds=50), timedelta(milliseconds=400))
+SOON = timedelta(milliseconds=100)
+WAITS = Waits(Holding(SOON, SOON * 4), account=SOON * 5, busy=SOON, upload=SOON / 2)
+TEMPO = Tempo(
+    rescue=0.25,
+    collect=0.1,
+    publish=0.1,
+    audit=1.0,
+    janitor=0.25,
+    listen=0.2,
+    waits=WAITS,
+    collecting=Collecting(patience=SOON * 10, backoff=QUICK),
+    watching=Watching(backoff=QUICK),
+    publishing=QUICK,
+    bounce=Backoff(SOON, SOON * 4),
+    bounds=Bounds(records=2),
+)
+
+
+def warm() -> None:
+    """Import what is imported late."""
+    for name in (*LATE, "shared.providers.transfer", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql"):
+        importlib.import_module(name)
+
+
+def desk(spec: Spec) -> int:
+    """The desk of a run, as `submitter.desk_main` has it; what it tells the operator goes to a file."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-5s %(name)s %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    failpoints.arm()
+    clock, errand = _clock(spec), Errand(**spec["errand"])
+    at_work = Desk(errand, partial(Workers, clock=clock, waits=WAITS), clock, pace=0.05)
+    with Path(spec["told"]).open("ab", buffering=0) as out:
+        tell(at_work, errand.statements, out, threading.Event(), pause=0.02)
+    return 0
+
+
+def poller(spec: Spec) -> int:
+    """The daemon, as `poller run` has it."""
+    start_logging(logging.INFO)
+    failpoints.arm()
+    settings, clock, signals = PollerSettings(**spec["settings"]), _clock(spec), Signals()
+    try:
+        with Store.open(settings.state_store, clock) as store, assembled(settings, store, clock, tempo=TEMPO) as made:
+            Daemon(made.duties, made.watchdog, made.clock, made.stop).run(signals.is_asked_to_stop)
+    except MustRestart as error:
+        logging.getLogger("batchline").warning("%s", error)
+        return 1
+    except (StoreUnavailable, KafkaUnavailable) as error:
+        logging.getLogger("batchline").warning("%s", error)
+        return 4
+    return 0
+
+
+def provider(spec: Spec) -> int:
+    """The fake provider. Its batches are small: threads execute them."""
+    directory = Path(spec["directory"])
+    engine = Engine(
+        directory,
+        Limits.of({}),
+        Faults(spec["seed"], spec["rules"]),
+        OffsetClock(Path(spec["clock"])),
+        spec["seed"],
+        spec["processing"],
+        pool=ThreadPoolExecutor(2),
+    )
+    serve(engine, "127.0.0.1", spec["port"], Path(spec["port_file"]), stop_with_stdin=False)
+    return 0
+
+
+ROLES: dict[str, Callable[[Spec], int]] = {"desk": desk, "poller": poller, "provider": provider}
+
+
+def _clock(spec: Spec) -> Clock:
+    """The machine's time and the run's offset, which nobody moves while this process lives."""
+    offset = OffsetClock(Path(spec["clock"]))
+    return lambda: datetime.fromtimestamp(offset.now(), UTC)
