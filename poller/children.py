@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from poller.outcome import Carry, child_runs, records_in
+from shared.errors import SpoolError
 from shared.failpoints import Failpoint, reached
 from shared.keys import child_key, custom_id, generation
 from shared.manifest import Manifest
@@ -19,7 +20,7 @@ _BUFFER = 1 << 20
 
 
 def write_children(spool: Spool, attempt: str, manifest: Manifest, carries: list[Carry], rename: Rename) -> list[str]:
-    """Write a child for each carry below the attempt's folder, memory flat; gives their keys. Raises OSError, SpoolError."""
+    """Write a child for each carry below the attempt's folder, memory flat; gives their keys. Raises SpoolError."""
     parent, into = spool.batch(manifest.pipeline, manifest.statement, manifest.batch_key), spool.files.work(attempt)
     keys = []
     with spool.files.local(f"{parent}/{REQUESTS}") as requests:
@@ -65,7 +66,7 @@ def _copy(source: Path, target: Path, carry: Carry, key: str, rename: Rename) ->
         file.flush()
         os.fsync(file.fileno())
     if number != len(carry.requests):
-        raise OSError(f"{source} ends before request {following}")
+        raise SpoolError(f"{source} ends before request {following}")
     return size, digest.hexdigest()
 
 

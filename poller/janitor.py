@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from poller.decision import read_decision
 from poller.duty import BUSY, FAULTS, WAITING, Counts
 from poller.retained import State, is_named, oldest, restorable
-from shared.closing import keep_closing
 from shared.clock import Clock
 from shared.closing import keep_closing
 from shared.errors import LeaseLost, NotFound, ProviderError, StoreUnavailable

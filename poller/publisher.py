@@ -26,7 +26,6 @@ from shared.errors import (
     KafkaUnavailable,
     LeaseLost,
     MustRestart,
-    SpoolError,
     StaleState,
     StoreUnavailable,
 )
