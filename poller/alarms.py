@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from poller.schedule import Deadlines
 from shared.lifecycle import State
-from shared.store import Batch, Pause, Stray
+from shared.standing import Standing
+from shared.store import Batch, Stray
 from shared.store.health import Away
 
 _AT_PROVIDER = frozenset({State.SUBMITTED, State.RUNNING})
@@ -59,7 +60,7 @@ class Limits:
 
 def alarms(
     batches: Iterable[Batch],
-    pauses: Mapping[str, Pause],
+    pauses: Mapping[str, Standing],
     away: Iterable[Away],
     now: datetime,
     limits: Limits = Limits(),
@@ -67,12 +68,12 @@ def alarms(
 ) -> list[Alarm]:
     """Every alarm, the general ones first."""
     found = [
-        Alarm(Kind.DEPENDENCY_AWAY, word.dependency, word.away_since, f"{word.message} (says {word.holder})")
-        for word in away
+        Alarm(Kind.ACCOUNT_PAUSED, account, None, f"{pause.reason}; {_next(pause)}")
+        for account, pause in sorted(pauses.items())
     ]
     found += [
-        Alarm(Kind.ACCOUNT_PAUSED, account, None, f"{pause.reason}; {_until(pause.until)}")
-        for account, pause in sorted(pauses.items())
+        Alarm(Kind.DEPENDENCY_AWAY, word.dependency, word.away_since, f"{word.message} (says {word.holder})")
+        for word in away
     ]
     found += [
         Alarm(
@@ -133,8 +134,10 @@ def _at_provider(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]
         yield Alarm(Kind.UNREADABLE, batch.batch_key, batch.updated_at, batch.error)
 
 
-def _until(moment: datetime | None) -> str:
-    return f"it is tried again at {_time(moment)}" if moment else "until it is resumed"
+def _next(pause: Standing) -> str:
+    if pause.is_proving:
+        return f"batch {pause.probe} was taken; the others follow when it has results, or at {_time(pause.until)}"
+    return f"batch {pause.probe} asks" if pause.probe else f"one batch asks again at {_time(pause.until)}"
 
 
 def _time(moment: datetime) -> str:

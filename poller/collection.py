@@ -1,6 +1,5 @@
 """One batch's collection: results to disk, one scan, the verdicts, the children, the decision, then one transaction."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 from uuid import uuid4
 
+from poller.accounts import pause_account
 from poller.bisection import Bisection
 from poller.children import planned, write_children
 from poller.decision import Decision, decide, read_decision
@@ -17,7 +17,6 @@ from poller.demux import Scan, lines_of, scan
 from poller.looks import bounced
 from poller.outcome import Carry, refuse, settle
 from poller.results import ANSWERS, INDEX, ResultsWriter, Verdict
-from poller.schedule import ACCOUNT_PAUSE
 from shared.causes import Cause
 from shared.clock import Clock
 from shared.errors import BatchlineError, NotFound, SpoolError
@@ -30,7 +29,6 @@ from shared.providers.prices import cost
 from shared.spool import RESULTS, Spool
 from shared.store import Batch, Lease, Store
 from shared.store.values import Changes
-from shared.telemetry import SECRETS, Action, log
 
 
 class Undone(BatchlineError):
@@ -194,15 +192,12 @@ class Collection:
 
     def _pause(self, batch: Batch, said: str, results: ResultsWriter, lease: Lease) -> None:
         """Before anything can be sent again: what the account did to one batch it would do to the next."""
-        until = self._clock() + ACCOUNT_PAUSE
-        reason = SECRETS.redact(f"account: {said}")
-        self._store.accounts.pause(batch.account, reason, until)
-        log(Action.ACCOUNT_PAUSED, logging.WARNING, account=batch.account, until=until, message=said)
+        paused = pause_account(self._store, batch.account, said, by_results=True)
         if results.verdicts.count(Verdict.ACCOUNT) == results.requests:
             # No child: an account may lack credit for longer than there are generations.
-            key = batch.batch_key
-            self._store.batches.apply(key, Event.BOUNCE, lease=lease, expected=State.ENDED, **bounced(reason, until))
-            raise Bounced(reason)
+            held = bounced(paused.reason, paused.until)
+            self._store.batches.apply(batch.batch_key, Event.BOUNCE, lease=lease, expected=State.ENDED, **held)
+            raise Bounced(paused.reason)
 
     def _expired(self, batch: Batch) -> bool:
         return batch.results_expire_at is not None and self._clock() >= batch.results_expire_at

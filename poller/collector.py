@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
+from poller.accounts import Keyless, pause_account
 from poller.collection import Collected, Collection, Early, Undone
 from poller.duty import BUSY, FAULTS, WAITING, Counts
 from poller.health import Watchdog
-from poller.schedule import ACCOUNT_PAUSE, Backoff, by_account
+from poller.schedule import Backoff, by_account
 from shared.clock import Clock
 from shared.errors import (
     AccountFault,
     IllegalTransition,
     LeaseLost,
+    MissingCredential,
     NotSent,
     ProviderError,
     SettingsError,
@@ -66,16 +68,18 @@ class Collector:
         clock: Clock,
         *,
         collecting: Collecting = COLLECTING,
+        keyless: Keyless | None = None,
     ) -> None:
         self._store, self._spool, self._provider_of = store, spool, provider_of
         self._keeper, self._watchdog, self._clock, self._how = keeper, watchdog, clock, collecting
+        self._keyless = keyless or Keyless(watchdog, clock)
         self._collection = Collection(store, spool, clock, collecting.patience)
         self._random = Random()  # noqa: S311 jitter, no cryptography
         self._failures: Counter[str] = Counter()
 
     def run_once(self) -> Counts:
         """Collect every batch that is due. Raises StoreUnavailable, SpoolAway when the spool is not there."""
-        due = by_account(self._store.batches.due(COLLECTABLE, self._clock(), _MOST))
+        due = by_account(self._store.batches.due(COLLECTABLE, self._clock(), _MOST, but_not=self._keyless.accounts()))
         if not due:
             return {}
         self._spool.files.reach()
@@ -106,8 +110,7 @@ class Collector:
         except Undone as undone:
             return undone.count
         except (Early, ProviderError, SettingsError) as error:
-            self._watch(batch, error)
-            return self._postpone(batch, lease, error, WAITING)
+            return self._wait(batch, lease, error)
         except Exception as error:  # noqa: BLE001 one poisoned batch is isolated
             log(Action.BATCH_FAULT, logging.ERROR, batch=batch.batch_key, message=f"{type(error).__name__}: {error}")
             return self._postpone(batch, lease, error, FAULTS)
@@ -116,14 +119,16 @@ class Collector:
         _tell(outcome)
         return "collected"
 
-    def _watch(self, batch: Batch, error: Exception) -> None:
-        """Say what keeps more than this batch waiting."""
+    def _wait(self, batch: Batch, lease: Lease, error: Exception) -> str:
+        """Say what keeps more than this batch waiting, and let it wait; not for a key that only this process lacks."""
+        if isinstance(error, MissingCredential):
+            self._keyless.note(error)
+            return WAITING
         if isinstance(error, AccountFault):
-            until = self._clock() + ACCOUNT_PAUSE
-            self._store.accounts.pause(batch.account, SECRETS.redact(f"account: {error}"), until)
-            log(Action.ACCOUNT_PAUSED, logging.WARNING, account=batch.account, until=until, message=str(error))
+            pause_account(self._store, batch.account, str(error))
         if isinstance(error, AccountFault | Throttled | NotSent | SettingsError):
             self._watchdog.away(f"provider {batch.account}", str(error))
+        return self._postpone(batch, lease, error, WAITING)
 
     def _postpone(self, batch: Batch, lease: Lease, error: Exception, count: str) -> str:
         self._failures[batch.batch_key] += 1

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
+from poller.accounts import pause_account
 from poller.duty import CHECKED, FAULTS, WAITING
-from poller.schedule import ACCOUNT_PAUSE, Backoff, Deadlines, PollPolicy
+from poller.schedule import Backoff, Deadlines, PollPolicy
 from poller.verdict import Kind, Verdict, judge
 from shared.clock import Clock
 from shared.errors import StaleState
@@ -143,8 +144,7 @@ class Looks:
             return self._ended(batch, remote, verdict, learned, lease)
         until = self._clock() + self._how.bounce.delay(tries, self._random.random())
         if verdict.kind is Kind.ACCOUNT:
-            until = self._clock() + ACCOUNT_PAUSE
-            self._store.accounts.pause(batch.account, f"account: {verdict.error}", until)
+            until = pause_account(self._store, batch.account, verdict.error or "", by_results=True).until
         if verdict.limit is not None:
             self._store.accounts.learn(batch.account, f"enqueued_tokens:{batch.model}", verdict.limit)
             reached(Failpoint.LIMIT_LEARNED)

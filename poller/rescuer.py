@@ -6,9 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+from poller.accounts import Keyless
 from poller.duty import BUSY, CHECKED, FAULTS, WAITING, Counts
 from shared.clock import Clock
-from shared.errors import BatchlineError, LeaseLost, StaleState, StoreUnavailable
+from shared.errors import BatchlineError, LeaseLost, MissingCredential, StaleState, StoreUnavailable
 from shared.lifecycle import SUBMITTABLE, State
 from shared.store import Batch, Store
 from shared.telemetry import Action, log
@@ -24,13 +25,13 @@ class Rescuer:
 
     name = "rescue"
 
-    def __init__(self, store: Store, work: Callable[[str], Batch | None], clock: Clock) -> None:
+    def __init__(self, store: Store, work: Callable[[str], Batch | None], clock: Clock, keyless: Keyless) -> None:
         """`work` takes a batch one step towards `submitted`; None when somebody else does."""
-        self._store, self._work, self._clock = store, work, clock
+        self._store, self._work, self._clock, self._keyless = store, work, clock, keyless
 
     def run_once(self) -> Counts:
         """One step for each batch that is due. Raises StoreUnavailable."""
-        due = self._store.batches.due(SUBMITTABLE, self._clock(), _MOST)
+        due = self._store.batches.due(SUBMITTABLE, self._clock(), _MOST, but_not=self._keyless.accounts())
         if not due:
             return {}
         with ThreadPoolExecutor(min(_AT_ONCE, len(due)), thread_name_prefix="rescue") as pool:
@@ -43,6 +44,9 @@ class Rescuer:
             raise
         except (LeaseLost, StaleState):
             return BUSY
+        except MissingCredential as error:
+            self._keyless.note(error)
+            return WAITING
         except Exception as error:  # noqa: BLE001 one poisoned batch is isolated
             message = str(error) if isinstance(error, BatchlineError) else f"{type(error).__name__}: {error}"
             return self._set_aside(batch, message)

@@ -12,8 +12,6 @@ from typing import Protocol, TypeVar
 _AGE_PER_LOOK = 20
 """A batch is looked at again after a twentieth of the time for which it has not changed."""
 _SPREAD = 0.1
-ACCOUNT_PAUSE = timedelta(minutes=5)
-"""How long an account rests after a fault of its own."""
 
 
 class Due(Protocol):

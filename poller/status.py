@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict
 from poller.alarms import Alarm, Kind, Limits, alarms
 from shared.clock import Clock
 from shared.lifecycle import TERMINAL, State
-from shared.store import Pause, Store
+from shared.standing import Standing
+from shared.store import Store
 from shared.store.health import Away
 from shared.telemetry import SECRETS
 
@@ -34,11 +35,16 @@ class Dependency(Shown):
 
 
 class Account(Shown):
-    """A paused account; `until` null: until it is resumed."""
+    """An account that is paused for a fault of its own."""
 
     account: str
     reason: str
-    until: datetime | None
+    until: datetime
+    """When the next batch asks; or, once the create of one was taken, when all others follow at the latest."""
+    asking: str | None
+    """The batch that asks for all."""
+    held_batches: int
+    held_records: int
 
 
 class Attention(Shown):
@@ -57,9 +63,9 @@ class Report(Shown):
     at: datetime
     healthy: bool
     """Nothing needs attention, and nothing is away."""
+    accounts: list[Account]
     attention: list[Attention]
     dependencies: list[Dependency]
-    accounts: list[Account]
     pipelines: list[dict[str, Any]]
     """The rows of the view pipeline_status."""
     batches: list[dict[str, Any]]
@@ -72,7 +78,7 @@ def report(store: Store, clock: Clock, limits: Limits = _LIMITS) -> Report:
     """The status of everything in the store. Raises StoreUnavailable."""
     now = clock()
     away = [word for word in store.health.all(now - timedelta(days=1)) if _is_fresh(word, now)]
-    pauses = store.accounts.all_paused()
+    pauses, held = store.accounts.all_paused(), store.status.held()
     judged = store.batches.rows([state for state in State if state not in TERMINAL], _MOST_JUDGED)
     recent = store.status.odd(now - limits.recent)
     pipelines = store.status.pipelines()
@@ -85,7 +91,7 @@ def report(store: Store, clock: Clock, limits: Limits = _LIMITS) -> Report:
         healthy=not raised,
         attention=[_attention(alarm) for alarm in raised],
         dependencies=[_dependency(word) for word in away],
-        accounts=[_account(name, pause) for name, pause in sorted(pauses.items())],
+        accounts=[_account(name, pause, *held.get(name, (0, 0))) for name, pause in sorted(pauses.items())],
         pipelines=pipelines,
         batches=sorted((_redacted(row) for row in shown), key=lambda row: row["state"] != State.HELD),
         batches_left_off=max(unfinished - len(shown), 0),
@@ -110,8 +116,15 @@ def _dependency(word: Away) -> Dependency:
     )
 
 
-def _account(name: str, pause: Pause) -> Account:
-    return Account(account=name, reason=SECRETS.redact(pause.reason), until=pause.until)
+def _account(name: str, pause: Standing, batches: int, records: int) -> Account:
+    return Account(
+        account=name,
+        reason=SECRETS.redact(pause.reason),
+        until=pause.until,
+        asking=pause.probe,
+        held_batches=batches,
+        held_records=records,
+    )
 
 
 def _redacted(row: dict[str, Any]) -> dict[str, Any]:

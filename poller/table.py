@@ -25,6 +25,8 @@ def draw(report: Report, console: Console) -> None:
 
 def _parts(report: Report) -> Iterable[RenderableType]:
     yield _headline(report)
+    if report.accounts:
+        yield _accounts(report)
     if report.attention:
         yield _attention(report)
     if report.pipelines:
@@ -43,6 +45,15 @@ def _headline(report: Report) -> Text:
     missing = f"; away: {', '.join(away)}" if away else ""
     count = len(report.attention)
     return Text(f"needs attention at {at}: {count} alarm{'s' if count > 1 else ''}{missing}", style="bold red")
+
+
+def _accounts(report: Report) -> Table:
+    columns = ("batches held", "records held")
+    table = _table("Paused accounts", "account", "next try", *columns, "asks", "why", right=columns)
+    for account in report.accounts:
+        counts = f"{account.held_batches:,}", f"{account.held_records:,}"
+        _row(table, account.account, _moment(account.until), *counts, account.asking or "", account.reason, style="red")
+    return table
 
 
 def _attention(report: Report) -> Table:

@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
 
-from poller.duty import BUSY, FAULTS, Counts
+from poller.accounts import Keyless, pause_account
+from poller.duty import BUSY, FAULTS, WAITING, Counts
 from poller.health import Watchdog
 from poller.looks import Looks
-from poller.schedule import ACCOUNT_PAUSE, Backoff, ListPolicy, by_account
+from poller.schedule import Backoff, ListPolicy, by_account
 from shared.clock import Clock
 from shared.errors import (
     AccountFault,
     IllegalTransition,
     LeaseLost,
+    MissingCredential,
     NotFound,
     NotSent,
     ProviderError,
@@ -35,7 +37,7 @@ from shared.lease import Keeper
 from shared.lifecycle import WATCHED
 from shared.providers.port import Provider, RemoteBatch
 from shared.store import Batch, Lease, Store
-from shared.telemetry import SECRETS, Action, log
+from shared.telemetry import Action, log
 
 _MOST = 2000
 """Batches of a pass; the next one follows at once."""
@@ -79,15 +81,17 @@ class Watcher:
         clock: Clock,
         *,
         watching: Watching = WATCHING,
+        keyless: Keyless | None = None,
     ) -> None:
         self._store, self._provider_of, self._looks = store, provider_of, looks
         self._keeper, self._watchdog, self._clock, self._how = keeper, watchdog, clock, watching
+        self._keyless = keyless or Keyless(watchdog, clock)
         self._random = Random()  # noqa: S311 jitter, no cryptography
         self._failures: Counter[str] = Counter()
 
     def run_once(self) -> Counts:
         """Ask about every batch that is due. Raises StoreUnavailable."""
-        due = by_account(self._store.batches.due(WATCHED, self._clock(), _MOST))
+        due = by_account(self._store.batches.due(WATCHED, self._clock(), _MOST, but_not=self._keyless.accounts()))
         if not due:
             return {}
         with ThreadPoolExecutor(min(_ACCOUNTS, len(due)), thread_name_prefix="watch") as pool:
@@ -113,7 +117,10 @@ class Watcher:
                 self._watchdog.away(f"provider {account}", str(away), away.until)
                 for key in waiting:
                     self._postpone(key, lease, away.until)
-                counts["waiting"] += len(waiting)
+                counts[WAITING] += len(waiting)
+            except MissingCredential as error:
+                self._keyless.note(error)
+                counts[WAITING] += len(waiting)
             except LeaseLost:
                 counts[BUSY] += len(waiting)
             else:
@@ -141,6 +148,8 @@ class Watcher:
             try:
                 answer: RemoteBatch | Exception = providers[batch.batch_key].retrieve(batch.provider_batch_id or "")
                 unknown = 0
+            except MissingCredential:
+                raise
             except (AccountFault, Throttled, NotSent) as error:
                 raise self._away(account, error) from error
             except Exception as error:
@@ -194,9 +203,7 @@ class Watcher:
         roll = self._random.random()
         until = self._clock() + self._how.backoff.delay(self._failures[account], roll, asked)
         if isinstance(error, AccountFault):
-            until = self._clock() + ACCOUNT_PAUSE
-            self._store.accounts.pause(account, SECRETS.redact(f"account: {error}"), until)
-            log(Action.ACCOUNT_PAUSED, logging.WARNING, account=account, until=until, message=str(error))
+            until = pause_account(self._store, account, str(error)).until
         elif not isinstance(error, ProviderError):
             until = self._clock() + self._how.backoff.most
         return AccountAway(error, until)

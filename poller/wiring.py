@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from poller.accounts import Keyless
 from poller.alarms import Limits
 from poller.archivist import Archivist
 from poller.auditor import Auditor
@@ -84,6 +85,7 @@ def assembled(
     holder = this_process()
     store.leases.bury(is_dead)
     watchdog = Watchdog(store, f"{socket.gethostname()}:once" if is_single_pass else holder)
+    keyless = Keyless(watchdog, clock)
     keeper = Keeper(store, holder, stop)
     models = Models(store, spool, os.environ)
     registrar = Registrar(
@@ -101,14 +103,18 @@ def assembled(
         store, spool, models.provider_for, clock, holder, quarantine=quarantine, waits=tempo.waits, stop=stop
     )
     looks = Looks(store, clock, replace(looking(settings), bounce=tempo.bounce))
-    watcher = Watcher(store, models.provider_of, looks, keeper, watchdog, clock, watching=tempo.watching)
-    collector = Collector(store, spool, models.provider_of, keeper, watchdog, clock, collecting=tempo.collecting)
+    watcher = Watcher(
+        store, models.provider_of, looks, keeper, watchdog, clock, watching=tempo.watching, keyless=keyless
+    )
+    collector = Collector(
+        store, spool, models.provider_of, keeper, watchdog, clock, collecting=tempo.collecting, keyless=keyless
+    )
     outboxes = _outboxes(settings, clusters, store, tempo.bounds)
     publisher = Publisher(store, spool, models.definition, outboxes, keeper, watchdog, clock, backoff=tempo.publishing)
     retention = timedelta(seconds=settings.retention)
     duties = (
         Paced(Drained(registrar) if is_single_pass else registrar, 0.0),
-        Paced(Rescuer(store, submission.work, clock), tempo.rescue),
+        Paced(Rescuer(store, submission.work, clock, keyless), tempo.rescue),
         Paced(watcher, min(settings.poll_interval, 5.0) / 2),
         Paced(collector, tempo.collect),
         Paced(publisher, tempo.publish),

@@ -146,9 +146,8 @@ class Recovery:
         return self._found(attempt, Event.ADOPT, lease, kept.id, kept.created_at)
 
     def _unclean(self, batch: Batch, attempt: Attempt, lease: Lease, error: ProviderError) -> Batch:
-        now = self._clock()
         if isinstance(error, AccountFault):
-            self._store.accounts.pause(batch.account, f"account: {error}", now + SLACK)
+            self._store.accounts.pause(batch.account, str(error))
         return self._again(batch, attempt, lease, clean=False, error=f"its look-up failed: {error}")
 
     def _clear(self, attempt: Attempt, lease: Lease) -> Batch:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from random import Random
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
@@ -18,6 +19,7 @@ from shared.errors import (
     AccountBusy,
     AccountFault,
     EnqueuedLimit,
+    MissingCredential,
     NotFound,
     NotSent,
     ProviderError,
@@ -34,10 +36,9 @@ from shared.manifest import Manifest
 from shared.providers.port import Outgoing, Provider, RemoteBatch
 from shared.recovery import Recovery
 from shared.spool import REQUESTS, Spool
+from shared.standing import REST
 from shared.store import Attempt, Batch, Lease, Store
 
-ACCOUNT_PAUSE = timedelta(minutes=5)
-"""How long an account rests after a fault of its own, before one batch asks again."""
 BUSY_PAUSE = timedelta(seconds=2)
 """How long a batch waits while another create of its account is unresolved."""
 FILE_GONE = "input file not found"
@@ -62,7 +63,7 @@ class Waits:
     """How long to wait, for what."""
 
     backoff: Backoff = Backoff()
-    account: timedelta = ACCOUNT_PAUSE
+    account: timedelta = REST
     busy: timedelta = BUSY_PAUSE
     upload: timedelta = timedelta(seconds=1)
     """Before an upload is tried again, at first."""
@@ -104,14 +105,19 @@ class Submission:
         self._random = Random()  # noqa: S311 jitter, no cryptography
 
     def work(self, key: str) -> Batch | None:
-        """Take a batch one step towards `submitted`. None when another works on it, or nothing is left to do."""
+        """Take a batch one step towards `submitted`. None when another works on it, or nothing is left to do.
+
+        Raises MissingCredential where this process has no key for its account: another one may have it.
+        """
         with self._keeper.hold(f"batch/{key}") as lease:
             batch = self._store.batches.get(key) if lease else None
             if lease is None or batch is None:
                 return None
             reached(Failpoint.BATCH_TAKEN)
             if batch.state in (State.SUBMITTING, State.AMBIGUOUS):
-                return self._recovery.look(batch, self._provider_for(self._manifest(batch).definition.model), lease)
+                provider = self._provider_for(self._manifest(batch).definition.model)
+                provider.connect()
+                return self._recovery.look(batch, provider, lease)
             if batch.state in (State.SEALED, State.HELD):
                 return self._submit(batch, lease)
             return None
@@ -125,28 +131,27 @@ class Submission:
         manifest = self._manifest(batch)
         if batch.requests == 0:
             return self._store.batches.apply(batch.batch_key, Event.NOTHING_TO_SEND, lease=lease)
-        paused = self._store.accounts.paused(batch.account)
+        provider = self._provider_for(manifest.definition.model)
+        try:
+            provider.connect()
+        except MissingCredential as error:
+            if batch.state is State.SEALED:
+                self._hold(batch, lease, f"credential: {error}", None)
+            raise
+        paused = self._store.accounts.ask(batch.account, batch.batch_key)
         if paused:
             return self._hold(batch, lease, paused.reason, paused.until)
         attempts = self._store.attempts.of(batch.batch_key)
-        turn = self._turn(batch, lease, manifest, attempts[0].attempt + 1 if attempts else 1)
-        try:
-            file_id = _reusable(attempts) or _upload(turn, self._waits.upload)
-        except ProviderError as error:
-            return self._definite(turn, error)
-        reached(Failpoint.UPLOADED)
-        return self._create(turn, file_id)
-
-    def _turn(self, batch: Batch, lease: Lease, manifest: Manifest, number: int) -> _Turn:
+        number = attempts[0].attempt + 1 if attempts else 1
         folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
-        timeout = timedelta(seconds=manifest.definition.batch.request_timeout)
-        metadata = {"batch_key": batch.batch_key, "attempt": str(number), "sha256": manifest.sha256}
-        requests = self._spool.path(f"{folder}/{REQUESTS}")
-        # Found out before the intent: a create that can't be sent must not block its account.
-        if not requests.exists() or requests.stat().st_size != manifest.bytes:
-            raise SpoolError(f"{folder}/{REQUESTS} has not the {manifest.bytes} bytes of its manifest: restore it")
-        outgoing = Outgoing(manifest, requests, number, metadata, timeout)
-        return _Turn(batch, lease, self._provider_for(manifest.definition.model), outgoing, folder)
+        with self._spool.files.local(f"{folder}/{REQUESTS}") as requests:
+            turn = _Turn(batch, lease, provider, _outgoing(manifest, requests, number), folder)
+            try:
+                file_id = _reusable(attempts) or _upload(turn, self._waits.upload)
+            except ProviderError as error:
+                return self._definite(turn, error)
+            reached(Failpoint.UPLOADED)
+            return self._create(turn, file_id)
 
     def _create(self, turn: _Turn, file_id: str | None) -> Batch | None:
         """Intent, one POST, and its verdict, under the account's lease."""
@@ -203,7 +208,7 @@ class Submission:
         reached(Failpoint.CREATED)
         receipt = Receipt(attempt=attempt.attempt, provider_batch_id=remote.id, created_at=remote.created_at)
         # Without it only an older copy of the store would forget the id; the store itself is told below.
-        with suppress(OSError):
+        with suppress(SpoolError):
             write_receipt(self._spool, turn.folder, receipt)
         reached(Failpoint.RECEIPT_WRITTEN)
         return self._store.attempts.resolve(
@@ -224,10 +229,9 @@ class Submission:
         again = now + self._waits.backoff.after(turn.outgoing.attempt, self._random)
         match error:
             case AccountFault():
-                again = now + self._waits.account
-                self._store.accounts.pause(batch.account, f"account: {error}", again)
+                paused = self._store.accounts.pause(batch.account, str(error), self._waits.account)
                 reached(Failpoint.ACCOUNT_PAUSED)
-                return self._hold(batch, lease, f"account: {error}", again, attempt)
+                return self._hold(batch, lease, paused.reason, paused.until, attempt)
             case Throttled(retry_after=timedelta() as wait):
                 return self._hold(batch, lease, f"throttled: {error}", now + wait, attempt)
             case EnqueuedLimit():
@@ -258,6 +262,15 @@ class Submission:
         return self._store.attempts.resolve(
             batch.batch_key, attempt.attempt, lease, Event.HOLD, note=note, held_reason=reason, held_until=until
         )
+
+
+def _outgoing(manifest: Manifest, requests: Path, number: int) -> Outgoing:
+    # Found out before the intent: a create that can't be sent must not block its account.
+    if requests.stat().st_size != manifest.bytes:
+        raise SpoolError(f"{requests} has not the {manifest.bytes} bytes of its manifest: restore it")
+    metadata = {"batch_key": manifest.batch_key, "attempt": str(number), "sha256": manifest.sha256}
+    timeout = timedelta(seconds=manifest.definition.batch.request_timeout)
+    return Outgoing(manifest, requests, number, metadata, timeout)
 
 
 def _upload(turn: _Turn, first: timedelta) -> str | None:

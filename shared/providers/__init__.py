@@ -18,8 +18,8 @@ def provider_for(
 ) -> Provider:
     """The adapter for a model's provider, address and key. Cheap; the client is made at its first call.
 
-    `overrides` replaces fields of the provider's profile. A key that is missing in `environ` is an AccountFault of the
-    first call, not of this one.
+    `overrides` replaces fields of the provider's profile. A key that is missing in `environ` is a MissingCredential
+    of `connect` and of the first call, not of this one.
     """
     profile = profile_of(model.provider, overrides)
     if model.provider == "openai":

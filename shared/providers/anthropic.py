@@ -58,6 +58,9 @@ class AnthropicProvider:
     def answer(self, line: bytes) -> Answer | None:
         return anthropic_answers.judge(line)
 
+    def connect(self) -> None:
+        _ = self._session
+
     def upload(self, batch: Outgoing) -> None:
         """A create carries its requests."""
 
@@ -110,9 +113,6 @@ class AnthropicProvider:
             fetch(lambda offset: self._begin(batch.results[0], offset), path, lambda part: lines_in(part) >= total)
         return [path]
 
-    def delete(self, file_id: str) -> None:
-        try:
-            with self._session.call() as client:
     def ask(self, line: bytes, timeout: timedelta) -> bytes:
         from shared.providers.asking import anthropic_answered, post
 
@@ -126,6 +126,9 @@ class AnthropicProvider:
 
         return anthropic_failed(orjson.loads(line)["custom_id"], error)
 
+    def delete(self, file_id: str) -> None:
+        try:
+            with self._session.call() as client:
                 client.messages.batches.delete(file_id)
         except NotFound:
             return

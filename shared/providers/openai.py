@@ -63,6 +63,9 @@ class OpenAIProvider:
     def answer(self, line: bytes) -> Answer | None:
         return openai_answers.judge(line)
 
+    def connect(self) -> None:
+        _ = self._session
+
     def upload(self, batch: Outgoing) -> str:
         from shared.providers.session import identity, timeout
 
@@ -113,9 +116,6 @@ class OpenAIProvider:
         make_folder(into)
         return [self._fetched(file_id, into, number) for number, file_id in enumerate(batch.results)]
 
-    def delete(self, file_id: str) -> None:
-        try:
-            with self._session.call() as client:
     def ask(self, line: bytes, timeout: timedelta) -> bytes:
         from shared.providers.asking import openai_answered, post
 
@@ -130,6 +130,9 @@ class OpenAIProvider:
 
         return openai_failed(orjson.loads(line)["custom_id"], error)
 
+    def delete(self, file_id: str) -> None:
+        try:
+            with self._session.call() as client:
                 client.files.delete(file_id)
         except NotFound:
             return

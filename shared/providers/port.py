@@ -117,6 +117,10 @@ class Provider(Protocol):
         """A line of requests.jsonl with another custom_id; the body stays as it is, byte for byte."""
         ...
 
+    def connect(self) -> None:
+        """Make the client, without a call. Raises MissingCredential where this process has no key for it."""
+        ...
+
     def upload(self, batch: Outgoing) -> str | None:
         """Stream requests.jsonl to the provider and give its file id; None where a create carries its requests."""
         ...
@@ -145,9 +149,6 @@ class Provider(Protocol):
         """Judge one line of results; None for a malformed one."""
         ...
 
-    def delete(self, file_id: str) -> None:
-        """Delete a file (or, where batches hold their results, a batch) at the provider; a 404 is success."""
-        ...
     def ask(self, line: bytes, timeout: timedelta) -> bytes:
         """Ask a line of requests.jsonl once at the synchronous endpoint; its line of results, as a batch gives it."""
         ...
@@ -156,3 +157,6 @@ class Provider(Protocol):
         """The line of results of a request that could not be asked: refused, or tried often enough."""
         ...
 
+    def delete(self, file_id: str) -> None:
+        """Delete a file (or, where batches hold their results, a batch) at the provider; a 404 is success."""
+        ...

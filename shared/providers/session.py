@@ -9,7 +9,7 @@ import httpx2
 
 from shared.clock import Clock
 from shared.definition import Model
-from shared.errors import AccountFault, Unknown
+from shared.errors import MissingCredential, Unknown
 from shared.providers.faults import judged
 
 Client = TypeVar("Client")
@@ -36,11 +36,13 @@ class Session(Generic[Client]):
 
 
 def api_key(model: Model, environ: Mapping[str, str]) -> str:
-    """The key that `${NAME}` stands for. Raises AccountFault, which names the variable, when it is unset or empty."""
+    """The key that `${NAME}` stands for. Raises MissingCredential, which names the variable."""
     key = environ.get(model.api_key, "").strip()
     if not key:
-        raise AccountFault(
-            f"the environment variable {model.api_key} is not set: it holds the key of model '{model.name}'"
+        raise MissingCredential(
+            f"the environment variable {model.api_key} is not set in this process: it holds the key of model "
+            f"'{model.name}'",
+            model.account,
         )
     return key
 

@@ -2,13 +2,12 @@
 
 from shared.errors import PositionsPaid
 from shared.store.store import Store
-from shared.store.values import Attempt, Batch, Lease, Pause, Plan, PlannedBatch, PositionRun, Run, Stray
+from shared.store.values import Attempt, Batch, Lease, Plan, PlannedBatch, PositionRun, Run, Stray
 
 __all__ = [
     "Attempt",
     "Batch",
     "Lease",
-    "Pause",
     "Plan",
     "PlannedBatch",
     "PositionRun",

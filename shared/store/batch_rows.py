@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from shared.errors import StaleState, Unbalanced
 from shared.lifecycle import TERMINAL, Event, State, after
+from shared.store.accounts import hear
 from shared.store.database import insert_absent
 from shared.store.tables import batches
 from shared.store.values import Batch, Changes, PlannedBatch
@@ -16,6 +17,7 @@ _STAMP = {
     Event.ACCEPT: "submitted_at",
     Event.ADOPT: "submitted_at",
     Event.REJECT: "ended_at",
+    Event.DIVERT: "ended_at",
     Event.END: "ended_at",
     Event.LOSE: "ended_at",
     Event.PUBLISH: "published_at",
@@ -53,9 +55,10 @@ def advance(
     batch = locked(connection, key)
     if expected is not None and batch.state is not expected:
         raise StaleState(f"batch {key} is '{batch.state}' by now, not '{expected}': '{event}' is not applied")
-    return _write(
-        connection, batch, {"state": after(batch.state, event), **_implied(batch.state, event, now)}, changes, now
-    )
+    implied = {"state": after(batch.state, event), **_implied(batch.state, event, now)}
+    following = _write(connection, batch, implied, changes, now)
+    hear(connection, now, batch.account, key, event, following.held_until)
+    return following
 
 
 def amend(connection: Connection, now: datetime, key: str, changes: Changes) -> Batch:

@@ -1,11 +1,12 @@
 """Batches: read them, find those that are due, move them by events, and make children. The store is the truth."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 
+from shared.definition import Mode
 from shared.errors import Unbalanced
 from shared.failpoints import MOVED, reached
 from shared.lifecycle import Event, State
@@ -28,6 +29,7 @@ class Filter(TypedDict, total=False):
     sealed_file: str
     sink_cluster: str
     shard: int
+    mode: Mode
 
 
 class Batches:
@@ -45,17 +47,26 @@ class Batches:
         """Batches in one of these states (none given: in any) that equal the filter, oldest seal first."""
         return self._select([_in(states), _equal(equal)], limit)
 
-    def due(self, states: Iterable[State], now: datetime, limit: int, **equal: Unpack[Filter]) -> list[Batch]:
+    def due(
+        self,
+        states: Iterable[State],
+        now: datetime,
+        limit: int,
+        *,
+        but_not: Collection[str] = (),
+        **equal: Unpack[Filter],
+    ) -> list[Batch]:
         """Batches whose time has come (`next_check_at`, `held_until`) and that nobody works on, oldest seal first.
 
-        A live lease `batch/<key>` keeps a batch back.
+        A live lease `batch/<key>` keeps a batch back. Those of the accounts `but_not` are left out.
         """
         leased = exists().where(
             leases.c.name == "batch/" + batches.c.batch_key,
             leases.c.expires_at > now,
         )
         times = [or_(column.is_(None), column <= now) for column in (batches.c.next_check_at, batches.c.held_until)]
-        return self._select([_in(states), _equal(equal), *times, ~leased], limit)
+        others = batches.c.account.not_in(list(but_not)) if but_not else and_(True)
+        return self._select([_in(states), _equal(equal), others, *times, ~leased], limit)
 
     def announceable(self, pipeline: str, statement: str) -> list[str]:
         """Keys of the batches that the provider has and that are not yet published."""

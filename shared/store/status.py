@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
-from shared.lifecycle import TERMINAL
+from shared.lifecycle import TERMINAL, State
 from shared.store.batch_rows import batch_of
 from shared.store.columns import utc
 from shared.store.database import Database
@@ -42,6 +42,13 @@ class Status:
             f"SELECT * FROM pipeline_daily WHERE day IN ({newest}) ORDER BY day DESC, pipeline",  # noqa: S608 - as above
             days=days,
         )
+
+    def held(self) -> dict[str, tuple[int, int]]:
+        """How many batches are held, and how many records they have, by account."""
+        query = select(batches.c.account, func.count(), func.sum(batches.c.records))
+        chosen = query.where(batches.c.state == str(State.HELD)).group_by(batches.c.account)
+        with self._database.read() as connection:
+            return {account: (count, int(records)) for account, count, records in connection.execute(chosen)}
 
     def odd(self, since: datetime) -> list[Batch]:
         """Batches that are out since a moment, and whose results held lines that nobody expected."""

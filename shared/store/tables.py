@@ -137,6 +137,9 @@ batches = Table(
     Column("registered_at", UtcTime),
     Column("estimated_tokens", BigInteger),
     *(_count(name) for name in ("duplicate_lines", "unknown_lines", "malformed_lines")),
+    Column("mode", String(8), nullable=False, server_default="batch"),
+    *_times("deadline_at", "harvested_at"),
+    _count("unknown_calls"),
     Column("marker_forgotten_at", UtcTime),
     CheckConstraint(
         "succeeded >= 0 AND failed >= 0 AND carried >= 0 AND succeeded + failed + carried <= records",
@@ -151,6 +154,7 @@ batches = Table(
     Index("ix_batches_account", "account", "state"),
     Index("ix_batches_parent", "parent"),
     Index("ix_batches_shard", "sink_cluster", "shard", "state"),
+    Index("ix_batches_deadline", "deadline_at"),
 )
 
 attempts = Table(
@@ -204,6 +208,9 @@ accounts = Table(
     Column("reason", Text),
     Column("limits", JSON, nullable=False, server_default="{}"),
     _needed("updated_at", UtcTime),
+    Column("rest_seconds", Float, nullable=False, server_default="300"),
+    Column("probe", String(64)),
+    *(Column(name, Boolean, nullable=False, server_default=false()) for name in ("needs_results", "is_proving")),
 )
 
 health = Table(

@@ -1,9 +1,10 @@
 """What the state store takes and gives: frozen values without I/O. All times are aware, in UTC."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self, TypedDict
 
+from shared.definition import Mode
 from shared.lifecycle import State
 from shared.manifest import Manifest
 
@@ -46,11 +47,14 @@ class PlannedBatch:
     estimated_tokens: int | None = None
     estimated_cost_usd: float | None = None
     sync_cost_usd: float | None = None
+    mode: Mode = "batch"
+    deadline_at: datetime | None = None
+    """When its records should be out; None for never."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
         """The batch that a manifest describes."""
-        model = manifest.definition.model
+        model, deadline = manifest.definition.model, manifest.definition.batch.deadline
         return cls(
             batch_key=manifest.batch_key,
             pipeline=manifest.pipeline,
@@ -67,6 +71,8 @@ class PlannedBatch:
             sealed_at=manifest.sealed_at,
             sealed_file=manifest.sealed_file,
             retries=manifest.retries,
+            mode=manifest.mode,
+            deadline_at=None if deadline is None else manifest.sealed_at + timedelta(seconds=deadline),
         )
 
 
@@ -106,6 +112,10 @@ class Batch(PlannedBatch):
     malformed_lines: int = 0
     marker_forgotten_at: datetime | None = None
     """When its progress marker was tombstoned."""
+    harvested_at: datetime | None = None
+    """When its end was asked for last, because its deadline nears."""
+    unknown_calls: int = 0
+    """Synchronous calls of which nobody saw the answer: each may have been paid for, and was asked again."""
 
     @property
     def in_flight(self) -> int:
@@ -142,6 +152,8 @@ class Changes(TypedDict, total=False):
     duplicate_lines: int
     unknown_lines: int
     malformed_lines: int
+    harvested_at: datetime | None
+    unknown_calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +240,3 @@ class Run:
     fresh: bool
     skipped: int
     """Rows planned during it whose positions were already paid for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Why an account sends nothing, and until when (None: until it is resumed)."""
-
-    reason: str
-    until: datetime | None

@@ -11,7 +11,17 @@ from deploy.sandbox.provider import ProviderServer
 from deploy.sandbox.provider.answers import echo, embedding
 from poller.verdict import failure
 from shared.causes import Cause
-from shared.errors import AccountFault, EnqueuedLimit, NotFound, NotSent, ProviderError, Rejected, Throttled, Unknown
+from shared.errors import (
+    AccountFault,
+    EnqueuedLimit,
+    MissingCredential,
+    NotFound,
+    NotSent,
+    ProviderError,
+    Rejected,
+    Throttled,
+    Unknown,
+)
 from shared.providers import provider_for
 from shared.providers.port import Outgoing
 from tests.contracts.provider_account import BOTH, PROMPTS, Account, only
@@ -172,11 +182,14 @@ def test_nobody_listening_means_not_sent(account: Account) -> None:
 
 
 @only(*BOTH)
-def test_a_missing_key_is_the_accounts_fault_and_named_at_the_first_call_only(account: Account) -> None:
+def test_a_missing_key_is_named_when_it_is_needed_and_not_before(account: Account) -> None:
     keyless = provider_for(account.definition.model, {"THE_KEY": ""})
     assert keyless.requests(account.definition.model).line("a-0", "p")
-    with pytest.raises(AccountFault, match="THE_KEY"):
-        keyless.retrieve("batch_1")
+    for needed in (keyless.connect, lambda: keyless.retrieve("batch_1")):
+        with pytest.raises(MissingCredential, match="THE_KEY") as caught:
+            needed()
+        assert caught.value.account == account.definition.model.account
+    account.provider.connect()
 
 
 @only(*BOTH)

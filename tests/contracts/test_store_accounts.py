@@ -4,31 +4,111 @@ from functools import partial
 import pytest
 
 from shared.errors import StaleState
-from shared.lifecycle import Event
-from shared.store import Pause, Store
-from tests.rig.stores import MINUTE, NOON, SetClock, at_once, planned, put, walk
+from shared.lifecycle import Event, State
+from shared.standing import Standing
+from shared.store import Store
+from tests.rig.stores import MINUTE, NOON, SetClock, at_once, intend, planned, put, walk
+
+ACCOUNT = "openai:KEY@api"
 
 
-def test_a_pause_ends_by_its_time_or_by_a_resume(store: Store, clock: SetClock) -> None:
-    store.accounts.pause("a", "rate limited", NOON + MINUTE)
-    store.accounts.pause("b", "bad key", None)
-    assert store.accounts.paused("a") == Pause("rate limited", NOON + MINUTE)
+def held(store: Store, *keys: str) -> None:
+    """Batches that are held for their account's sake."""
+    put(store, *(planned(key) for key in keys))
+    for key in keys:
+        paused = store.accounts.ask(ACCOUNT, key)
+        assert paused is not None
+        store.batches.apply(key, Event.HOLD, held_reason=paused.reason, held_until=paused.until)
+
+
+def due(store: Store, clock: SetClock) -> list[str]:
+    return [batch.batch_key for batch in store.batches.due([State.HELD], clock.now, 9)]
+
+
+def test_after_a_pause_one_batch_asks_and_what_is_accepted_lets_all_go_at_once(store: Store, clock: SetClock) -> None:
+    store.accounts.pause(ACCOUNT, "bad key", MINUTE)
+    held(store, "k-0", "k-1", "k-2")
+    assert store.accounts.ask("another", "k-9") is None
+    assert store.accounts.all_paused() == {ACCOUNT: Standing("account: bad key", NOON + MINUTE, MINUTE)}
     clock.advance(MINUTE)
-    assert store.accounts.all_paused() == {"b": Pause("bad key", None)}
-    store.accounts.resume("b")
-    assert store.accounts.paused("b") is None
-    store.accounts.pause("b", "no credit", None)
-    assert store.accounts.paused("b") == Pause("no credit", None)
+    assert store.accounts.all_paused() == {}
+    assert store.accounts.ask(ACCOUNT, "k-1") is None
+    other = store.accounts.ask(ACCOUNT, "k-0")
+    assert other == Standing("account: bad key", NOON + 2 * MINUTE, MINUTE, probe="k-1")
+    assert store.accounts.ask(ACCOUNT, "k-1") is None, "it asks still"
+    store.batches.apply("k-0", Event.HOLD, held_reason=other.reason, held_until=other.until)
+    store.batches.apply("k-2", Event.HOLD, held_reason="throttled: 429", held_until=other.until)
+    attempt = intend(store, "k-1")
+    store.attempts.resolve("k-1", attempt.attempt, None, Event.ACCEPT, provider_batch_id="b")
+    assert store.accounts.all_paused() == {}
+    assert due(store, clock) == ["k-0"], "one that is held for another reason keeps its time"
+    assert store.accounts.ask(ACCOUNT, "k-0") is None
+
+
+def test_one_of_many_asks(stores: list[Store], clock: SetClock) -> None:
+    stores[0].accounts.pause(ACCOUNT, "no credit", MINUTE)
+    clock.advance(MINUTE)
+    answers = at_once([partial(each.accounts.ask, ACCOUNT, f"k-{n}") for n, each in enumerate(stores)])
+    assert sum(answer is None for answer in answers) == 1
+
+
+def test_a_batch_that_asks_and_is_held_for_another_reason_leaves_it_to_the_next(store: Store, clock: SetClock) -> None:
+    store.accounts.pause(ACCOUNT, "bad key", MINUTE)
+    held(store, "k-0", "k-1")
+    clock.advance(MINUTE)
+    assert store.accounts.ask(ACCOUNT, "k-0") is None
+    store.batches.apply("k-0", Event.HOLD, held_reason="throttled: 429", held_until=clock.now + MINUTE / 2)
+    assert store.accounts.ask(ACCOUNT, "k-1") == Standing("account: bad key", clock.now + MINUTE / 2, MINUTE)
+    clock.advance(MINUTE / 2)
+    assert store.accounts.ask(ACCOUNT, "k-1") is None
+
+
+def test_one_that_asked_and_died_is_followed_by_another(store: Store, clock: SetClock) -> None:
+    store.accounts.pause(ACCOUNT, "bad key", MINUTE)
+    clock.advance(MINUTE)
+    assert store.accounts.ask(ACCOUNT, "k-0") is None
+    clock.advance(MINUTE)
+    assert store.accounts.ask(ACCOUNT, "k-1") is None
+    assert store.accounts.ask(ACCOUNT, "k-0") is not None
+
+
+def test_want_of_credit_is_mended_when_results_say_so_and_not_by_a_create(store: Store, clock: SetClock) -> None:
+    store.accounts.pause(ACCOUNT, "no credit", MINUTE, by_results=True)
+    held(store, "k-0", "k-1")
+    clock.advance(MINUTE)
+    assert store.accounts.ask(ACCOUNT, "k-0") is None
+    attempt = intend(store, "k-0")
+    store.attempts.resolve("k-0", attempt.attempt, None, Event.ACCEPT, provider_batch_id="b")
+    proving = store.accounts.ask(ACCOUNT, "k-1")
+    assert proving is not None
+    assert proving.is_proving
+    store.batches.apply("k-1", Event.HOLD, held_reason=proving.reason, held_until=proving.until)
+    walk(store, "k-0", Event.END)
+    assert due(store, clock) == []
+    store.batches.collect("k-0")
+    assert due(store, clock) == ["k-1"]
+    assert store.accounts.ask(ACCOUNT, "k-1") is None
+
+
+def test_results_that_take_long_do_not_keep_the_others_waiting(store: Store, clock: SetClock) -> None:
+    store.accounts.pause(ACCOUNT, "no credit", MINUTE, by_results=True)
+    held(store, "k-0", "k-1", "k-2")
+    clock.advance(MINUTE)
+    assert store.accounts.ask(ACCOUNT, "k-0") is None
+    attempt = intend(store, "k-0")
+    store.attempts.resolve("k-0", attempt.attempt, None, Event.ACCEPT, provider_batch_id="b")
+    clock.advance(2 * MINUTE)
+    assert [store.accounts.ask(ACCOUNT, key) for key in ("k-1", "k-2")] == [None, None]
 
 
 def test_limits_are_learned_by_several_at_once(stores: list[Store]) -> None:
-    stores[0].accounts.pause("a", "full", None)
+    stores[0].accounts.pause("a", "full", MINUTE)
     at_once([partial(each.accounts.learn, "a", f"limit-{n}", n) for n, each in enumerate(stores)])
     assert stores[0].accounts.limits("a") == {f"limit-{n}": n for n in range(len(stores))}
     stores[0].accounts.learn("a", "limit-0", 99)
     assert stores[0].accounts.limits("a")["limit-0"] == 99
     assert stores[0].accounts.limits("b") == {}
-    assert stores[0].accounts.paused("a") == Pause("full", None)
+    assert stores[0].accounts.all_paused() == {"a": Standing("account: full", NOON + MINUTE, MINUTE)}
 
 
 def test_a_shard_is_kept_for_good(stores: list[Store]) -> None:

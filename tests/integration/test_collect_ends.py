@@ -87,7 +87,7 @@ def test_a_lack_of_credit_pauses_the_account_and_uses_no_retry(make_back: MakeBa
     back.collect(key)
     (child,) = back.children(key)
     assert (child.records, child.retries) == (RECORDS // 2, 0)
-    assert back.stage.store.accounts.paused(child.account)
+    assert child.account in back.stage.store.accounts.all_paused()
     back.stage.submission().work(child.batch_key)
     assert back.stage.batch(child.batch_key).state is State.HELD
     back.stage.ahead = HOUR

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from deploy.sandbox.provider.server import ProviderServer
+from poller.accounts import Keyless
+from poller.health import Watchdog
 from poller.rescuer import Rescuer
 from poller.status import report
-from shared.lease import Keeper
+from shared.lease import Keeper, this_process
 from shared.lifecycle import State
 from shared.spool import REQUESTS
 from shared.store import Batch
@@ -31,7 +33,8 @@ def stage(request: pytest.FixtureRequest, server: ProviderServer, tmp_path: Path
 
 
 def rescuer(stage: Stage) -> Rescuer:
-    return Rescuer(stage.store, stage.submission().work, stage.clock)
+    keyless = Keyless(Watchdog(stage.store, this_process()), stage.clock)
+    return Rescuer(stage.store, stage.submission().work, stage.clock, keyless)
 
 
 def creates_of(stage: Stage, *keys: str) -> int:

@@ -79,11 +79,21 @@ def test_a_dependency_is_away_until_its_word_is_old(store: Store, clock: SetCloc
 
 
 def test_a_paused_account_is_shown_until_it_resumes(store: Store, clock: SetClock) -> None:
-    store.accounts.pause("openai:KEY@api", "account: no credit", NOON + HOUR)
+    fill(store)
+    store.health.away("kafka broker:9092", "host:1:x", "no answer", NOON + HOUR)
+    store.accounts.pause("openai:KEY@api", "no credit", HOUR)
     shown = report(store, clock)
-    assert [(account.account, account.until) for account in shown.accounts] == [("openai:KEY@api", NOON + HOUR)]
+    (account,) = shown.accounts
+    assert (account.account, account.reason, account.until) == ("openai:KEY@api", "account: no credit", NOON + HOUR)
+    assert (account.held_batches, account.held_records) == (1, 10)
     assert not shown.healthy
+    assert shown.attention[0].kind == "account-paused"
+    told = list(json.loads(shown.model_dump_json()))
+    assert told.index("accounts") < told.index("attention") < told.index("batches")
+    text = drawn(shown)
+    assert text.index("Paused accounts") < text.index("Attention") < text.index("Unfinished batches")
     clock.advance(2 * HOUR)
+    store.health.back("kafka broker:9092", "host:1:x")
     assert report(store, clock).healthy
 
 

@@ -182,25 +182,29 @@ def test_a_bad_key_pauses_the_account_and_burns_nothing(stage: Stage) -> None:
     watcher.run_once()
     batch = stage.batch(key)
     assert batch.state is State.SUBMITTED
-    assert stage.store.accounts.paused(batch.account) is not None
+    assert batch.account in stage.store.accounts.all_paused()
     state = report(stage.store, stage.clock)
     assert Kind.ACCOUNT_PAUSED in {alarm.kind for alarm in state.attention}
     assert "key-of-" not in state.model_dump_json()
     stage.server.clear_faults()
     stage.ahead = timedelta(minutes=6)
     stage.watch_until(key, State.ENDED, watcher=watcher)
-    assert stage.store.accounts.paused(batch.account) is None
+    assert stage.store.accounts.all_paused() == {}
     assert report(stage.store, stage.clock).dependencies == []
 
 
-def test_a_missing_key_is_said_and_comes_right_by_itself(stage: Stage) -> None:
+def test_a_key_that_one_process_lacks_is_said_and_stops_no_other(stage: Stage) -> None:
     key = stage.submit()
     environ, stage.environ = stage.environ, {}
-    stage.watcher().run_once()
-    assert any("_API_KEY" in account.reason for account in report(stage.store, stage.clock).accounts)
+    keyless = stage.watcher()
+    assert keyless.run_once() == {"waiting": 1}
+    assert keyless.run_once() == {}, "what it can do nothing for is no more due to it"
+    (missing,) = report(stage.store, stage.clock).dependencies
+    assert missing.dependency == f"key of {stage.batch(key).account}"
+    assert "_API_KEY is not set in this process" in missing.message
+    assert stage.store.accounts.all_paused() == {}
     stage.environ = environ
-    stage.ahead = timedelta(minutes=6)
-    stage.watch_until(key, State.ENDED)
+    assert sum(stage.watcher().run_once().values()) == 1, "a process that has the key goes on at once"
 
 
 def test_a_provider_that_is_away_is_waited_for(stage: Stage) -> None:

@@ -20,7 +20,7 @@ from shared.lifecycle import State
 from shared.providers import provider_for
 from shared.spool import Spool
 from shared.store import Batch, Store
-from shared.submission import Backoff, Submission
+from shared.submission import Backoff, Submission, Waits
 from submitter.planner import Planner
 from tests.rig import samples
 from tests.rig.waiting import wait_until
@@ -85,7 +85,7 @@ class Stage:
             system_clock,
             this_process(),
             quarantine=self.quarantine,
-            backoff=QUICK,
+            waits=Waits(QUICK, account=timedelta(milliseconds=300)),
         )
 
     def batch(self, key: str) -> Batch:
@@ -222,23 +222,8 @@ def test_a_clear_refusal_holds_the_batch_and_creates_nothing(
     batch = stage.until(key, State.HELD)
     assert batch.held_reason
     assert batch.held_until
-    stage.store.accounts.resume(batch.account)
     stage.until(key, State.SUBMITTED)
     assert counted() == 1
-
-
-def test_an_account_fault_pauses_the_account_and_not_the_records(stage: Stage, counted: Callable[[], int]) -> None:
-    stage.server.set_fault("bad_key", endpoint="*.batches.create", times=1)
-    first, second = stage.plan(), stage.plan()
-    stage.until(first, State.HELD)
-    held = stage.until(second, State.HELD)
-    assert "account" in (held.held_reason or "")
-    assert stage.batch(second).failed == 0
-    assert counted() == 0
-    stage.store.accounts.resume(held.account)
-    for key in (first, second):
-        stage.until(key, State.SUBMITTED)
-    assert counted() == 2
 
 
 def test_one_unresolved_create_at_a_time_where_a_look_up_can_not_tell_them_apart(

@@ -5,7 +5,8 @@ import pytest
 
 from poller.alarms import Alarm, Kind, alarms
 from shared.lifecycle import State
-from shared.store import Batch, Pause
+from shared.standing import Standing
+from shared.store import Batch
 from shared.store.health import Away
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -81,7 +82,20 @@ def test_an_old_oddity_is_forgotten() -> None:
 
 def test_paused_accounts_and_absent_dependencies_come_first() -> None:
     away = Away("kafka", "host:1:x", NOON - HOUR, NOON, NOON, "no answer")
-    pauses = {"account": Pause("bad key", NOON + HOUR)}
+    pauses = {"account": Standing("bad key", NOON + HOUR)}
     found = alarms([batch(State.LOST)], pauses, [away], NOON)
-    assert kinds(found) == [Kind.DEPENDENCY_AWAY, Kind.ACCOUNT_PAUSED, Kind.LOST]
-    assert "13:00" in found[1].message
+    assert kinds(found) == [Kind.ACCOUNT_PAUSED, Kind.DEPENDENCY_AWAY, Kind.LOST]
+    assert "13:00" in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("standing", "said"),
+    [
+        (Standing("no credit", NOON + HOUR), "one batch asks again at 2026-01-01 13:00"),
+        (Standing("no credit", NOON + HOUR, probe="k-0"), "batch k-0 asks"),
+        (Standing("no credit", NOON + HOUR, probe="k-0", is_proving=True), "k-0 was taken; the others follow"),
+    ],
+)
+def test_who_asks_again_for_a_paused_account_is_told(standing: Standing, said: str) -> None:
+    (alarm,) = alarms([], {"account": standing}, [], NOON)
+    assert said in alarm.message
