@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pyflink.java_gateway import get_gateway
+from submitter.gateway import gateway
 
 LOGGING = Path(__file__).with_name("log4j2.properties")
 _LOCKS: list[Any] = []
@@ -26,14 +26,14 @@ def log_to(file: Path) -> None:
     """Send Flink's log to a file from now on, unless the user has a configuration of their own."""
     if os.environ.get("LOG4J_PROPERTIES") != str(LOGGING.with_name("log4j2-silent.properties")):
         return
-    jvm = get_gateway().jvm
+    jvm = gateway().jvm
     jvm.java.lang.System.setProperty("batchline.log", str(file))
     jvm.org.apache.logging.log4j.core.config.Configurator.reconfigure(jvm.java.net.URI(LOGGING.as_uri()))
 
 
 def lock(file: Path) -> bool:
     """Whether this JVM is now the one that holds `file`; another's hold ends with its death."""
-    channel = get_gateway().jvm.java.io.RandomAccessFile(str(file), "rw").getChannel()
+    channel = gateway().jvm.java.io.RandomAccessFile(str(file), "rw").getChannel()
     held = channel.tryLock()
     if held is None:
         channel.close()

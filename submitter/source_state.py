@@ -7,9 +7,8 @@ waits for a word that the restored enumerator doesn't send. The checkpoint says 
 from collections.abc import Sequence
 from typing import Any
 
-from pyflink.java_gateway import get_gateway
-
 from submitter.checkpoints import local_path
+from submitter.gateway import gateway
 from submitter.lineage import Checkpoint
 
 _SOURCE, _SPLITS = "KafkaSource-", "SourceReaderState"
@@ -31,7 +30,7 @@ def exhausted(checkpoints: Sequence[Checkpoint]) -> bool:
 
 
 def _all_exhausted(data: bytes) -> bool:
-    jvm = get_gateway().jvm
+    jvm = gateway().jvm
     stream = jvm.java.io.DataInputStream(jvm.java.io.ByteArrayInputStream(data))
     loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
     metadata = jvm.org.apache.flink.runtime.checkpoint.Checkpoints.loadCheckpointMetadata(stream, loader, "")

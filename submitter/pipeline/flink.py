@@ -7,10 +7,10 @@ from typing import Any
 
 from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
-from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
 from shared.definition import Column, SqlType
+from submitter.gateway import gateway
 
 _JARS = Path(__file__).parents[2] / "deploy" / "jars" / "flink"
 _POSITION = re.compile(r"[Ff]rom line (\d+), column \d+ to line \d+, column \d+: ?|at line (\d+), column \d+")
@@ -21,6 +21,7 @@ _ZONED = {"TIMESTAMP_WITH_LOCAL_TIME_ZONE", "TIMESTAMP_WITH_TIME_ZONE", "TIMESTA
 
 def open_environment(options: Mapping[str, str]) -> StreamTableEnvironment:
     """A table environment in streaming mode under a Flink configuration, with the Kafka connector of this checkout."""
+    gateway()  # before PyFlink itself opens the JVM
     configuration = Configuration()
     for name, value in with_connectors(options).items():
         configuration.set_string(name, value)
@@ -41,7 +42,7 @@ class Reflection:
     def __init__(self, tables: StreamTableEnvironment) -> None:
         self.environment = tables._j_tenv  # noqa: SLF001 - PyFlink has no other way to the planner
         self.planner = self.environment.getPlanner()
-        self._gateway = get_gateway()
+        self._gateway = gateway()
         self._parser = self.planner.getParser()
         self._calcite = self.field(self._parser, "calciteParserSupplier")
         self._validator = self.field(self._parser, "validatorSupplier")
@@ -156,14 +157,14 @@ def parsed_type(text: Any) -> Any:
     """The Flink logical type of its printed form. Raises ValueError for a type that has none."""
     if not isinstance(text, str):
         raise ValueError("it has a type that only Flink knows")  # noqa: TRY004 - what a plan may hold, not a mistake of ours
-    jvm = get_gateway().jvm
+    jvm = gateway().jvm
     loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
     return jvm.org.apache.flink.table.types.logical.utils.LogicalTypeParser.parse(text, loader)
 
 
 def implicit_cast(source: str, target: str) -> bool:
     """Whether Flink casts from one printed type to the other without being told."""
-    casts = get_gateway().jvm.org.apache.flink.table.types.logical.utils.LogicalTypeCasts
+    casts = gateway().jvm.org.apache.flink.table.types.logical.utils.LogicalTypeCasts
     return bool(casts.supportsImplicitCast(parsed_type(source), parsed_type(target)))
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from py4j.java_gateway import get_field
-from pyflink.java_gateway import get_gateway
 
+from submitter.gateway import gateway
 from submitter.pipeline.faults import Faults, Place
 from submitter.pipeline.flink import Reflection, reason
 from submitter.pipeline.positions import Positions
@@ -102,7 +102,7 @@ def _tokens(text: str, positions: Positions, flink: Reflection) -> Iterator[Toke
     constants = flink.load(_PARSER + "FlinkSqlParserImplConstants")
     wanted = (*_STRINGS, "SEMICOLON", "INSERT")
     kinds = {int(constants.getField(name).get(None)): name for name in wanted}
-    stream = flink.new(_PARSER + "SimpleCharStream", get_gateway().jvm.java.io.StringReader(text))
+    stream = flink.new(_PARSER + "SimpleCharStream", gateway().jvm.java.io.StringReader(text))
     flink.set_field(stream, "tabSize", 1)
     lexer = flink.new(_PARSER + "FlinkSqlParserImplTokenManager", stream)
     lexer.SwitchTo(_BACKTICKS)
