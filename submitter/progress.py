@@ -115,6 +115,8 @@ class Tally:
     """Batches that are neither submitted nor held."""
     reasons: tuple[str, ...] = ()
     """Why batches are held."""
+    skipped: int = 0
+    """Rows that came again in this run, and are not sent, as they are paid for."""
 
     @property
     def settled(self) -> bool:
@@ -130,6 +132,8 @@ def line(staged: int, tally: Tally, trouble: str | None = None) -> str:
         said += f", {tally.held:,} held ({why})"
     if tally.open or tally.unplanned:
         said += f", {tally.open + tally.unplanned:,} on their way"
+    if tally.skipped:
+        said += f", {tally.skipped:,} skipped as paid for"
     return f"{said} - Flink restarts the job: {trouble}" if trouble else said
 
 

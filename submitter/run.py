@@ -28,8 +28,10 @@ from submitter.progress import Ending
 from submitter.roads import Roads
 from submitter.sealing import Rolling
 from submitter.source_state import exhausted
-from submitter.starting import Finder, Places, plan_finished, refuse_unless_positioned
+from submitter.sources import changes
+from submitter.starting import Finder, Places, admit, blind, plan_finished, way_out
 from submitter.tally import Counter
+from submitter.topic_guard import TopicGuard
 from submitter.user_table import UserTable
 from submitter.watch import Outcome, Watch, drain
 
@@ -61,6 +63,7 @@ class Runner:
     wishes: Wishes
     say: Callable[[str], None]
     stop: threading.Event
+    _trouble: str | None = None
 
     def run(self) -> None:
         """Until the job is finished or stopped. Raises BatchlineError."""
@@ -81,6 +84,8 @@ class Runner:
             self._end(cluster, start, outcome)
             if outcome == "superseded":
                 raise AlreadyRunning(f"a newer run of pipeline '{name}' has begun elsewhere; this one has ended")
+            if outcome == "topic changed":
+                raise RunFailed(self._trouble or "an input topic is another one now: run again")
 
     def _prepare(self) -> None:
         """What the job writes to is there, and the definitions outlive it."""
@@ -137,13 +142,18 @@ class Runner:
     def _places(self, road: Road) -> Places:
         """The road without Flink state."""
         pipeline = self.pipeline
-        if not road.first and not self.wishes.resubmit:
-            refuse_unless_positioned(pipeline.name, pipeline.statements, self.store, self.spool)
+        if not road.first:
+            self._admit()
         planner = Workers(errand(pipeline, epoch=0), self.store, self.spool)
         planned = plan_finished(pipeline.name, self.store, self.spool, planner.plan, self.say)
         if planned:
             self.say(f"planned {planned} sealed files that had no plan yet")
-        places = Finder(pipeline.name, self.store, self.clusters, self._options_of).find(pipeline.statements)
+        changed = changes(self.store.lineage.used(pipeline.name), [each.definition for each in pipeline.statements])
+        for change in changed:
+            self.say(change.said)
+        recreated = {(change.statement, change.topic) for change in changed if change.kind == "recreated"}
+        finder = Finder(pipeline.name, self.store, self.clusters, self._options_of, recreated)
+        places = finder.find(pipeline.statements)
         for place in places.places:
             self.say(
                 f"starts from position {place.offset} of {place.topic}/{place.partition} for {place.statement}"
@@ -152,12 +162,22 @@ class Runner:
             )
         return places
 
+    def _admit(self) -> None:
+        """Whether rows may be paid for again, and what is to be said of it."""
+        positioned = [each.name for each in self.pipeline.statements if each.definition.source is not None]
+        for said in admit(self._blind(), positioned, resubmit=self.wishes.resubmit):
+            self.say(said)
+
+    def _blind(self) -> list[str]:
+        return blind(self.pipeline.name, self.pipeline.statements, self.store, self.spool)
+
     def _watch(self, cluster: "EmbeddedCluster | RemoteCluster", start: Start) -> Outcome:
         pipeline = self.pipeline
         counter = Counter(self.store, self.spool, pipeline.name, tuple(each.name for each in pipeline.statements))
         inputs = [*(each.input.bounded for each in pipeline.statements), *(each.bounded for each in pipeline.plain)]
         ages = [each.definition.batch.max_age for each in pipeline.statements if each.input.bounded]
         settled = max((Rolling(age, 1, bounded=True).settled_after for age in ages), default=0.0)
+        guard = TopicGuard(pipeline.statements, self.clusters)
         watch = Watch(
             flink=cluster.rest,
             job_id=start.job_id,
@@ -169,15 +189,15 @@ class Runner:
             bounded=all(inputs),
             exhausted=partial(self._exhausted, start.job_id),
             is_current=partial(self.store.lineage.is_current, pipeline.name, start.epoch),
+            changed=guard.found,
             ended=cluster.ended,
             gives_up=cluster.local,
         )
-        outcome = watch.follow()
+        with guard.watching():
+            outcome = watch.follow()
+        self._trouble = watch.trouble
         if outcome == "unrestorable":
-            raise RunFailed(
-                f"Flink can't restore {start.restore}: {watch.trouble}\n"
-                "run again with --fresh: it starts from positions, loses nothing and pays for nothing twice"
-            )
+            raise RunFailed(f"Flink can't restore {start.restore}: {watch.trouble}\n{way_out(self._blind())}")
         if outcome in ("failed", "canceled", "away"):
             raise RunFailed(f"the job is {outcome}: {watch.trouble or 'see its log'} ({cluster.log})")
         return outcome
@@ -193,7 +213,11 @@ class Runner:
         if not drain(counter.in_flight, threading.Event().wait):
             self.say("a create is still in flight; its outcome will be looked up by the next run, or by the poller")
         cluster.cancel(start.job_id)
-        self.say(f"{outcome}; everything sealed is durable")
+        skipped = counter.skipped()
+        self.say(
+            f"{outcome}; everything sealed is durable"
+            + (f"; {skipped:,} records came again and were skipped, as they are paid for" if skipped else "")
+        )
 
     def _configuration(self, start: Start) -> dict[str, str]:
         folder = self._checkpoint_folder()

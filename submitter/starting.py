@@ -1,6 +1,6 @@
 """A start without Flink state: plan what is finished, then read on from the end of the ledger's contiguous prefix."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.errors import SettingsError, SpoolError
@@ -51,12 +51,12 @@ class Places:
         return dict(kept)
 
 
-def refuse_unless_positioned(pipeline: str, statements: Sequence[Statement], store: Store, spool: Spool) -> None:
-    """Raise SettingsError for statements whose rows could not be told apart from those already paid for.
+def blind(pipeline: str, statements: Sequence[Statement], store: Store, spool: Spool) -> list[str]:
+    """The statements whose rows can't be told apart from those already paid for.
 
     One that has sealed nothing yet has paid for nothing.
     """
-    blind = [
+    return [
         statement.name
         for statement in statements
         if statement.definition.source is None
@@ -65,12 +65,41 @@ def refuse_unless_positioned(pipeline: str, statements: Sequence[Statement], sto
             or store.batches.rows(limit=1, pipeline=pipeline, statement=statement.name)
         )
     ]
-    if blind:
+
+
+def admit(blind: Sequence[str], positioned: Sequence[str], *, resubmit: bool) -> list[str]:
+    """What is to be said of a start without Flink state that pays again, or of --resubmit where it does not.
+
+    Raises SettingsError where it would pay again, and nobody has said that it may.
+    """
+    if blind and not resubmit:
         raise SettingsError(
             f"statement {', '.join(blind)}: its input has no positions (it is a view, or no Kafka table), so that a "
             "start without Flink state would submit, and pay for, all of it again; "
             "give --resubmit if that is what you want"
         )
+    said = []
+    if blind:
+        said.append(
+            f"--resubmit: the input of {', '.join(blind)} has no positions: all that it reads from here on is sent and "
+            "paid for, also what was before, and comes out again"
+        )
+    if resubmit and positioned:
+        said.append(
+            f"--resubmit changes nothing for {', '.join(positioned)}: its records have positions, and those that are "
+            "paid for are skipped; to pay for them again on purpose, give the pipeline another name"
+        )
+    return said
+
+
+def way_out(blind: Sequence[str]) -> str:
+    """What to do when Flink can't restore a state."""
+    if not blind:
+        return "run again with --fresh: it starts from positions, loses nothing and pays for nothing twice"
+    return (
+        "name an older state with -D execution.state-recovery.path=…, or run again with --fresh --resubmit: the input "
+        f"of {', '.join(blind)} has no positions, so that all of it is then sent and paid for again"
+    )
 
 
 def plan_finished(pipeline: str, store: Store, spool: Spool, plan: Plan, say: Callable[[str], None]) -> int:
@@ -101,6 +130,11 @@ class Finder:
     clusters: KafkaClusters
     options: Callable[[Statement], Mapping[str, str]]
     """The options of a statement's input table."""
+    recreated: Collection[tuple[str, str]] = ()
+    """(statement, topic) of each that was deleted and created again: everything in it is new, as in a new partition.
+
+    Offsets that its group has committed since may be those of the former topic's readers.
+    """
     _firsts: dict[tuple[str, str], dict[int, int]] = field(default_factory=dict)
 
     def find(self, statements: Sequence[Statement]) -> Places:
@@ -117,6 +151,8 @@ class Finder:
                 marks = offsets.watermarks()
                 firsts = self._firsts.get((statement.name, topic_id))
                 # A partition that came later than the topic's first start is new: all of it.
+                if firsts is None and (statement.name, topic) in self.recreated:
+                    firsts = {}
                 begins = (
                     offsets.startup(marks)
                     if firsts is None

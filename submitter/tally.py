@@ -29,7 +29,12 @@ class Counter:
             # A child is the poller's, which outlives this run.
             open=sum(batch.generation == 0 for batch in waiting),
             reasons=tuple(batch.held_reason or "" for batch in held),
+            skipped=self.skipped(),
         )
+
+    def skipped(self) -> int:
+        """Rows that the newest run has read again, and not sent."""
+        return sum(run.skipped for run in self._store.lineage.runs(self._pipeline, 1))
 
     def in_flight(self) -> int:
         """Batches whose create may be on its way."""

@@ -19,7 +19,7 @@ DRAIN_SECONDS = 45.0
 GIVE_UP_AFTER = 60.0
 """Seconds without any answer from Flink after which an embedded cluster counts as dead."""
 
-Outcome = Literal["finished", "stopped", "superseded", "failed", "canceled", "away", "unrestorable"]
+Outcome = Literal["finished", "stopped", "superseded", "topic changed", "failed", "canceled", "away", "unrestorable"]
 
 
 class Flink(Protocol):
@@ -48,6 +48,8 @@ class Watch:
     """Whether a checkpoint newer than this one says that its Kafka sources have nothing more to read."""
     is_current: Callable[[], bool]
     """Whether no newer run of the pipeline has begun."""
+    changed: Callable[[], str | None]
+    """What makes one of its input topics another than it was when the job began."""
     ended: Callable[[], str | None]
     """Why the job ended, where its cluster ended with it."""
     gives_up: bool = True
@@ -62,15 +64,10 @@ class Watch:
         answered = time.monotonic()
         while not self.stop.wait(LOOK_SECONDS):
             try:
-                if not self.is_current():
-                    return "superseded"
-                glimpse = self.flink.glimpse(self.job_id)
+                outcome = self._overtaken() or self._look(lines)
                 answered = time.monotonic()
-                outcome = self._judge(glimpse)
                 if outcome:
                     return outcome
-                if lines.due():
-                    self._tell(glimpse)
             except FlinkAway as away:
                 self.trouble = self.ended()
                 if self.trouble is not None:
@@ -82,6 +79,19 @@ class Watch:
                 if lines.due():
                     self.say(f"waiting: {error}")
         return "stopped"
+
+    def _overtaken(self) -> Outcome | None:
+        if not self.is_current():
+            return "superseded"
+        self.trouble = self.changed()
+        return None if self.trouble is None else "topic changed"
+
+    def _look(self, lines: "_Every") -> Outcome | None:
+        glimpse = self.flink.glimpse(self.job_id)
+        outcome = self._judge(glimpse)
+        if outcome is None and lines.due():
+            self._tell(glimpse)
+        return outcome
 
     def _judge(self, glimpse: Glimpse) -> Outcome | None:
         if glimpse.state in ("FAILED", "CANCELED", "FINISHED"):

@@ -88,8 +88,8 @@ class Lineage:
             ended_at=func.coalesce(runs.c.ended_at, literal(self._database.clock(), UtcTime)),
         )
 
-    def runs(self, pipeline: str) -> list[Run]:
-        """A pipeline's runs, the newest first."""
+    def runs(self, pipeline: str, limit: int | None = None) -> list[Run]:
+        """A pipeline's runs, the newest first, at most `limit`."""
         during = and_(
             sealed_files.c.pipeline == runs.c.pipeline,
             sealed_files.c.planned_at >= runs.c.started_at,
@@ -97,6 +97,7 @@ class Lineage:
         )
         skipped = select(func.coalesce(func.sum(sealed_files.c.skipped), 0)).where(during).scalar_subquery()
         query = select(runs, skipped.label("skipped")).where(runs.c.pipeline == pipeline).order_by(runs.c.epoch.desc())
+        query = query.limit(limit)
         with self._database.read() as connection:
             return [_run(row) for row in connection.execute(query)]
 
@@ -112,6 +113,18 @@ class Lineage:
             query = select(definitions.c.json).where(definitions.c.hash == hash_)
             text = connection.execute(query).scalar_one_or_none()
         return None if text is None else Definition.model_validate_json(text)
+
+    def used(self, pipeline: str) -> list[Definition]:
+        """Each definition that a sealed file of a pipeline was planned by, the one that was used last at the end."""
+        query = (
+            select(definitions.c.json)
+            .join(sealed_files, sealed_files.c.definition == definitions.c.hash)
+            .where(sealed_files.c.pipeline == pipeline)
+            .group_by(definitions.c.hash, definitions.c.json)
+            .order_by(func.max(sealed_files.c.planned_at), definitions.c.hash)
+        )
+        with self._database.read() as connection:
+            return [Definition.model_validate_json(text) for text in connection.execute(query).scalars()]
 
     def _amend(self, pipeline: str, epoch: int, **values: Any) -> None:
         with self._database.write() as connection:

@@ -74,3 +74,21 @@ def test_a_definition_is_kept_as_it_was(store: Store) -> None:
     assert store.lineage.put_definition(stated) == store.lineage.put_definition(stated) == stated.hash
     assert store.lineage.definition(stated.hash) == stated
     assert store.lineage.definition("0" * 16) is None
+
+
+def test_the_definitions_that_files_were_planned_by_are_known_in_the_order_of_their_use(store: Store) -> None:
+    made = [definition(statement=name) for name in ("first", "second", "unused")]
+    for each in made:
+        store.lineage.put_definition(each)
+    planned_by = [(0, NOON), (1, NOON + MINUTE), (0, NOON + 2 * MINUTE)]
+    for number, (which, when) in enumerate(planned_by):
+        store.plans.commit(plan(f"file-{number}", definition=made[which].hash, planned_at=when))
+    assert store.lineage.used("pipe") == [made[1], made[0]]
+    assert store.lineage.used("other") == []
+
+
+def test_as_many_runs_are_told_as_are_asked_for(store: Store) -> None:
+    store.lineage.claim_name("pipe", "a.sql")
+    for _ in range(3):
+        store.lineage.begin("pipe", definition="d", spool="file:///s")
+    assert [run.epoch for run in store.lineage.runs("pipe", 2)] == [3, 2]

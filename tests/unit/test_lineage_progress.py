@@ -97,6 +97,10 @@ def test_a_line_says_what_is_held_and_why() -> None:
     assert said == "1,200 records staged, 2 files sealed, 3 batches submitted, 1 held (account: no credit)"
 
 
+def test_a_line_says_how_many_rows_were_skipped() -> None:
+    assert line(9, Tally(skipped=4321)).endswith("0 batches submitted, 4,321 skipped as paid for")
+
+
 def test_a_pipeline_is_settled_when_nothing_is_unplanned_or_open() -> None:
     assert Tally(held=3).settled
     assert not Tally(open=1).settled

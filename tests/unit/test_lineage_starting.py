@@ -1,0 +1,27 @@
+"""What a start without Flink state says of rows that would be paid for again."""
+
+import pytest
+
+from shared.errors import SettingsError
+from submitter.starting import admit, way_out
+
+
+def test_rows_that_can_not_be_told_apart_are_refused_until_somebody_wants_them_paid_for_again() -> None:
+    with pytest.raises(SettingsError, match="statement answers: its input has no positions .* give --resubmit"):
+        admit(["answers"], [], resubmit=False)
+    (said,) = admit(["answers"], [], resubmit=True)
+    assert "the input of answers has no positions" in said
+    assert "paid for" in said
+
+
+def test_resubmit_pays_for_no_record_with_a_position_and_says_how_to() -> None:
+    (said,) = admit([], ["answers"], resubmit=True)
+    assert "--resubmit changes nothing for answers" in said
+    assert "give the pipeline another name" in said
+    assert admit([], ["answers"], resubmit=False) == []
+
+
+def test_the_way_out_of_a_state_that_can_not_be_restored_tells_the_price() -> None:
+    assert "--fresh" in way_out([])
+    assert "--resubmit" not in way_out([])
+    assert "--fresh --resubmit" in way_out(["answers"])
