@@ -26,6 +26,7 @@ from shared.providers import provider_for
 from shared.providers.port import Outgoing
 from tests.contracts.provider_account import BOTH, PROMPTS, Account, only
 from tests.rig.samples import EPOCH
+from tests.rig.waiting import wait_until
 
 
 def test_every_prompt_comes_back_answered(account: Account) -> None:
@@ -77,9 +78,10 @@ def test_deleting_twice_is_no_error(account: Account) -> None:
 
 @only(*BOTH)
 def test_a_cancelled_batch_ends_with_its_finished_part(account: Account) -> None:
-    account.server.set_fault("stuck_in_progress", seconds=30)
+    account.server.set_fault("stuck_in_progress")
     account.server.set_fault("cancel_partially", done=0.4)
     batch = account.submit()
+    wait_until(lambda: account.provider.retrieve(batch.id).status == "in_progress", 30)
     account.provider.cancel(batch.id)
     answers = account.answers(account.ended(batch.id))
     statuses = sorted(answer.status for answer in answers if answer)

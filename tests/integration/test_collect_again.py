@@ -114,7 +114,7 @@ def test_a_collector_that_was_overtaken_changes_nothing(back: Back) -> None:
         back.collect(key)
 
     provider = Overtaken(stage.models().provider_of(ended), meanwhile, lines=RECORDS // 2)
-    slow = Collection(stage.store, stage.spool, stage.clock, timedelta())
+    slow = Collection(stage.store, stage.spool, stage.roads(), stage.clock, timedelta())
     with pytest.raises(LeaseLost):
         slow.collect(ended, provider, lease)
     folder = stage.spool.path(stage.spool.batch("pipe", "sentiments", key))
@@ -139,14 +139,14 @@ def test_results_that_came_short_unnoticed_are_read_again_before_anything_is_pai
 
 def test_a_batch_that_still_runs_is_not_collected(back: Back) -> None:
     stage = back.stage
-    stage.server.set_fault("stuck_in_progress", seconds=1.0)
+    stage.server.set_fault("stuck_in_progress", seconds=600)
     key = stage.submit(RECORDS)
     running = stage.watch_until(key, State.RUNNING)
     provider = stage.models().provider_of(running)
     lease = stage.store.leases.acquire(f"batch/{key}", "early", MINUTE)
     assert lease is not None
     with pytest.raises(Early):
-        Collection(stage.store, stage.spool, stage.clock, timedelta()).collect(running, provider, lease)
+        Collection(stage.store, stage.spool, stage.roads(), stage.clock, timedelta()).collect(running, provider, lease)
 
 
 def copied(stage: Stage) -> Path:

@@ -45,9 +45,11 @@ def openai_stage(server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
 
 
 def test_a_batch_is_watched_to_its_end(stage: Stage) -> None:
+    stage.server.set_fault("stuck_in_progress", seconds=600)
     key = stage.submit()
     running = stage.watch_until(key, State.RUNNING)
     assert running.next_check_at is not None
+    stage.server.advance(600)
     ended = stage.watch_until(key, State.ENDED)
     assert ended.ended_at is not None
     assert ended.submitted_at is not None
@@ -59,6 +61,7 @@ def test_a_batch_is_watched_to_its_end(stage: Stage) -> None:
 
 
 def test_nothing_is_asked_before_it_is_due(stage: Stage) -> None:
+    stage.server.set_fault("stuck_in_progress")
     key = stage.submit()
     stage.watch_until(key, State.RUNNING)
     stage.store.batches.record(key, next_check_at=stage.clock() + HOUR)
