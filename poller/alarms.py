@@ -8,7 +8,7 @@ from enum import StrEnum
 from poller.schedule import Deadlines
 from shared.lifecycle import State
 from shared.standing import Standing
-from shared.store import Batch, Stray
+from shared.store import Batch, Stray, Whose
 from shared.store.health import Away
 
 _AT_PROVIDER = frozenset({State.SUBMITTED, State.RUNNING})
@@ -75,19 +75,27 @@ def alarms(
         Alarm(Kind.DEPENDENCY_AWAY, word.dependency, word.away_since, f"{word.message} (says {word.holder})")
         for word in away
     ]
-    found += [
-        Alarm(
-            Kind.STRAY,
-            stray.batch_key,
-            stray.found_at,
-            f"the provider has a second batch, {stray.provider_batch_id}, of its size or key: "
-            + ("it was cancelled" if stray.cancelled_at else "look there, and cancel it if nobody wants it"),
-        )
-        for stray in strays
-    ]
+    found += [Alarm(Kind.STRAY, stray.batch_key, stray.found_at, _of_stray(stray)) for stray in strays]
     for batch in batches:
         found += _of_batch(batch, now, limits)
     return found
+
+
+def _of_stray(stray: Stray) -> str:
+    name = stray.provider_batch_id
+    if stray.whose is Whose.FOREIGN:
+        return f"{name} was cancelled as a second batch of this key, and was another's: its workspace is not ours alone"
+    if stray.whose is Whose.UNKNOWN:
+        told = f"the provider has {name}, of its size and from the time when its create was unknown"
+        if stray.settled_at is not None:
+            return f"{told}; its results are gone: whose it was, nobody knows"
+        return f"{told}; whose it is shows when it has ended (see --exclusive-workspaces)"
+    told = f"the provider has a second batch, {name}, of this key: "
+    if stray.settled_at is None:
+        return told + ("it was cancelled; what it cost shows when it has ended" if stray.cancelled_at else "not ended")
+    tokens = f"{stray.input_tokens:,} and {stray.output_tokens:,} tokens"
+    cost = "no known price" if stray.cost_usd is None else f"${stray.cost_usd:,.4f}"
+    return told + (f"it may have cost {cost}" if stray.is_estimate else f"it cost {cost} ({tokens})")
 
 
 def _of_batch(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:

@@ -1,22 +1,22 @@
 """Looks for creates that showed after all: counted as absent when their quarantine was over, and accepted nevertheless.
 
-Where the provider keeps metadata they name themselves, and are cancelled. Elsewhere a batch of the same size that
-nobody knows is only reported: it may be another user's.
+Where the provider keeps metadata they name themselves. Elsewhere a batch of the same size that nobody knows may be
+one, or another user's. Each is followed to its end; see poller.pursuit.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
-from itertools import groupby
 
 from poller.duty import BUSY, CHECKED, WAITING, Counts
+from poller.pursuit import Pursuit
 from shared.clock import Clock
-from shared.errors import ProviderError
+from shared.errors import ProviderError, SettingsError, SpoolError
 from shared.lease import Keeper
 from shared.providers.port import Provider, RemoteBatch
 from shared.recovery import SLACK
-from shared.store import Attempt, Batch, Store
+from shared.store import Attempt, Batch, Store, Stray, Whose
 from shared.telemetry import SECRETS, Action, log
 
 SINCE = timedelta(days=2)
@@ -28,65 +28,100 @@ class Auditor:
 
     name = "audit"
 
-    def __init__(self, store: Store, provider_of: Callable[[Batch], Provider], keeper: Keeper, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        provider_of: Callable[[Batch], Provider],
+        keeper: Keeper,
+        clock: Clock,
+        *,
+        exclusive: Collection[str] = (),
+    ) -> None:
+        """`exclusive`: the names of keys whose workspaces are this store's alone."""
         self._store, self._provider_of, self._keeper, self._clock = store, provider_of, keeper, clock
+        self._pursuit = Pursuit(store, provider_of, clock, exclusive)
 
     def run_once(self) -> Counts:
-        """One list call for each account whose creates were given up lately. Raises StoreUnavailable."""
+        """One list call for each account whose creates were given up lately, and a look at each open stray.
+
+        Raises StoreUnavailable.
+        """
         counts: Counter[str] = Counter()
         given_up = self._store.attempts.given_up(self._clock() - SINCE)
-        for account, attempts in groupby(given_up, key=lambda attempt: attempt.account):
+        accounts = {attempt.account for attempt in given_up} | {stray.account for stray in self._store.strays.open()}
+        for account in sorted(accounts):
             with self._keeper.hold(f"audit/{account}") as lease:
-                counts[BUSY if lease is None else self._audit(list(attempts))] += 1
+                if lease is None:
+                    counts[BUSY] += 1
+                    continue
+                counts[self._audit([attempt for attempt in given_up if attempt.account == account])] += 1
+                counts.update(self._follow([stray for stray in self._store.strays.open() if stray.account == account]))
         return counts
 
-    def _audit(self, attempts: list[Attempt]) -> str:
+    def _audit(self, attempts: Sequence[Attempt]) -> str:
+        """Note what showed late."""
         batches = {attempt.batch_key: self._store.batches.get(attempt.batch_key) for attempt in attempts}
         known = {key: batch for key, batch in batches.items() if batch is not None}
         if not known:
             return CHECKED
-        provider = self._provider_of(next(iter(known.values())))
         since = min(attempt.started_at for attempt in attempts) - SLACK
         try:
+            provider = self._provider_of(next(iter(known.values())))
+            has_metadata = provider.profile.has_metadata
             found = [
                 (batch, remote)
                 for remote in provider.created_since(since)
-                if (batch := self._whose(remote, known, attempts, has_metadata=provider.profile.has_metadata))
+                if (batch := self._whose(remote, known, attempts, has_metadata=has_metadata))
             ]
-            for batch, remote in found:
-                self._report(batch, remote, provider)
-        except ProviderError:
+        except (ProviderError, SettingsError, SpoolError):
             return WAITING
+        for batch, remote in found:
+            self._note(batch, remote, Whose.OURS if has_metadata else Whose.UNKNOWN)
         return "strays" if found else CHECKED
 
     def _whose(
-        self, remote: RemoteBatch, known: dict[str, Batch], attempts: list[Attempt], *, has_metadata: bool
+        self, remote: RemoteBatch, known: dict[str, Batch], attempts: Sequence[Attempt], *, has_metadata: bool
     ) -> Batch | None:
-        """The batch whose second life this is; None for one that is in order, or reported already."""
+        """The batch whose second life this may be; None for one that is in order, or noted already."""
         if has_metadata:
             batch = known.get(remote.metadata.get("batch_key", ""))
         else:
             # Up to the end of its quarantine it could have come into being; what came later was looked for by others.
-            late = (a for a in attempts if a.resolved_at and a.started_at - SLACK <= remote.created_at <= a.resolved_at)
-            batch = next(
-                (known[a.batch_key] for a in late if a.requests == remote.total and a.batch_key in known), None
+            late = (
+                attempt
+                for attempt in attempts
+                if attempt.resolved_at
+                and attempt.started_at - SLACK <= remote.created_at <= attempt.resolved_at
+                and attempt.requests == remote.total
+                and remote.id not in attempt.disowned
             )
+            batch = next((known[attempt.batch_key] for attempt in late if attempt.batch_key in known), None)
         if batch is None or self._store.strays.is_known(batch.account, remote.id):
             return None
         return batch
 
-    def _report(self, batch: Batch, remote: RemoteBatch, provider: Provider) -> None:
-        is_ours = provider.profile.has_metadata
-        if is_ours and remote.phase != "ended":
-            provider.cancel(remote.id)
-        if self._store.strays.note(batch.batch_key, batch.account, remote.id, cancelled=is_ours):
-            what = (
-                "a second create of this batch showed" if is_ours else "a batch of this size that nobody knows showed"
-            )
+    def _note(self, batch: Batch, remote: RemoteBatch, whose: Whose) -> None:
+        is_new = self._store.strays.note(
+            batch.batch_key, batch.account, remote.id, whose=whose, created_at=remote.created_at
+        )
+        if is_new:
+            what = "a second create of this batch" if whose is Whose.OURS else "a batch of this size that nobody knows"
             log(
                 Action.CREATE_STRAY,
                 logging.ERROR,
                 batch=batch.batch_key,
                 provider_batch=remote.id,
-                message=SECRETS.redact(f"{what} after its quarantine"),
+                message=f"{what} showed after its quarantine",
             )
+
+    def _follow(self, strays: Sequence[Stray]) -> Counter[str]:
+        """Each by itself: one that can't be looked at keeps no other."""
+        counts: Counter[str] = Counter()
+        for stray in strays:
+            try:
+                counts["followed" if self._pursuit.follow(stray) else CHECKED] += 1
+            except (ProviderError, SettingsError, SpoolError) as error:
+                message = SECRETS.redact(str(error))
+                log(Action.BATCH_FAULT, logging.DEBUG, batch=stray.batch_key, message=message)
+                counts[WAITING] += 1
+        return counts

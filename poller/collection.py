@@ -21,6 +21,7 @@ from shared.causes import Cause
 from shared.clock import Clock
 from shared.errors import BatchlineError, NotFound, SpoolError
 from shared.failpoints import Failpoint, reached
+from shared.intents import Receipt, write_receipt
 from shared.lease import TTL
 from shared.lifecycle import Event, State
 from shared.manifest import Manifest
@@ -129,7 +130,7 @@ class Collection:
                 carries = refuse(results, manifest, remote.errors, bisected=self._bisection.was_in_vain(batch))
             else:
                 counts = self._read(batch, remote, provider, into, results)
-                self._judge(batch, counts, results, provider, lease)
+                self._judge(batch, counts, results, remote, provider, lease)
                 if counts.account_fault:
                     self._pause(batch, counts.account_fault, results, lease)
                 carries = settle(results, manifest)
@@ -174,15 +175,28 @@ class Collection:
         reached(Failpoint.DOWNLOADED)
         return scan(chain.from_iterable(map(_lines, paths)), batch.batch_key, provider.answer, results)
 
-    def _judge(self, batch: Batch, counts: Scan, results: ResultsWriter, provider: Provider, lease: Lease) -> None:
+    def _judge(
+        self,
+        batch: Batch,
+        counts: Scan,
+        results: ResultsWriter,
+        remote: RemoteBatch,
+        provider: Provider,
+        lease: Lease,
+    ) -> None:
         """Whether the results are this batch's, and all there."""
-        if counts.own == 0 and counts.foreign and not provider.profile.has_metadata:
+        last = next(iter(self._store.attempts.of(batch.batch_key)), None)
+        is_guess = last is not None and last.is_guess
+        if counts.own == 0 and (counts.foreign or (is_guess and counts.unknown)) and not provider.profile.has_metadata:
             note = f"{batch.provider_batch_id} holds the results of another batch"
-            last = next(iter(self._store.attempts.of(batch.batch_key)), None)
             if last is None:
                 raise Early(f"{note}, and nothing is known of a create of its own")
             self._store.attempts.disown(batch.batch_key, last.attempt, lease, note=note)
             raise Disproved(note)
+        if last is not None and is_guess and counts.own:
+            # What was a guess is proved: from here on also a store that forgets it knows it.
+            receipt = Receipt(attempt=last.attempt, provider_batch_id=remote.id, created_at=remote.created_at)
+            write_receipt(self._spool, self._folder(batch), receipt)
         missing = results.verdicts.count(Verdict.MISSING)
         ended = batch.ended_at or batch.updated_at
         # A download that was cut in silence is not cut at the same place again: what is sent again is paid again.

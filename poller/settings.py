@@ -38,6 +38,12 @@ class PollerSettings(StatusSettings):
     create_quarantine: PositiveFloat = Field(
         default=900.0, description="seconds of clean look-ups before an unanswered create may be tried again"
     )
+    exclusive_workspaces: str = Field(
+        default="",
+        pattern=r"^\s*([A-Za-z_][A-Za-z0-9_]*\s*(,\s*[A-Za-z_][A-Za-z0-9_]*\s*)*)?$",
+        description="names of keys, as in '${NAME}', whose provider workspaces nothing but this state store uses: a "
+        "create that shows late is cancelled there before its results can prove it",
+    )
     lost_after: PositiveFloat = Field(
         default=21600.0, description="seconds that a provider may answer 404 before a batch counts as lost"
     )
@@ -51,6 +57,11 @@ class PollerSettings(StatusSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning, error"
     )
+
+    @property
+    def exclusive_keys(self) -> frozenset[str]:
+        """The names in `exclusive_workspaces`."""
+        return frozenset(name.strip() for name in self.exclusive_workspaces.split(",") if name.strip())
 
     @model_validator(mode="after")
     def _intervals(self) -> "PollerSettings":

@@ -68,6 +68,8 @@ class Report(Shown):
     dependencies: list[Dependency]
     pipelines: list[dict[str, Any]]
     """The rows of the view pipeline_status."""
+    duplicates: list[dict[str, Any]]
+    """The newest rows of the view duplicates."""
     batches: list[dict[str, Any]]
     """The unfinished batches as rows of the view batch_status: those that are held first, then by their seal."""
     batches_left_off: int
@@ -93,6 +95,7 @@ def report(store: Store, clock: Clock, limits: Limits = _LIMITS) -> Report:
         dependencies=[_dependency(word) for word in away],
         accounts=[_account(name, pause, *held.get(name, (0, 0))) for name, pause in sorted(pauses.items())],
         pipelines=pipelines,
+        duplicates=store.status.duplicates(),
         batches=sorted((_redacted(row) for row in shown), key=lambda row: row["state"] != State.HELD),
         batches_left_off=max(unfinished - len(shown), 0),
     )

@@ -31,6 +31,8 @@ def _parts(report: Report) -> Iterable[RenderableType]:
         yield _attention(report)
     if report.pipelines:
         yield _pipelines(report)
+    if report.duplicates:
+        yield _duplicates(report)
     if report.batches:
         yield _batches(report)
     if not report.pipelines:
@@ -81,6 +83,27 @@ def _pipelines(report: Report) -> Table:
             _money(row["saved_usd"]),
             _states(row),
         )
+    return table
+
+
+def _duplicates(report: Report) -> Table:
+    columns = ("input tokens", "output tokens", "cost")
+    table = _table(
+        "Duplicates at the provider", "batch", "second", "found", "cancelled", "end", *columns, right=columns
+    )
+    for row in report.duplicates[:_MOST_ROWS]:
+        _row(
+            table,
+            row["batch_key"],
+            row["provider_batch_id"],
+            _moment(row["found_at"]),
+            _moment(row["cancelled_at"]),
+            _moment(row["settled_at"]),
+            f"{row['input_tokens']:,}",
+            f"{row['output_tokens']:,}",
+            ("at most " if row["is_estimate"] else "") + _money(row["cost_usd"]),
+        )
+    _say_rest(table, len(report.duplicates))
     return table
 
 

@@ -118,7 +118,7 @@ def assembled(
         Paced(watcher, min(settings.poll_interval, 5.0) / 2),
         Paced(collector, tempo.collect),
         Paced(publisher, tempo.publish),
-        Paced(Auditor(store, models.provider_of, keeper, clock), tempo.audit),
+        Paced(Auditor(store, models.provider_of, keeper, clock, exclusive=settings.exclusive_keys), tempo.audit),
         Paced(Janitor(store, spool, models.provider_of, keeper, clock, retention=retention), tempo.janitor),
         Paced(
             Archivist(store, spool, models.definition, outboxes, keeper, watchdog, clock, retention=retention),

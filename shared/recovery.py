@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.clock import Clock
-from shared.errors import AccountFault, ProviderError
+from shared.errors import AccountFault, ProviderError, SpoolError
 from shared.failpoints import Failpoint, reached
-from shared.intents import Intent, newest_receipt, read_intent
+from shared.intents import Intent, Receipt, newest_receipt, read_intent, write_receipt
 from shared.lifecycle import Event, State
 from shared.providers.port import Provider, RemoteBatch
 from shared.spool import Spool
 from shared.store import Attempt, Batch, Lease, Store
-from shared.store.attempts import PROVEN
+from shared.store.values import PROVEN
 
 SLACK = timedelta(minutes=5)
 """How far the provider's clock may differ from ours."""
@@ -138,12 +138,19 @@ class Recovery:
         kept, *strays = found
         if provider.profile.has_metadata:
             for stray in strays:
-                self._store.strays.note(batch.batch_key, batch.account, stray.id, cancelled=False)
+                self._store.strays.note(batch.batch_key, batch.account, stray.id, created_at=stray.created_at)
                 # One that can't be cancelled now stays in the store as a stray, and is shown.
                 with suppress(ProviderError):
                     provider.cancel(stray.id)
-                    self._store.strays.note(batch.batch_key, batch.account, stray.id, cancelled=True)
-        return self._found(attempt, Event.ADOPT, lease, kept.id, kept.created_at)
+                    self._store.strays.cancelled(stray.id)
+            # Without it only a store that forgets this would have to look again.
+            with suppress(SpoolError):
+                folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
+                receipt = Receipt(attempt=attempt.attempt, provider_batch_id=kept.id, created_at=kept.created_at)
+                write_receipt(self._spool, folder, receipt)
+        return self._found(
+            attempt, Event.ADOPT, lease, kept.id, kept.created_at, is_proven=provider.profile.has_metadata
+        )
 
     def _unclean(self, batch: Batch, attempt: Attempt, lease: Lease, error: ProviderError) -> Batch:
         if isinstance(error, AccountFault):

@@ -2,7 +2,7 @@
 
 from shared.errors import PositionsPaid
 from shared.store.store import Store
-from shared.store.values import Attempt, Batch, Lease, Plan, PlannedBatch, PositionRun, Run, Stray
+from shared.store.values import Attempt, Batch, Lease, Plan, PlannedBatch, PositionRun, Run, Stray, Whose
 
 __all__ = [
     "Attempt",
@@ -15,4 +15,5 @@ __all__ = [
     "Run",
     "Store",
     "Stray",
+    "Whose",
 ]

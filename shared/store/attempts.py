@@ -13,19 +13,17 @@ from shared.store.columns import UtcTime
 from shared.store.database import Database, serialise
 from shared.store.leases import hold
 from shared.store.tables import attempts, batches
-from shared.store.values import Attempt, Batch, Changes, Fence
+from shared.store.values import ADOPTED, PROVEN, Attempt, Batch, Changes, Fence
 
 OUTCOME = {
     Event.ACCEPT: "accepted",
-    Event.ADOPT: "adopted",
+    Event.ADOPT: ADOPTED,
     Event.REJECT: "rejected",
     Event.HOLD: "not sent",
     Event.CLEAR: "absent",
 }
 """What each event that ends an attempt says of it. Event.DOUBT leaves it unresolved."""
 
-PROVEN = "by its receipt"
-"""The note of an attempt that was adopted by its receipt: its provider batch is no guess."""
 _UNPROVEN = (State.SUBMITTED, State.RUNNING, State.ENDED)
 
 

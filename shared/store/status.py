@@ -50,6 +50,12 @@ class Status:
         with self._database.read() as connection:
             return {account: (count, int(records)) for account, count, records in connection.execute(chosen)}
 
+    def duplicates(self, limit: int = 100) -> list[Row]:
+        """`duplicates`: the second provider batches that are certainly ours, newest first."""
+        return self._rows(
+            "SELECT * FROM duplicates ORDER BY found_at DESC, provider_batch_id LIMIT :limit", limit=limit
+        )
+
     def odd(self, since: datetime) -> list[Batch]:
         """Batches that are out since a moment, and whose results held lines that nobody expected."""
         lines = batches.c.duplicate_lines + batches.c.unknown_lines + batches.c.malformed_lines

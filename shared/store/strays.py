@@ -1,12 +1,14 @@
 """Strays: second provider batches of one key, which should not be, and what is known at the provider at all."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, or_, select, update
 
 from shared.store.database import Database, insert_absent
 from shared.store.tables import attempts, batches, strays
-from shared.store.values import Stray
+from shared.store.values import Stray, Whose
 
 
 class Strays:
@@ -15,22 +17,61 @@ class Strays:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def note(self, key: str, account: str, provider_batch_id: str, *, cancelled: bool) -> bool:
-        """Note a second provider batch of one key; whether it is new. `cancelled`: its end has been asked for."""
+    def note(
+        self,
+        key: str,
+        account: str,
+        provider_batch_id: str,
+        *,
+        whose: Whose = Whose.OURS,
+        created_at: datetime | None = None,
+    ) -> bool:
+        """Note what is, or may be, a second provider batch of one key; whether it is new."""
         with self._database.write() as connection:
-            now = self._database.clock()
-            values = {"provider_batch_id": provider_batch_id, "batch_key": key, "account": account, "found_at": now}
-            new = insert_absent(connection, strays, values)
-            if cancelled:
-                this = strays.c.provider_batch_id == provider_batch_id
-                connection.execute(update(strays).where(this).values(cancelled_at=now))
-            return new
+            values = {
+                "provider_batch_id": provider_batch_id,
+                "batch_key": key,
+                "account": account,
+                "found_at": self._database.clock(),
+                "created_at": created_at,
+                "whose": whose,
+            }
+            return insert_absent(connection, strays, values)
+
+    def cancelled(self, provider_batch_id: str) -> None:
+        """Its end was asked for: the operator's word, or a proof, makes it ours."""
+        self._amend(provider_batch_id, cancelled_at=self._database.clock(), whose=Whose.OURS)
+
+    def settle(
+        self,
+        provider_batch_id: str,
+        whose: Whose,
+        *,
+        batch_key: str | None = None,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        cost_usd: float | None = None,
+        is_estimate: bool = False,
+    ) -> None:
+        """Nothing more will be learned of it: whose it is, and what it cost."""
+        values = {
+            "settled_at": self._database.clock(),
+            "whose": whose,
+            "input_tokens": input_tokens,
+            "output_tokens": output_tokens,
+            "cost_usd": cost_usd,
+            "is_estimate": is_estimate,
+        }
+        self._amend(provider_batch_id, **values, **({} if batch_key is None else {"batch_key": batch_key}))
+
+    def open(self) -> list[Stray]:
+        """Those of which more can still be learned, oldest first."""
+        return self._select(strays.c.settled_at.is_(None))
 
     def since(self, moment: datetime) -> list[Stray]:
-        """The second provider batches that were found since a moment, oldest first."""
-        query = select(strays).where(strays.c.found_at >= moment).order_by(strays.c.found_at)
-        with self._database.read() as connection:
-            return [Stray(**row._asdict()) for row in connection.execute(query)]
+        """Those that were found or settled since a moment, oldest first; those of others only where cancelled."""
+        recent = or_(strays.c.found_at >= moment, strays.c.settled_at >= moment, strays.c.settled_at.is_(None))
+        return self._select(recent, or_(strays.c.whose != Whose.FOREIGN, strays.c.cancelled_at.is_not(None)))
 
     def is_known(self, account: str, provider_batch_id: str) -> bool:
         """Whether a provider batch belongs to an attempt or a batch of the account, or is known as a stray."""
@@ -43,3 +84,14 @@ class Strays:
                 ).first()
                 for table in (attempts, batches, strays)
             )
+
+    def _select(self, *conditions: Any) -> list[Stray]:
+        query = select(strays).where(*conditions).order_by(strays.c.found_at, strays.c.provider_batch_id)
+        with self._database.read() as connection:
+            rows: Sequence[Row[Any]] = connection.execute(query).all()
+        return [Stray(**{**row._asdict(), "whose": Whose(row.whose)}) for row in rows]
+
+    def _amend(self, provider_batch_id: str, **values: Any) -> None:
+        with self._database.write() as connection:
+            this = strays.c.provider_batch_id == provider_batch_id
+            connection.execute(update(strays).where(this).values(**values))

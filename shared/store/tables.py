@@ -187,6 +187,12 @@ strays = Table(
     _needed("account"),
     _needed("found_at", UtcTime),
     Column("cancelled_at", UtcTime),
+    Column("created_at", UtcTime),
+    Column("whose", String(8), nullable=False, server_default="ours"),
+    Column("settled_at", UtcTime),
+    *(_count(name) for name in ("input_tokens", "output_tokens")),
+    Column("cost_usd", Float),
+    Column("is_estimate", Boolean, nullable=False, server_default=false()),
     Index("ix_strays_batch", "batch_key"),
 )
 

@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Self, TypedDict
 
 from shared.definition import Mode
 from shared.lifecycle import State
 from shared.manifest import Manifest
+
+ADOPTED = "adopted"
+PROVEN = "by its receipt"
+"""The note of an attempt that was adopted by its receipt, or by metadata: its provider batch is no guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +216,22 @@ class Attempt:
     """Provider batches that were adopted for it and proved to be another's."""
     note: str | None
 
+    @property
+    def is_guess(self) -> bool:
+        """Whether a look-up adopted its provider batch by size and time alone."""
+        return self.outcome == ADOPTED and self.note != PROVEN
+
+
+class Whose(StrEnum):
+    """What is known of who made a stray."""
+
+    OURS = "ours"
+    """Proved by its metadata or its custom_ids, or on the operator's word."""
+    UNKNOWN = "unknown"
+    """Of the right size, at the right time; its results will say."""
+    FOREIGN = "foreign"
+    """Another user's, or some batch's one and only create."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stray:
@@ -222,6 +243,16 @@ class Stray:
     found_at: datetime
     cancelled_at: datetime | None
     """When its end was asked for."""
+    created_at: datetime | None = None
+    """By the provider's clock."""
+    whose: Whose = Whose.OURS
+    settled_at: datetime | None = None
+    """Since when nothing more can be learned of it: its results were read, or are gone."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+    is_estimate: bool = False
+    """Its results could not be read; it cost this much at most, as far as anybody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,8 @@ import pytest
 
 from shared.errors import AccountBusy, IllegalTransition, StaleState
 from shared.lifecycle import Event, State
-from shared.store import Store
-from shared.store.attempts import PROVEN
+from shared.store import Store, Whose
+from shared.store.values import PROVEN
 from tests.rig.stores import MINUTE, NOON, SetClock, at_once, intend, planned, put
 
 ACCOUNT = "openai:KEY@api"
@@ -150,9 +150,29 @@ def test_a_disowned_batch_is_open_again_and_remembered(store: Store) -> None:
 def test_a_stray_is_counted_once(store: Store) -> None:
     put(store, planned())
     store.lineage.claim_name("pipe", "a.sql")
-    assert store.strays.note("k-0", ACCOUNT, "batch_2", cancelled=False)
-    assert not store.strays.note("k-0", ACCOUNT, "batch_2", cancelled=True)
-    assert store.status.pipelines()[0]["duplicate_batches"] == 1
+    assert store.strays.note("k-0", ACCOUNT, "batch_2", whose=Whose.UNKNOWN)
+    assert not store.strays.note("k-0", ACCOUNT, "batch_2")
+    assert store.status.pipelines()[0]["duplicate_batches"] == 0, "it may be another's"
+    store.strays.settle("batch_2", Whose.OURS, input_tokens=7, output_tokens=3, cost_usd=0.25)
+    row = store.status.pipelines()[0]
+    assert (row["duplicate_batches"], row["duplicate_cost_usd"], row["cost_usd"]) == (1, 0.25, 0.0)
+    (duplicate,) = store.status.duplicates()
+    assert (duplicate["batch_key"], duplicate["pipeline"], duplicate["input_tokens"]) == ("k-0", "pipe", 7)
+    assert store.strays.open() == []
+
+
+def test_what_may_be_another_s_is_told_until_it_proves_to_be(store: Store, clock: SetClock) -> None:
+    put(store, planned())
+    began = clock.now
+    for name in ("batch_2", "batch_3"):
+        store.strays.note("k-0", ACCOUNT, name, whose=Whose.UNKNOWN)
+    store.strays.cancelled("batch_3")
+    clock.advance(MINUTE)
+    assert [stray.whose for stray in store.strays.since(clock.now)] == [Whose.UNKNOWN, Whose.OURS]
+    for name in ("batch_2", "batch_3"):
+        store.strays.settle(name, Whose.FOREIGN)
+    assert [stray.provider_batch_id for stray in store.strays.since(began)] == ["batch_3"], "it was cancelled"
+    assert store.status.duplicates() == []
 
 
 def test_the_newest_attempt_is_the_last_one_whatever_the_clocks_say(store: Store, clock: SetClock) -> None:

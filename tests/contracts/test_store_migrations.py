@@ -25,7 +25,7 @@ generation, parent, requests, records, bytes, succeeded, failed, carried, sealed
 published_at, updated_at, expires_at, results_expire_at, next_check_at, error, input_tokens, output_tokens,
 estimated_cost_usd, cost_usd, sync_cost_usd
 """
-VIEWS = ("batch_status", "pipeline_status", "pipeline_daily")
+VIEWS = ("batch_status", "pipeline_status", "pipeline_daily", "duplicates")
 OPEN = """
 import sys, time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A create that showed after its quarantine: the residual of every look-up, found, cancelled and told."""
+"""A create that showed after its quarantine, the residual of every look-up: found, proved, cancelled, and its cost."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,50 +11,185 @@ from poller.auditor import Auditor
 from poller.status import report
 from shared.lease import Keeper, this_process
 from shared.lifecycle import State
+from shared.store import Stray, Whose
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
 HIDDEN = 3600
+MONTH = timedelta(days=30)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ProviderServer]:
+    with ProviderServer(tmp_path / "provider", processing_seconds=2 * HIDDEN) as running:
+        yield running
 
 
 @pytest.fixture(params=["openai", "anthropic"])
-def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    with ProviderServer(tmp_path / "provider", processing_seconds=2 * HIDDEN) as server:
-        made = Stage(server, tmp_path, request.param)
-        yield made
-        made.store.close()
+def stage(request: pytest.FixtureRequest, server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(server, tmp_path, request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def anthropic(server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(server, tmp_path, "anthropic")
+    yield made
+    made.close()
 
 
 def twice(stage: Stage) -> str:
     """A batch whose first create was accepted, lost, and hidden for longer than its quarantine; its key."""
     stage.server.set_fault("create_accepted_response_lost", times=1)
     stage.server.set_fault("list_lag", times=1, seconds=HIDDEN)
-    key = stage.plan()
+    return submitted(stage, stage.plan())
+
+
+def submitted(stage: Stage, key: str) -> str:
     submission = stage.submission()
 
-    def submitted() -> bool:
+    def is_there() -> bool:
         submission.work(key)
-        batch = stage.store.batches.get(key)
-        return batch is not None and batch.state is State.SUBMITTED
+        return stage.batch(key).state is State.SUBMITTED
 
-    wait_until(submitted, 30, "the second create")
+    wait_until(is_there, 30, lambda: f"{key} to be submitted, it is {stage.batch(key)}")
     return key
 
 
-def test_a_create_that_showed_late_is_found_told_and_cancelled(stage: Stage) -> None:
-    key = twice(stage)
-    first, second = [event["batch"] for event in stage.server.witness().creates()]
-    auditor = Auditor(stage.store, stage.models().provider_of, Keeper(stage.store, this_process()), stage.clock)
-    assert auditor.run_once() == {"checked": 1}, "what is hidden can't be found yet"
+def auditor(stage: Stage, *exclusive: str) -> Auditor:
+    keeper = Keeper(stage.store, this_process())
+    return Auditor(stage.store, stage.models().provider_of, keeper, stage.clock, exclusive=exclusive)
+
+
+def strays(stage: Stage) -> list[Stray]:
+    return stage.store.strays.since(stage.clock() - timedelta(hours=1))
+
+
+def creates(stage: Stage) -> list[str]:
+    return [str(event["batch"]) for event in stage.server.witness().creates(stage.provider)]
+
+
+def cancelled(stage: Stage) -> list[str]:
+    return [str(event["batch"]) for event in stage.server.witness().events("cancel")]
+
+
+def told(stage: Stage) -> list[str]:
+    return [each.message for each in report(stage.store, stage.clock).attention if each.kind == "stray"]
+
+
+def follow_to_its_end(stage: Stage, audit: Auditor) -> None:
+    """Let the provider finish everything, and the auditor see it."""
+    stage.server.advance(3 * HIDDEN)
+
+    def is_settled() -> bool:
+        audit.run_once()
+        return not stage.store.strays.open()
+
+    wait_until(is_settled, 30, lambda: f"the strays to be settled: {stage.store.strays.open()}")
+
+
+def bill(stage: Stage, provider_batch: str) -> tuple[int, int]:
+    billed = [entry for entry in stage.server.witness().billed() if entry.batch == provider_batch]
+    return sum(entry.input_tokens for entry in billed), sum(entry.output_tokens for entry in billed)
+
+
+def test_a_create_that_showed_late_is_found_told_and_counted_with_its_cost(stage: Stage) -> None:
+    key, audit = twice(stage), auditor(stage)
+    first, second = creates(stage)
+    assert audit.run_once() == {"checked": 1}, "what is hidden can't be found yet"
     stage.server.advance(HIDDEN)
-    assert auditor.run_once() == {"strays": 1}
-    (stray,) = stage.store.strays.since(stage.clock() - timedelta(hours=1))
+    assert audit.run_once()["strays"] == 1
+    (stray,) = strays(stage)
     assert (stray.provider_batch_id, stray.batch_key) == (first, key)
-    batch = stage.store.batches.get(key)
-    assert batch is not None
-    assert batch.provider_batch_id == second, "the recorded one is kept"
-    cancelled = [event["batch"] for event in stage.server.witness().events("cancel")]
-    # Without metadata it may be another user's: a person decides.
-    assert cancelled == ([first] if stage.provider == "openai" else [])
-    assert "stray" in {attention.kind for attention in report(stage.store, stage.clock).attention}
-    assert auditor.run_once() == {"checked": 1}, "it was told once"
+    assert stage.batch(key).provider_batch_id == second, "the recorded one is kept"
+    # Without metadata nothing of a batch that has not ended says whose it is.
+    assert (cancelled(stage), stray.whose) == (
+        ([first], Whose.OURS) if stage.provider == "openai" else ([], Whose.UNKNOWN)
+    )
+    assert len(told(stage)) == 1
+    follow_to_its_end(stage, audit)
+    (stray,) = strays(stage)
+    tokens = bill(stage, first)
+    assert (stray.whose, (stray.input_tokens, stray.output_tokens)) == (Whose.OURS, tokens)
+    if stage.provider == "anthropic":
+        assert min(tokens) > 0, "it ran to its end"
+    (row,) = report(stage.store, stage.clock).duplicates
+    assert (row["provider_batch_id"], row["cost_usd"] is not None) == (first, True)
+    assert stage.store.status.pipelines()[0]["duplicate_cost_usd"] == row["cost_usd"]
+    assert "it cost $" in told(stage)[0]
+    assert audit.run_once() == {"checked": 1}, "there is nothing more to learn"
+
+
+def test_another_user_s_batch_of_the_same_size_is_left_alone_and_forgotten(anthropic: Stage) -> None:
+    anthropic.server.set_fault("http_5xx", endpoint="*.batches.create", times=1)
+    key = anthropic.plan()
+    anthropic.submission().work(key)
+    anthropic.server.set_fault("list_lag", times=1, seconds=HIDDEN)
+    stranger = Stage(anthropic.server, anthropic.folder / "stranger", "anthropic")
+    foreign = stranger.batch(stranger.submit()).provider_batch_id
+    stranger.close()
+    submitted(anthropic, key)
+    anthropic.server.advance(HIDDEN)
+    audit = auditor(anthropic)
+    assert audit.run_once()["strays"] == 1
+    assert [stray.provider_batch_id for stray in strays(anthropic)] == [foreign]
+    follow_to_its_end(anthropic, audit)
+    assert cancelled(anthropic) == []
+    assert (strays(anthropic), told(anthropic)) == ([], [])
+    assert report(anthropic.store, anthropic.clock).duplicates == []
+
+
+def test_in_a_workspace_of_its_own_it_is_cancelled_at_once(anthropic: Stage) -> None:
+    twice(anthropic)
+    first, _ = creates(anthropic)
+    anthropic.server.advance(HIDDEN)
+    assert auditor(anthropic, "ANOTHER_KEY").run_once() == {"strays": 1, "checked": 1}
+    assert cancelled(anthropic) == []
+    audit = auditor(anthropic, "ANTHROPIC_API_KEY")
+    assert audit.run_once() == {"checked": 1, "followed": 1}
+    assert cancelled(anthropic) == [first]
+    follow_to_its_end(anthropic, audit)
+    (stray,) = strays(anthropic)
+    assert (stray.whose, stray.batch_key) == (Whose.OURS, anthropic.store.batches.rows()[0].batch_key)
+    assert (stray.input_tokens, stray.output_tokens) == bill(anthropic, first)
+
+
+def test_what_an_open_look_up_may_want_is_not_cancelled(anthropic: Stage) -> None:
+    """A batch of this size is being looked up: what the auditor found may be what that look-up waits for."""
+    key = twice(anthropic)
+    first, _ = creates(anthropic)
+    anthropic.server.set_fault("http_5xx", endpoint="*.batches.create", times=1)
+    other = anthropic.plan()
+    anthropic.submission().work(other)
+    assert anthropic.batch(other).state is State.AMBIGUOUS
+    anthropic.server.advance(HIDDEN)
+    audit = auditor(anthropic, "ANTHROPIC_API_KEY")
+    audit.run_once()
+    assert [stray.provider_batch_id for stray in strays(anthropic)] == [first]
+    assert cancelled(anthropic) == []
+    submitted(anthropic, other)
+    assert anthropic.batch(other).provider_batch_id == first, "as far as anybody knows"
+    audit.run_once()
+    assert cancelled(anthropic) == [], "a look-up has adopted it, and its results will tell"
+    assert anthropic.batch(key).provider_batch_id != first
+
+
+def test_what_never_shows_its_results_is_given_up_when_they_are_deleted(anthropic: Stage) -> None:
+    twice(anthropic)
+    first, _ = creates(anthropic)
+    anthropic.server.advance(HIDDEN)
+    audit = auditor(anthropic)
+    audit.run_once()
+    batch = anthropic.store.batches.rows()[0]
+    follow = anthropic.models().provider_of(batch)
+    anthropic.server.advance(3 * HIDDEN)
+    wait_until(lambda: follow.retrieve(first).phase == "ended", 30, "the first create to end")
+    follow.delete(first)
+    assert audit.run_once()["checked"] == 2
+    assert len(told(anthropic)) == 1
+    anthropic.ahead = MONTH
+    audit.run_once()
+    assert anthropic.store.strays.open() == []
+    (stray,) = strays(anthropic)
+    assert (stray.whose, stray.cost_usd) == (Whose.UNKNOWN, None)

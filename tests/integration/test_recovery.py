@@ -4,18 +4,23 @@ import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from anthropic import Anthropic
 
 from deploy.sandbox.provider.server import ProviderServer
+from poller.collection import Collection, Disproved
 from shared.errors import SpoolError
+from shared.intents import newest_receipt
 from shared.lease import Keeper
 from shared.lifecycle import State
 from shared.store import Batch
 from shared.submission import Submission
 from submitter.planner import Planner
+from tests.contracts.sandbox_user import message_request
 from tests.rig import samples
-from tests.rig.stage import Stage
+from tests.rig.stage import ENVIRON, Stage
 from tests.rig.waiting import wait_until
 
 HOUR = timedelta(hours=1)
@@ -125,6 +130,48 @@ def test_what_another_holds_on_trial_is_no_proof_of_absence(anthropic: Stage) ->
         anthropic.store.attempts.disown(first, 1, lease, note="its results are another's")
     assert work_until(anthropic, second, State.SUBMITTED).provider_batch_id == own
     assert anthropic.server.witness().custom_ids()[f"{second}-0"] == 1
+
+
+def test_another_user_s_results_disprove_a_guess_whatever_its_ids_look_like(anthropic: Stage) -> None:
+    """Else its requests would count as missing, be carried to a child, and be paid for beside our own create."""
+    anthropic.server.set_fault("create_accepted_response_lost", times=1)
+    anthropic.server.set_fault("list_lag", times=1, seconds=3600)
+    key = anthropic.plan()
+    work_until(anthropic, key, State.AMBIGUOUS)
+    with Anthropic(api_key=ENVIRON["ANTHROPIC_API_KEY"], base_url=anthropic.server.anthropic_base_url) as user:
+        requests: Any = [message_request(f"question-{number}", "What is this?") for number in range(3)]
+        foreign = user.messages.batches.create(requests=requests).id
+    assert work_until(anthropic, key, State.SUBMITTED).provider_batch_id == foreign
+    anthropic.watch_until(key, State.ENDED)
+    back = Collection(anthropic.store, anthropic.spool, anthropic.clock, timedelta())
+    provider = anthropic.models().provider_of(anthropic.batch(key))
+    with Keeper(anthropic.store, "collector").hold(f"batch/{key}") as lease:
+        assert lease
+        with pytest.raises(Disproved):
+            back.collect(anthropic.batch(key), provider, lease)
+    anthropic.server.advance(3600)
+    batch = work_until(anthropic, key, State.SUBMITTED)
+    assert batch.provider_batch_id == creates(anthropic)[0]
+    assert anthropic.server.witness().custom_ids()[f"{key}-0"] == 1
+
+
+def test_what_a_look_up_found_is_remembered_by_the_spool_once_it_is_proved(stage: Stage) -> None:
+    stage.server.set_fault("create_accepted_response_lost", times=1)
+    key = stage.plan()
+    work_until(stage, key, State.AMBIGUOUS)
+    batch = work_until(stage, key, State.SUBMITTED)
+    folder = stage.spool.batch(batch.pipeline, batch.statement, key)
+    receipt = newest_receipt(stage.spool, folder, 1)
+    if stage.provider == "anthropic":
+        assert receipt is None, "so far it is a guess"
+        stage.watch_until(key, State.ENDED)
+        provider = stage.models().provider_of(stage.batch(key))
+        with Keeper(stage.store, "collector").hold(f"batch/{key}") as lease:
+            assert lease
+            Collection(stage.store, stage.spool, stage.clock, timedelta()).collect(stage.batch(key), provider, lease)
+        receipt = newest_receipt(stage.spool, folder, 1)
+    assert receipt
+    assert receipt.provider_batch_id == batch.provider_batch_id
 
 
 def test_a_process_that_was_stopped_before_its_create_does_not_send_it(stage: Stage) -> None:
