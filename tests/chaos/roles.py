@@ -36,7 +36,7 @@ from shared.telemetry import start_logging
 from submitter.desk import Desk
 from submitter.desk_main import tell
 from submitter.errand import Errand
-from submitter.hands import Workers
+from tests.chaos.controls import weakness
 
 Spec = dict[str, Any]
 
@@ -73,7 +73,8 @@ def desk(spec: Spec) -> int:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     failpoints.arm()
     clock, errand = _clock(spec), Errand(**spec["errand"])
-    at_work = Desk(errand, partial(Workers, clock=clock, waits=WAITS), clock, pace=0.05)
+    hire = partial(weakness(spec["weakness"]).hire, clock=clock, waits=WAITS)
+    at_work = Desk(errand, hire, clock, pace=0.05)
     with Path(spec["told"]).open("ab", buffering=0) as out:
         tell(at_work, errand.statements, out, threading.Event(), pause=0.02)
     return 0
@@ -83,10 +84,12 @@ def poller(spec: Spec) -> int:
     """The daemon, as `poller run` has it."""
     start_logging(logging.INFO)
     failpoints.arm()
-    settings, clock, signals = PollerSettings(**spec["settings"]), _clock(spec), Signals()
+    weak = weakness(spec["weakness"])
+    settings, clock, signals = PollerSettings(**{**spec["settings"], **weak.settings}), _clock(spec), Signals()
     try:
         with Store.open(settings.state_store, clock) as store, assembled(settings, store, clock, tempo=TEMPO) as made:
-            Daemon(made.duties, made.watchdog, made.clock, made.stop).run(signals.is_asked_to_stop)
+            duties = weak.duties(made, settings, clock, TEMPO)
+            Daemon(duties, made.watchdog, made.clock, made.stop).run(signals.is_asked_to_stop)
     except MustRestart as error:
         logging.getLogger("batchline").warning("%s", error)
         return 1

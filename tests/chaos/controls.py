@@ -1,0 +1,192 @@
+"""Negative controls: the product's parts put together without one precaution each, which the harness must catch.
+
+The product has no switch for any of it; a run names its weakness, and the lives of that run are put together by it.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any, Protocol
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from poller.daemon import Paced
+from poller.models import Models
+from poller.outbox import Bounds, Outbox, Shard, producer_settings
+from poller.outboxes import Outboxes
+from poller.progress import Markers
+from poller.publisher import Publisher
+from poller.settings import PollerSettings
+from poller.transactions import Transactions
+from poller.wiring import Poller, Tempo
+from shared.clock import Clock
+from shared.definition import Model
+from shared.kafka import load_clusters
+from shared.lease import Keeper, this_process
+from shared.messages import ProgressMarker
+from shared.providers.openai import OpenAIProvider
+from shared.providers.port import Provider
+from shared.providers.profiles import profile_of
+from shared.spool import Spool
+from shared.store import Lease, Store
+from shared.submission import Waits
+from submitter.desk import Hands
+from submitter.errand import Errand
+from submitter.hands import Workers
+from tests.rig.publishing import sql_only
+
+Reshape = Callable[[Poller, PollerSettings, Clock, Tempo], tuple[Paced, ...]]
+
+
+class Hire(Protocol):
+    """Gives the desk its hands."""
+
+    def __call__(self, errand: Errand, store: Store, spool: Spool, clock: Clock, waits: Waits) -> Hands: ...
+
+
+def _hire(errand: Errand, store: Store, spool: Spool, clock: Clock, waits: Waits) -> Hands:
+    return Workers(errand, store, spool, clock, waits=waits)
+
+
+def _duties(made: Poller, _settings: PollerSettings, _clock: Clock, _tempo: Tempo) -> tuple[Paced, ...]:
+    return made.duties
+
+
+@dataclass(frozen=True)
+class Weakness:
+    """How the lives of a run are put together; what is not named is as the product has it."""
+
+    hire: Hire = _hire
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the poller that differ."""
+    duties: Reshape = _duties
+
+
+def weakness(name: str | None) -> Weakness:
+    """The weakness of a run; None is the product itself."""
+    return WEAKNESSES[name] if name else Weakness()
+
+
+# The SDK repeats a create by itself.
+
+
+class _Retrying(OpenAIProvider):
+    """An adapter whose SDK has its default retries."""
+
+    @cached_property
+    def _session(self) -> Any:
+        own = super()._session
+        return replace(own, client=own.client.with_options(max_retries=2))
+
+
+class _RetryingWorkers(Workers):
+    def _provider(self, model: Model) -> Provider:
+        return _Retrying(model, os.environ, profile_of(model.provider), self._clock)
+
+
+def _hire_retrying(errand: Errand, store: Store, spool: Spool, clock: Clock, waits: Waits) -> Hands:
+    return _RetryingWorkers(errand, store, spool, clock, waits=waits)
+
+
+# A create that does not show at once is made again.
+
+
+def _hire_impatient(errand: Errand, store: Store, spool: Spool, clock: Clock, waits: Waits) -> Hands:
+    return Workers(errand.model_copy(update={"quarantine": 0.0}), store, spool, clock, waits=waits)
+
+
+# How far a batch is published stands in the store alone.
+
+
+def _publish_by_sql(made: Poller, settings: PollerSettings, clock: Clock, tempo: Tempo) -> tuple[Paced, ...]:
+    store, spool = made.store, Spool(settings.spool)
+    outboxes = Outboxes(
+        load_clusters(settings.kafka_config, os.environ),
+        store.shards.installation_id(),
+        settings.progress_topic,
+        shards=settings.shards,
+        replication=settings.replication,
+        bounds=tempo.bounds,
+        make=sql_only(store, Transactions),
+    )
+    definition_of, keeper = Models(store, spool, os.environ).definition, Keeper(store, this_process())
+    publisher = Publisher(store, spool, definition_of, outboxes, keeper, made.watchdog, clock, backoff=tempo.publishing)
+    return tuple(
+        replace(paced, duty=publisher) if paced.duty.name == publisher.name else paced for paced in made.duties
+    )
+
+
+WEAKNESSES: dict[str, Weakness] = {
+    "sdk-retries": Weakness(hire=_hire_retrying),
+    "no-quarantine": Weakness(hire=_hire_impatient, settings={"create_quarantine": 1e-6}),
+    "progress-in-sql": Weakness(duties=_publish_by_sql),
+    "404-is-absence": Weakness(settings={"lost_after": 1e-6}),
+}
+"""By name. The other controls need a moment that only one process can know: see below."""
+
+
+# All shards share one progress partition.
+
+
+class SharedPartition(Outbox):
+    """An outbox whose markers stand on partition 0, whatever its shard: it reads what is committed of it."""
+
+    def __init__(
+        self,
+        client: Mapping[str, str],
+        shard: Shard,
+        progress_topic: str,
+        waits: Callable[[str], None],
+        *,
+        batch_bytes: int,
+        bounds: Bounds,
+    ) -> None:
+        self.shard, self.batch_bytes = replace(shard, number=0), batch_bytes
+        self._topic, self._bounds = progress_topic, bounds
+        self._transactions = self.transactions(producer_settings(client, shard, batch_bytes), waits)
+        self._markers = _committed(client, progress_topic)
+
+
+def _committed(client: Mapping[str, str], topic: str) -> Markers:
+    """The markers of partition 0, up to the first transaction that is open."""
+    own = {"group.id": "shared", "enable.auto.commit": False, "enable.partition.eof": True}
+    consumer = Consumer({**client, **own, "isolation.level": "read_committed"})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    markers: Markers = {}
+    while True:
+        for message in consumer.consume(100, timeout=1.0):
+            error, value = message.error(), message.value()
+            # The client's stubs say str; it gives bytes.
+            key: Any = message.key()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                consumer.close()
+                return markers
+            assert error is None, error
+            if key and value:
+                markers[key.decode()] = ProgressMarker.model_validate_json(value)
+
+
+# A lease is asked for, and then believed for ever.
+
+
+class _Believed:
+    """A group of the store's verbs that look at no lease."""
+
+    def __init__(self, verbs: object) -> None:
+        self._verbs = verbs
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(_unfenced, getattr(self._verbs, name))
+
+
+def _unfenced(verb: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    without = {name: None if isinstance(value, Lease) else value for name, value in named.items()}
+    return verb(*(None if isinstance(value, Lease) else value for value in given), **without)
+
+
+def without_epochs(store: Store) -> Store:
+    """The store, with writes that no lease fences."""
+    for group in ("batches", "attempts"):
+        setattr(store, group, _Believed(getattr(store, group)))
+    return store

@@ -1,0 +1,76 @@
+"""The stated residual: a create that was accepted, whose response was lost, and that is hidden beyond the quarantine.
+
+It can't be prevented. These schedules show that it is detected, cancelled where that helps, and still published once.
+"""
+
+from dataclasses import dataclass, replace
+
+from tests.chaos.case import Case, Rule, Verdict
+from tests.chaos.pipeline import QUARANTINE
+from tests.chaos.slot import Slot
+from tests.chaos.world import World
+from tests.rig.waiting import wait_until
+
+HIDDEN = QUARANTINE * 2.5
+DEADLINE = 60.0
+_STRAYS = "SELECT provider_batch_id, cancelled_at IS NOT NULL FROM strays"
+_EXPECTED = ("I2 accepted twice", "I2 billed twice", "I4 the provider billed")
+"""What the residual is: the provider's log and bill hold a second batch."""
+
+
+@dataclass(frozen=True)
+class Residual:
+    """A schedule whose first create shows after its quarantine, and what is to be seen of it."""
+
+    case: Case
+    is_cancelled: bool
+    """Whether the second batch names itself, so that its end can be asked for."""
+    is_paid: bool
+    """Whether its answers are billed."""
+
+
+def _lost(*more: Rule) -> tuple[Rule, ...]:
+    return (
+        Rule("create_accepted_response_lost", (("times", 1),)),
+        Rule("list_lag", (("times", 1), ("seconds", HIDDEN))),
+        *more,
+    )
+
+
+_STILL_RUNNING = (
+    Rule("stuck_in_progress", (("times", 1), ("seconds", 60.0))),
+    Rule("cancel_partially", (("times", 1), ("done", 0.0))),
+)
+
+RESIDUALS: dict[str, Residual] = {
+    "openai-finished": Residual(Case("openai", records=3, rules=_lost()), is_cancelled=True, is_paid=True),
+    "openai-running": Residual(
+        Case("openai", records=3, rules=_lost(*_STILL_RUNNING)), is_cancelled=True, is_paid=False
+    ),
+    "anthropic-finished": Residual(Case("anthropic", records=3, rules=_lost()), is_cancelled=False, is_paid=True),
+}
+"""Anthropic's batches carry no name: another user's could be as large, so ours is reported and left alone."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came of a residual's schedule."""
+
+    verdict: Verdict
+    """Without what the residual itself is."""
+    strays: dict[str, bool]
+    """The provider batches that were detected, and whether their end was asked for."""
+
+
+def run_residual(residual: Residual, slot: Slot) -> Seen:
+    """Run it until the hidden create has shown and everything is out."""
+    world = World(residual.case, slot)
+    try:
+        world.begin()
+        verdict = world.run_until_quiet()
+        wait_until(lambda: world.census.ask(_STRAYS), DEADLINE, "the hidden create to be detected")
+        strays = {name: bool(cancelled) for name, cancelled in world.census.ask(_STRAYS)}
+    finally:
+        world.close()
+    rest = tuple(each for each in verdict.violations if not each.startswith(_EXPECTED))
+    return Seen(replace(verdict, violations=rest), strays)
