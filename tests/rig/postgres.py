@@ -77,6 +77,15 @@ class PostgresServer:
             self._server.terminate()
             self._server = None
 
+    def restart(self, *, kill: bool = False) -> None:
+        """Stop it and start it again; `kill` as after a crash: it recovers from its log."""
+        if kill and self._server and self._server.running:
+            # PostgreSQL's own immediate shutdown: SIGKILL would leave its children, and their shared memory.
+            self._server.signal(signal.SIGQUIT)
+            self._server.wait(30)
+        self.stop()
+        self.start()
+
     def remove(self) -> None:
         """Stop it and remove its data."""
         self.stop()
