@@ -6,13 +6,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from poller.schedule import Deadlines
-from shared.lifecycle import State
+from shared.lifecycle import TERMINAL, State
 from shared.standing import Standing
 from shared.store import Batch, Stray, Whose
 from shared.store.health import Away
 
 _AT_PROVIDER = frozenset({State.SUBMITTED, State.RUNNING})
 _RESULTS_WANTED = frozenset({State.SUBMITTED, State.RUNNING, State.ENDED})
+
+_UNKNOWN = frozenset({State.SUBMITTING, State.AMBIGUOUS})
 
 _SET_ASIDE = frozenset({State.SEALED, State.SUBMITTING, State.ENDED, State.COLLECTED})
 """States in which a next check is set only after a fault."""
@@ -30,6 +32,8 @@ class Kind(StrEnum):
     RESULTS_EXPIRING = "results-expiring"
     LOST = "lost"
     STRAY = "stray"
+    PAST_DEADLINE = "past-deadline"
+    CALLS_UNKNOWN = "calls-unknown"
     UNREADABLE = "unreadable"
     UNEXPECTED_RESULTS = "unexpected-results"
 
@@ -106,6 +110,7 @@ def _of_batch(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:
     if batch.state in _RESULTS_WANTED and doomed is not None and doomed - now <= limits.before_deletion:
         message = f"the provider deletes its results at {_time(doomed)}, and they are not collected"
         yield Alarm(Kind.RESULTS_EXPIRING, batch.batch_key, None, message)
+    yield from _of_deadline(batch, now, limits)
     odd = batch.duplicate_lines + batch.unknown_lines + batch.malformed_lines
     if odd and now - batch.updated_at <= limits.recent:
         message = (
@@ -113,6 +118,20 @@ def _of_batch(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:
             f"{batch.malformed_lines} malformed lines"
         )
         yield Alarm(Kind.UNEXPECTED_RESULTS, batch.batch_key, batch.updated_at, message)
+
+
+def _of_deadline(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:
+    if batch.deadline_at is not None and now >= batch.deadline_at and batch.state not in TERMINAL:
+        why = "its create's outcome is unknown, and till it is known nothing of it is asked again"
+        rest = why if batch.state in _UNKNOWN else f"it is '{batch.state}'"
+        message = f"{batch.in_flight:,} records should have been out at {_time(batch.deadline_at)}; {rest}"
+        yield Alarm(Kind.PAST_DEADLINE, batch.batch_key, batch.deadline_at, message)
+    if batch.unknown_calls and (batch.state not in TERMINAL or now - batch.updated_at <= limits.recent):
+        message = (
+            f"nobody saw the answers of {batch.unknown_calls:,} synchronous calls, which were made again: so many "
+            "requests at most may have been paid for twice"
+        )
+        yield Alarm(Kind.CALLS_UNKNOWN, batch.batch_key, batch.updated_at, message)
 
 
 def _of_state(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:

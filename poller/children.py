@@ -37,9 +37,12 @@ def write_children(spool: Spool, attempt: str, manifest: Manifest, carries: list
 
 
 def planned(parent: Batch, child: Manifest) -> PlannedBatch:
-    """The child's row; what was estimated for the parent falls to it by its share of the requests."""
+    """The child's row; what was estimated for the parent falls to it by its share of the requests.
+
+    On another road it costs something else: that is estimated anew.
+    """
     share = child.requests / parent.requests
-    tokens, cost = parent.estimated_tokens, parent.estimated_cost_usd
+    tokens, cost = parent.estimated_tokens, parent.estimated_cost_usd if parent.mode == child.mode else None
     return replace(
         PlannedBatch.of(child),
         estimated_tokens=None if tokens is None else round(tokens * share),
@@ -77,6 +80,7 @@ def _manifest(parent: Manifest, key: str, carry: Carry, size: int, digest: str) 
         "generation": generation(key),
         "parent": parent.batch_key,
         "retries": carry.retries,
+        "mode": carry.mode,
         "runs": runs,
         "rejected": (),
         "requests": len(carry.requests),

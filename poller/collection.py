@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import ClassVar
 from uuid import uuid4
 
+from poller import journal
 from poller.accounts import pause_account
 from poller.bisection import Bisection
 from poller.children import planned, write_children
+from poller.costs import costs
 from poller.decision import Decision, decide, read_decision
 from poller.demux import Scan, lines_of, scan
 from poller.looks import bounced
-from poller.outcome import Carry, refuse, settle
+from poller.outcome import Carry, refuse, settle, settle_asked
 from poller.results import ANSWERS, INDEX, ResultsWriter, Verdict
+from poller.roads import Roads
 from shared.causes import Cause
 from shared.clock import Clock
 from shared.errors import BatchlineError, NotFound, SpoolError
@@ -26,10 +29,8 @@ from shared.lease import TTL
 from shared.lifecycle import Event, State
 from shared.manifest import Manifest
 from shared.providers.port import LineError, Provider, RemoteBatch
-from shared.providers.prices import cost
 from shared.spool import RESULTS, Spool
 from shared.store import Batch, Lease, Store
-from shared.store.values import Changes
 
 
 class Undone(BatchlineError):
@@ -65,8 +66,8 @@ class Collected:
 class Collection:
     """Collects one batch at a time; the caller holds the batch's lease."""
 
-    def __init__(self, store: Store, spool: Spool, clock: Clock, patience: timedelta) -> None:
-        self._store, self._spool, self._clock, self._patience = store, spool, clock, patience
+    def __init__(self, store: Store, spool: Spool, roads: Roads, clock: Clock, patience: timedelta) -> None:
+        self._store, self._spool, self._roads, self._clock, self._patience = store, spool, roads, clock, patience
         self._bisection = Bisection(store, spool)
 
     def collect(self, batch: Batch, provider: Provider, lease: Lease) -> Collected:
@@ -117,26 +118,50 @@ class Collection:
         self, batch: Batch, manifest: Manifest, provider: Provider, into: Path, lease: Lease
     ) -> tuple[Scan, bool, list[Carry]]:
         """What the results hold, whether the batch was refused as such, and what is to be carried."""
-        counts, refused = Scan(), False
         with ResultsWriter(into, manifest.requests) as results:
-            remote = self._remote(batch, provider)
-            if remote is None:
-                refused = batch.provider_batch_id is None and batch.state is not State.LOST
-                carries = self._without_results(batch, manifest, results)
-            elif remote.phase != "ended":
-                raise Early(f"it is '{remote.status}' at the provider")
-            elif remote.errors and not remote.results:
-                refused = True
-                carries = refuse(results, manifest, remote.errors, bisected=self._bisection.was_in_vain(batch))
+            if batch.mode == "sync":
+                counts, refused, carries = self._asked(batch, manifest, provider, results)
             else:
-                counts = self._read(batch, remote, provider, into, results)
-                self._judge(batch, counts, results, remote, provider, lease)
-                if counts.account_fault:
-                    self._pause(batch, counts.account_fault, results, lease)
-                carries = settle(results, manifest)
+                counts, refused, carries = self._batched(batch, manifest, provider, into, results, lease)
+                carries = self._roads.of(batch, manifest.definition, carries)
             results.seal()
             reached(Failpoint.RESULTS_SEALED)
         return counts, refused, carries
+
+    def _asked(
+        self, batch: Batch, manifest: Manifest, provider: Provider, results: ResultsWriter
+    ) -> tuple[Scan, bool, list[Carry]]:
+        lines = journal.results(self._spool.files, self._folder(batch))
+        counts = scan(lines, batch.batch_key, provider.answer, results)
+        return counts, False, settle_asked(results, manifest)
+
+    def _batched(
+        self,
+        batch: Batch,
+        manifest: Manifest,
+        provider: Provider,
+        into: Path,
+        results: ResultsWriter,
+        lease: Lease,
+    ) -> tuple[Scan, bool, list[Carry]]:
+        is_harvested = batch.harvested_at is not None
+        remote = self._remote(batch, provider)
+        if remote is None:
+            refused = batch.provider_batch_id is None and batch.state is not State.LOST
+            if refused and is_harvested:
+                # Its deadline came near before anything of it was sent.
+                return Scan(), False, settle(results, manifest, harvested=True)
+            return Scan(), refused, self._without_results(batch, manifest, results)
+        if remote.phase != "ended":
+            raise Early(f"it is '{remote.status}' at the provider")
+        if remote.errors and not remote.results:
+            in_vain = self._bisection.was_in_vain(batch)
+            return Scan(), True, refuse(results, manifest, remote.errors, bisected=in_vain)
+        counts = self._read(batch, remote, provider, into, results)
+        self._judge(batch, counts, results, remote, provider, lease)
+        if counts.account_fault:
+            self._pause(batch, counts.account_fault, results, lease)
+        return counts, False, settle(results, manifest, harvested=is_harvested)
 
     def _drop(self, results: str, attempt: str | None) -> None:
         """Remove what no decision names."""
@@ -223,7 +248,7 @@ class Collection:
             if decision.attempt:
                 self._spool.settle(decision.attempt, batch.pipeline, batch.statement, key)
             children.append(planned(batch, self._spool.manifest(batch.pipeline, batch.statement, key)))
-        changes = _changes(manifest, decision)
+        changes = costs(manifest, decision)
         changes["carried"] = sum(child.records for child in children)
         if batch.state is State.ENDED and not decision.refused:
             # What kept it waiting is over.
@@ -236,19 +261,3 @@ class Collection:
 def _lines(path: Path) -> Iterator[bytes]:
     with path.open("rb", 1 << 20) as file:
         yield from lines_of(file)
-
-
-def _changes(manifest: Manifest, decision: Decision) -> Changes:
-    changes = Changes(
-        input_tokens=decision.input_tokens,
-        output_tokens=decision.output_tokens,
-        duplicate_lines=decision.duplicate_lines,
-        unknown_lines=decision.unknown_lines,
-        malformed_lines=decision.malformed_lines,
-        next_check_at=None,
-    )
-    model = manifest.definition.model
-    price = cost(model.provider, model.model, decision.input_tokens, decision.output_tokens)
-    if price is not None:
-        changes |= Changes(cost_usd=price.batch_usd, sync_cost_usd=price.sync_usd)
-    return changes

@@ -13,8 +13,11 @@ from random import Random
 
 from poller.accounts import Keyless, pause_account
 from poller.collection import Collected, Collection, Early, Undone
+from poller.deadline import DEADLINE, DeadlinePolicy
 from poller.duty import BUSY, FAULTS, WAITING, Counts
 from poller.health import Watchdog
+from poller.pacing import Paces
+from poller.roads import Roads
 from poller.schedule import Backoff, by_account
 from shared.clock import Clock
 from shared.errors import (
@@ -48,6 +51,9 @@ class Collecting:
     patience: timedelta = timedelta(minutes=1)
     """How long after its end a batch's missing results may still show before their requests are carried."""
     backoff: Backoff = field(default_factory=lambda: Backoff(timedelta(seconds=2), timedelta(minutes=5)))
+    deadline: DeadlinePolicy = DEADLINE
+    """When what is carried is asked record by record."""
+    paces: Paces = field(default_factory=Paces)
 
 
 COLLECTING = Collecting()
@@ -73,7 +79,8 @@ class Collector:
         self._store, self._spool, self._provider_of = store, spool, provider_of
         self._keeper, self._watchdog, self._clock, self._how = keeper, watchdog, clock, collecting
         self._keyless = keyless or Keyless(watchdog, clock)
-        self._collection = Collection(store, spool, clock, collecting.patience)
+        roads = Roads(store, collecting.paces, clock, collecting.deadline)
+        self._collection = Collection(store, spool, roads, clock, collecting.patience)
         self._random = Random()  # noqa: S311 jitter, no cryptography
         self._failures: Counter[str] = Counter()
 

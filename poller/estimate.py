@@ -1,6 +1,6 @@
-"""What a batch may cost, before anything is sent: a guess from its size, at the price of batches. Pure."""
+"""What a batch may cost, before anything is sent: a guess from its size, at the price of its road. Pure."""
 
-from shared.definition import Model
+from shared.definition import Mode, Model
 from shared.providers.prices import cost
 
 _BYTES_PER_TOKEN = 4
@@ -9,13 +9,20 @@ _ANSWER = 200
 """Tokens of an answer whose length no option limits."""
 
 
-def estimated_cost(model: Model, requests: int, size: int) -> float | None:
+def estimated_cost(model: Model, requests: int, size: int, mode: Mode = "batch") -> float | None:
     """US dollars for so many requests in `size` bytes, each answered as long as it may be; None without a known price.
 
     Where `max-tokens` is not set, answers count as short ones.
     """
+    price = cost(model.provider, model.model, size // _BYTES_PER_TOKEN, requests * answer_tokens(model))
+    if price is None:
+        return None
+    return price.sync_usd if mode == "sync" else price.batch_usd
+
+
+def answer_tokens(model: Model) -> int:
+    """What an answer is taken for beforehand."""
     limit = model.parameters.get("max-tokens")
-    answer = limit if isinstance(limit, int) else _ANSWER
-    output = 0 if model.task == "embeddings" else requests * answer
-    price = cost(model.provider, model.model, size // _BYTES_PER_TOKEN, output)
-    return None if price is None else price.batch_usd
+    if model.task == "embeddings":
+        return 0
+    return limit if isinstance(limit, int) else _ANSWER

@@ -8,6 +8,7 @@ from itertools import groupby
 from poller.results import ResultsWriter, Verdict
 from poller.verdict import failure
 from shared.causes import Cause
+from shared.definition import Mode
 from shared.manifest import Fate, Manifest
 from shared.providers.port import LineError
 
@@ -18,22 +19,28 @@ _LONGEST_CUSTOM_ID = 64
 
 @dataclass(frozen=True)
 class Carry:
-    """Requests that go to one child, and how many retries it has used then."""
+    """Requests that go to one child, how many retries it has used then, and its road."""
 
     requests: tuple[int, ...]
     retries: int
+    mode: Mode = "batch"
 
 
-def settle(results: ResultsWriter, manifest: Manifest, missing: Cause = Cause.MISSING) -> list[Carry]:
+def settle(
+    results: ResultsWriter, manifest: Manifest, missing: Cause = Cause.MISSING, *, harvested: bool = False
+) -> list[Carry]:
     """Decide on every request that is neither answered nor failed: carry it, or fail it when no retry is left.
 
-    An account's fault uses no retry. Each request is ANSWERED, FAILED or CARRIED afterwards.
+    An account's fault uses no retry, nor does a batch that was ended by ourselves (`harvested`). Each request is
+    ANSWERED, FAILED or CARRIED afterwards.
     """
     verdicts = results.verdicts
     again = [n for n, verdict in enumerate(verdicts) if verdict in (Verdict.MISSING, Verdict.RETRY)]
     account = tuple(n for n, verdict in enumerate(verdicts) if verdict == Verdict.ACCOUNT)
     carries = [Carry(account, manifest.retries)] if account else []
-    if again and _may_retry(manifest):
+    if again and harvested:
+        carries.append(Carry(tuple(again), manifest.retries))
+    elif again and _may_retry(manifest):
         carries.append(Carry(tuple(again), manifest.retries + 1))
     else:
         for request in again:
@@ -42,6 +49,29 @@ def settle(results: ResultsWriter, manifest: Manifest, missing: Cause = Cause.MI
             else:
                 results.fail(request, missing, _WORDS[missing])
     return mark(results, carries, manifest)
+
+
+def settle_asked(results: ResultsWriter, manifest: Manifest) -> list[Carry]:
+    """Decide on the requests of a batch that was asked record by record.
+
+    What failed there is asked again while a retry is left. What was not asked, for want of money, goes into a batch.
+    """
+    verdicts = results.verdicts
+    left = tuple(n for n, verdict in enumerate(verdicts) if verdict == Verdict.MISSING)
+    again = tuple(n for n, verdict in enumerate(verdicts) if verdict in (Verdict.RETRY, Verdict.ACCOUNT))
+    carries = [Carry(left, manifest.retries, manifest.definition.batch.mode)] if left else []
+    if again and _may_retry(manifest):
+        carries.append(Carry(again, manifest.retries + 1, "sync"))
+    else:
+        for request in again:
+            verdicts[request] = Verdict.FAILED
+    return mark(results, carries, manifest)
+
+
+def together(carries: list[Carry], mode: Mode) -> list[Carry]:
+    """All that is carried in one child, on a road on which nothing has to be kept apart."""
+    requests = sorted(request for carry in carries for request in carry.requests)
+    return [Carry(tuple(requests), max(carry.retries for carry in carries), mode)] if requests else []
 
 
 def refuse(results: ResultsWriter, manifest: Manifest, errors: Iterable[LineError], *, bisected: bool) -> list[Carry]:

@@ -142,7 +142,7 @@ class Registrar:
     def _estimate(self, batch: Batch, definition: Definition) -> None:
         """A child has its share of its parent's."""
         if batch.estimated_cost_usd is None:
-            guess = estimated_cost(definition.model, batch.requests, batch.bytes)
+            guess = estimated_cost(definition.model, batch.requests, batch.bytes, batch.mode)
             if guess is not None:
                 self._store.batches.record(batch.batch_key, estimated_cost_usd=guess)
 

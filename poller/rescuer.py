@@ -31,7 +31,7 @@ class Rescuer:
 
     def run_once(self) -> Counts:
         """One step for each batch that is due. Raises StoreUnavailable."""
-        due = self._store.batches.due(SUBMITTABLE, self._clock(), _MOST, but_not=self._keyless.accounts())
+        due = self._store.batches.due(SUBMITTABLE, self._clock(), _MOST, mode="batch", but_not=self._keyless.accounts())
         if not due:
             return {}
         with ThreadPoolExecutor(min(_AT_ONCE, len(due)), thread_name_prefix="rescue") as pool:

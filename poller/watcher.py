@@ -91,7 +91,9 @@ class Watcher:
 
     def run_once(self) -> Counts:
         """Ask about every batch that is due. Raises StoreUnavailable."""
-        due = by_account(self._store.batches.due(WATCHED, self._clock(), _MOST, but_not=self._keyless.accounts()))
+        due = by_account(
+            self._store.batches.due(WATCHED, self._clock(), _MOST, mode="batch", but_not=self._keyless.accounts())
+        )
         if not due:
             return {}
         with ThreadPoolExecutor(min(_ACCOUNTS, len(due)), thread_name_prefix="watch") as pool:
@@ -107,7 +109,7 @@ class Watcher:
             if lease is None:
                 return Counter({BUSY: len(batches)})
             # What another has done since, a word on an older batch at the provider must not undo.
-            batches = self._store.batches.due(WATCHED, self._clock(), _MOST, account=account)
+            batches = self._store.batches.due(WATCHED, self._clock(), _MOST, mode="batch", account=account)
             waiting = {batch.batch_key: batch for batch in batches}
             try:
                 for batch, answer in self._ask(account, batches):

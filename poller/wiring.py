@@ -11,19 +11,24 @@ from datetime import timedelta
 from poller.accounts import Keyless
 from poller.alarms import Limits
 from poller.archivist import Archivist
+from poller.asker import PASS, Asker, Pass
 from poller.auditor import Auditor
 from poller.collector import COLLECTING, Collecting, Collector
 from poller.consumer import KafkaEvents
 from poller.daemon import Paced
+from poller.deadline import DEADLINE, DeadlinePolicy
+from poller.harvester import Harvester
 from poller.health import Watchdog
 from poller.janitor import Janitor
 from poller.looks import BOUNCE, Looking, Looks
 from poller.models import Models
 from poller.outbox import Bounds
 from poller.outboxes import BOUNDS, Outboxes
+from poller.pacing import PACE, PacePolicy, Paces
 from poller.publisher import BACKOFF, Publisher
 from poller.registrar import Drained, Registrar
 from poller.rescuer import Rescuer
+from poller.roads import Roads
 from poller.schedule import Backoff, Deadlines, PollPolicy
 from poller.settings import PollerSettings
 from poller.sinks import SinkClusters
@@ -42,6 +47,8 @@ class Tempo:
     """Seconds after which a duty looks again when nobody has woken it; and how long what failed is left alone."""
 
     rescue: float = 1.0
+    harvest: float = 5.0
+    ask: float = 1.0
     collect: float = 1.0
     publish: float = 1.0
     audit: float = 600.0
@@ -55,6 +62,11 @@ class Tempo:
     bounce: Backoff = BOUNCE
     bounds: Bounds = BOUNDS
     """Of a transaction."""
+    deadline: DeadlinePolicy = DEADLINE
+    pace: PacePolicy = PACE
+    asking: Pass = PASS
+    single_pass: float = 30.0
+    """That a single pass asks record by record, at most; the next one goes on."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +118,14 @@ def assembled(
     watcher = Watcher(
         store, models.provider_of, looks, keeper, watchdog, clock, watching=tempo.watching, keyless=keyless
     )
+    paces = Paces(tempo.pace)
+    roads = Roads(store, paces, clock, tempo.deadline)
+    harvester = Harvester(store, models.definition, models.provider_of, keeper, roads, keyless, clock, tempo.deadline)
+    how = replace(tempo.asking, budget=tempo.single_pass if is_single_pass else None, stop=stop)
+    asker = Asker(store, spool, models.provider_of, keeper, roads, keyless, clock, how)
+    collecting = replace(tempo.collecting, deadline=tempo.deadline, paces=paces)
     collector = Collector(
-        store, spool, models.provider_of, keeper, watchdog, clock, collecting=tempo.collecting, keyless=keyless
+        store, spool, models.provider_of, keeper, watchdog, clock, collecting=collecting, keyless=keyless
     )
     outboxes = _outboxes(settings, clusters, store, tempo.bounds)
     publisher = Publisher(store, spool, models.definition, outboxes, keeper, watchdog, clock, backoff=tempo.publishing)
@@ -115,7 +133,9 @@ def assembled(
     duties = (
         Paced(Drained(registrar) if is_single_pass else registrar, 0.0),
         Paced(Rescuer(store, submission.work, clock, keyless), tempo.rescue),
+        Paced(harvester, tempo.harvest),
         Paced(watcher, min(settings.poll_interval, 5.0) / 2),
+        Paced(asker, tempo.ask),
         Paced(collector, tempo.collect),
         Paced(publisher, tempo.publish),
         Paced(Auditor(store, models.provider_of, keeper, clock, exclusive=settings.exclusive_keys), tempo.audit),

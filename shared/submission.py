@@ -111,7 +111,7 @@ class Submission:
         """
         with self._keeper.hold(f"batch/{key}") as lease:
             batch = self._store.batches.get(key) if lease else None
-            if lease is None or batch is None:
+            if lease is None or batch is None or batch.mode == "sync":
                 return None
             reached(Failpoint.BATCH_TAKEN)
             if batch.state in (State.SUBMITTING, State.AMBIGUOUS):

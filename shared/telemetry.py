@@ -37,6 +37,8 @@ class Action(StrEnum):
     BATCH_ASSIGNED = "batch.assigned"
     BATCH_RESCUED = "batch.rescued"
     BATCH_RUNNING = "batch.running"
+    BATCH_HARVESTED = "batch.harvested"
+    BATCH_DIVERTED = "batch.diverted"
     BATCH_ENDED = "batch.ended"
     BATCH_BOUNCED = "batch.bounced"
     BATCH_DISOWNED = "batch.disowned"

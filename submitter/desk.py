@@ -129,7 +129,7 @@ class Desk:
         free = [
             batch.batch_key
             for batch in store.batches.due(
-                SUBMITTABLE, self._clock(), limit, but_not=self._keyless, pipeline=errand.pipeline
+                SUBMITTABLE, self._clock(), limit, mode="batch", but_not=self._keyless, pipeline=errand.pipeline
             )
             if self._free(batch.batch_key)
         ]

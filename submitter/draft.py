@@ -202,6 +202,7 @@ class Draft:
             definition=definition,
             sealed_file=self._file.address,
             sealed_at=self._file.modified_at,
+            mode=definition.batch.mode,
             start=part.start,
             end=end,
             runs=part.fates.closed(),

@@ -26,8 +26,8 @@ class Counter:
             unplanned=len(unplanned),
             submitted=self._submitted(),
             held=len(held),
-            # A child is the poller's, which outlives this run.
-            open=sum(batch.generation == 0 for batch in waiting),
+            # A child is the poller's, which outlives this run; so is what is asked record by record.
+            open=sum(batch.generation == 0 and batch.mode == "batch" for batch in waiting),
             reasons=tuple(batch.held_reason or "" for batch in held),
             skipped=self.skipped(),
         )

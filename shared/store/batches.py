@@ -68,6 +68,13 @@ class Batches:
         others = batches.c.account.not_in(list(but_not)) if but_not else and_(True)
         return self._select([_in(states), _equal(equal), others, *times, ~leased], limit)
 
+    def with_deadline(self, states: Iterable[State], limit: int) -> list[Batch]:
+        """Batches that go to the provider as such and have a deadline, the nearest first."""
+        chosen = _in(states) & batches.c.deadline_at.is_not(None) & (batches.c.mode == "batch")
+        query = select(batches).where(chosen).order_by(batches.c.deadline_at, batches.c.batch_key).limit(limit)
+        with self._database.read() as connection:
+            return [batch_of(row) for row in connection.execute(query)]
+
     def announceable(self, pipeline: str, statement: str) -> list[str]:
         """Keys of the batches that the provider has and that are not yet published."""
         found = self._select([_in(_ANNOUNCEABLE), _equal({"pipeline": pipeline, "statement": statement})], None)

@@ -57,8 +57,10 @@ class Status:
         )
 
     def odd(self, since: datetime) -> list[Batch]:
-        """Batches that are out since a moment, and whose results held lines that nobody expected."""
-        lines = batches.c.duplicate_lines + batches.c.unknown_lines + batches.c.malformed_lines
+        """Batches that are out since a moment, and had lines in their results, or calls, that nobody expected."""
+        lines = (
+            batches.c.duplicate_lines + batches.c.unknown_lines + batches.c.malformed_lines + batches.c.unknown_calls
+        )
         out = batches.c.state.in_([str(state) for state in TERMINAL])
         query = select(batches).where(batches.c.updated_at >= since, lines > 0, out).order_by(batches.c.updated_at)
         with self._database.read() as connection:

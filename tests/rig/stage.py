@@ -8,9 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 from deploy.sandbox.provider.server import ProviderServer
+from poller.deadline import DEADLINE, DeadlinePolicy
 from poller.health import Watchdog
 from poller.looks import Looking, Looks
 from poller.models import Models
+from poller.pacing import Paces
+from poller.roads import Roads
 from poller.schedule import Backoff, Deadlines, PollPolicy
 from poller.watcher import Watcher, Watching
 from shared.clock import system_clock
@@ -110,6 +113,9 @@ class Stage:
         return Submission(
             self.store, self.spool, models.provider_for, self.clock, this_process(), quarantine=timedelta(seconds=1)
         )
+
+    def roads(self, policy: DeadlinePolicy = DEADLINE) -> Roads:
+        return Roads(self.store, Paces(), self.clock, policy)
 
     def models(self) -> Models:
         return Models(self.store, self.spool, self.environ)

@@ -1,0 +1,24 @@
+"""What a collected batch cost: its tokens, and their price on the road that it took. Pure."""
+
+from poller.decision import Decision
+from shared.manifest import Manifest
+from shared.providers.prices import cost
+from shared.store.values import Changes
+
+
+def costs(manifest: Manifest, decision: Decision) -> Changes:
+    """What a decision says of a batch's results, as columns."""
+    changes = Changes(
+        input_tokens=decision.input_tokens,
+        output_tokens=decision.output_tokens,
+        duplicate_lines=decision.duplicate_lines,
+        unknown_lines=decision.unknown_lines,
+        malformed_lines=decision.malformed_lines,
+        next_check_at=None,
+    )
+    model = manifest.definition.model
+    price = cost(model.provider, model.model, decision.input_tokens, decision.output_tokens)
+    if price is not None:
+        spent = price.sync_usd if manifest.mode == "sync" else price.batch_usd
+        changes |= Changes(cost_usd=spent, sync_cost_usd=price.sync_usd)
+    return changes
