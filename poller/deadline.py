@@ -39,8 +39,6 @@ class Timed(Protocol):
     @property
     def deadline_at(self) -> datetime | None: ...
     @property
-    def submitted_at(self) -> datetime | None: ...
-    @property
     def harvested_at(self) -> datetime | None: ...
     @property
     def remote_status(self) -> str | None: ...
@@ -79,10 +77,12 @@ class DeadlinePolicy:
             (batch.deadline_at - batch.sealed_at) * self.share
         )
 
-    def step(self, batch: Timed, now: datetime, *, asks: bool, rate: float | None = None) -> Step:
+    def step(
+        self, batch: Timed, now: datetime, sent_at: datetime | None, *, asks: bool, rate: float | None = None
+    ) -> Step:
         """What to do with a batch. `asks`: its rest may be asked for synchronously, and there is money for it.
 
-        One whose create is in flight or unknown waits: it may be running, and is not paid for twice.
+        `sent_at` is when its create was sent, by our own clock. One whose create is in flight or unknown waits: it may be running, and is not paid for twice.
         """
         nears_at = self.nears_at(batch, asks=asks, rate=rate)
         if nears_at is None or batch.mode == "sync":
@@ -97,7 +97,7 @@ class DeadlinePolicy:
         if now < nears_at:
             return Step.WAIT
         # Sent when its time was short already, to be batched or not at all: to send it once more would help nobody.
-        is_late = batch.submitted_at is not None and batch.submitted_at >= nears_at
+        is_late = sent_at is not None and sent_at >= nears_at
         return Step.WAIT if is_late and not asks else Step.CANCEL
 
 

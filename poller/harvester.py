@@ -83,7 +83,9 @@ class Harvester:
 
     def _step(self, batch: Batch) -> Step:
         asks = self._roads.may_ask(batch, self._definition_of(batch))
-        return self._policy.step(batch, self._clock(), asks=asks, rate=self._roads.rate(batch))
+        # The provider's clock may be another.
+        sent_at = next((attempt.started_at for attempt in self._store.attempts.of(batch.batch_key)), batch.submitted_at)
+        return self._policy.step(batch, self._clock(), sent_at, asks=asks, rate=self._roads.rate(batch))
 
     def _let_go(self, batch: Batch, lease: Lease) -> str:
         """As it stands now, under its lease: no submission is at work on it."""

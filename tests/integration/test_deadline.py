@@ -5,9 +5,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from deploy.sandbox.broker import LocalBroker
+from deploy.sandbox.provider.answers import prompt_hash
 from deploy.sandbox.provider.server import ProviderServer
 from poller.duty import moved
 from poller.status import report
@@ -17,6 +19,7 @@ from tests.rig.asking import Road, deadline_in
 from tests.rig.fixtures import MakeTopic
 from tests.rig.results import SINK_TOPIC, Back, requests_of, sink
 from tests.rig.stage import Stage
+from tests.rig.waiting import wait_until
 
 RECORDS = 10
 HOUR = timedelta(hours=1)
@@ -50,10 +53,19 @@ def make_back(server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic
         stage.close()
 
 
+def submit_and_begin(back: Back) -> str:
+    """A batch of which the provider is working off the requests, and never comes to an end."""
+    back.stage.server.set_fault("stuck_in_progress", times=1)
+    back.stage.server.set_fault("cancel_partially", done=0.4, times=1)
+    key = back.stage.submit(RECORDS)
+    record = back.stage.server.directory / "batches" / f"{back.stage.batch(key).provider_batch_id}.json"
+    wait_until(lambda: orjson.loads(record.read_bytes())["phase"] == "in_progress", 30, "the batch to be worked on")
+    back.stage.watch_until(key, State.RUNNING)
+    return key
+
+
 def billed(back: Back) -> dict[str, int]:
     """How often the answer to each of this stage's prompts was paid for."""
-    from deploy.sandbox.provider.answers import prompt_hash
-
     counts = back.stage.server.witness().billed_prompts()
     return {str(n): counts[prompt_hash(back.stage.review(n) or "")] for n in range(RECORDS)}
 
@@ -70,10 +82,7 @@ def check_all_out_once(back: Back, family: list[Batch]) -> None:
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_of_a_stuck_batch_the_finished_part_is_taken_and_the_rest_asked(make_back: MakeBack, provider: str) -> None:
     back = make_back(provider, fallback="sync")
-    back.stage.server.set_fault("stuck_in_progress")
-    back.stage.server.set_fault("cancel_partially", done=0.4)
-    key = back.stage.submit(RECORDS)
-    back.stage.watch_until(key, State.RUNNING)
+    key = submit_and_begin(back)
     road = Road(back.stage)
     assert moved(road.harvester().run_once()) == 0, "the deadline is far"
     back.stage.ahead = 50 * MINUTE
@@ -89,10 +98,7 @@ def test_of_a_stuck_batch_the_finished_part_is_taken_and_the_rest_asked(make_bac
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_without_a_fallback_the_rest_goes_into_another_batch_once(make_back: MakeBack, provider: str) -> None:
     back = make_back(provider)
-    back.stage.server.set_fault("stuck_in_progress", times=1)
-    back.stage.server.set_fault("cancel_partially", done=0.4, times=1)
-    key = back.stage.submit(RECORDS)
-    back.stage.watch_until(key, State.RUNNING)
+    key = submit_and_begin(back)
     back.stage.ahead = 50 * MINUTE
     parent, child = Road(back.stage).finish(back, key)
     assert (parent.carried, child.mode, child.harvested_at) == (6, "batch", None)
