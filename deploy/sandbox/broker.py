@@ -7,7 +7,7 @@ import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.sandbox.child import Child
+from deploy.sandbox.listeners import Listener, listener_settings
 from deploy.sandbox.ports import free_ports
 from deploy.sandbox.topics import TopicSettings, create_topics
 from deploy.sandbox.waiting import WaitTimeoutError, wait_until
@@ -26,8 +27,6 @@ JARS = Path(__file__).parents[1] / "jars" / "kafka"
 SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
-    "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
     # A mistyped topic must be an error, and no topic may come to life with settings that nobody chose.
     "auto.create.topics.enable": "false",
     # There is one broker to replicate to, and it needn't spread its inner topics over 50 partitions.
@@ -80,11 +79,17 @@ class LocalBroker:
     """A broker from `with` to its end; `restart` and `kill` keep its port and its data."""
 
     def __init__(
-        self, directory: Path | None = None, *, jars: Path = JARS, settings: Mapping[str, str] | None = None
+        self,
+        directory: Path | None = None,
+        *,
+        jars: Path = JARS,
+        settings: Mapping[str, str] | None = None,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         """Data and logs go to `directory` (which stays), else to a temporary one (which goes).
 
-        `settings` are broker settings by Kafka's own names; they win over SETTINGS.
+        `settings` are broker settings by Kafka's own names; they win over SETTINGS. `listeners` stand beside the one
+        without encryption and passwords, which the broker itself uses.
         """
         if not any(jars.glob("kafka_2.13-*.jar")):
             raise BrokerError(f"no Kafka broker among the jars in {jars}: run `make setup`")
@@ -92,6 +97,8 @@ class LocalBroker:
         self.directory = directory or Path(tempfile.mkdtemp(prefix="batchline-kafka-"))
         self._classpath = f"{jars}{os.sep}*"
         self._settings = {**SETTINGS, **(settings or {})}
+        self._listeners = tuple(listeners)
+        self._addresses: dict[str, str] = {}
         self._child: Child | None = None
         self._bootstrap = ""
 
@@ -100,6 +107,10 @@ class LocalBroker:
         """The address for `bootstrap.servers`."""
         return self._bootstrap
 
+    def address(self, listener: str) -> str:
+        """The address of one of `listeners`, for `bootstrap.servers`."""
+        return self._addresses[listener]
+
     @property
     def running(self) -> bool:
         return self._child is not None and self._child.running
@@ -107,7 +118,7 @@ class LocalBroker:
     def start(self) -> None:
         """Start it for the first time, on free ports, and return when it answers."""
         for attempt in range(ATTEMPTS_AT_PORTS):
-            self._configure(*free_ports(2))
+            self._configure(*free_ports(2 + len(self._listeners)))
             self._format()
             try:
                 self._run()
@@ -127,6 +138,13 @@ class LocalBroker:
         self.stop()
         self._run()
 
+    def rebuild(self) -> None:
+        """Lose all data, and come back at the same addresses as another cluster, with another id."""
+        self.stop()
+        shutil.rmtree(self.directory / "data")
+        self._format()
+        self._run()
+
     def stop(self) -> None:
         """SIGTERM, and wait; a broker that doesn't run stays as it is."""
         if self._child:
@@ -142,16 +160,17 @@ class LocalBroker:
             raise BrokerError("the local broker doesn't run")
         return self._child
 
-    def _configure(self, port: int, controller: int) -> None:
+    def _configure(self, port: int, controller: int, *more: int) -> None:
         self._bootstrap = f"127.0.0.1:{port}"
-        listeners = {
-            "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "log.dirs": str(self.directory / "data"),
+        self._addresses = {
+            listener.name: f"127.0.0.1:{number}" for listener, number in zip(self._listeners, more, strict=True)
         }
+        listeners = listener_settings(self._bootstrap, f"127.0.0.1:{controller}", self._listeners, self._addresses)
         self.directory.mkdir(parents=True, exist_ok=True)
-        lines = [f"{name}={value}\n" for name, value in {**listeners, **self._settings}.items()]
+        lines = [
+            f"{name}={value}\n"
+            for name, value in {**listeners, "log.dirs": str(self.directory / "data"), **self._settings}.items()
+        ]
         (self.directory / "server.properties").write_text("".join(lines))
         (self.directory / "log4j2.properties").write_text(LOG4J.format(log=self.directory / "broker.log"))
 

@@ -128,6 +128,10 @@ def _type(made: Translation, properties: Mapping[str, str]) -> None:
             made.untranslatable[f"ssl.{side}.type"] = f"a store of type {kind} is not translated; PEM is"
 
 
+def _with_its_store(_made: Translation, _properties: Mapping[str, str]) -> None:
+    """A PEM file has no password of this kind; what is said of another store's location is enough."""
+
+
 _SPECIAL: dict[str, Callable[[Translation, Mapping[str, str]], None]] = {
     "sasl.jaas.config": _jaas,
     "ssl.endpoint.identification.algorithm": _endpoint_identification,
@@ -135,4 +139,6 @@ _SPECIAL: dict[str, Callable[[Translation, Mapping[str, str]], None]] = {
     "ssl.keystore.location": _store("keystore", ("ssl.certificate.location", "ssl.key.location")),
     "ssl.truststore.type": _type,
     "ssl.keystore.type": _type,
+    "ssl.truststore.password": _with_its_store,
+    "ssl.keystore.password": _with_its_store,
 }
