@@ -63,6 +63,7 @@ def _statement(statement: Statement) -> Iterator[str]:
     )
     yield from _row("options", ", ".join(f"{name} = {value}" for name, value in _options(model)) or "none")
     yield from _row("batches", _limits(definition.batch, model))
+    yield from _row("road", _road(definition.batch))
     yield from _row("prompt", _sample(definition))
     yield from _row("answer", _answer(model))
     yield from _row("writes", f"{sink.table}: topic {sink.topic} at {sink.bootstrap_servers}")
@@ -113,6 +114,20 @@ def _limits(batch: BatchOptions, model: Model) -> str:
         f"at most {requests:,} requests and {size:,} bytes, sealed within {batch.max_age:g} s; a create is waited for "
         f"{batch.request_timeout:g} s, a request sent again {batch.max_retries} times"
     )
+
+
+def _road(batch: BatchOptions) -> str:
+    calls = f"at most {batch.fallback_max_concurrency} calls at once"
+    if batch.mode == "sync":
+        return f"record by record at the synchronous endpoint, {calls}"
+    if batch.deadline is None:
+        return "batches, without a deadline"
+    if batch.fallback is None:
+        rest = "the rest goes into another batch"
+    else:
+        ceiling = "without a limit" if batch.fallback_max_cost is None else f"for at most ${batch.fallback_max_cost:g}"
+        rest = f"the rest is asked record by record, {calls}, {ceiling} a sealed batch"
+    return f"batches; when {batch.deadline:g} s from the seal are nearly over, what is finished is taken, and {rest}"
 
 
 def _sample(definition: Definition) -> str:

@@ -69,6 +69,14 @@ def period(value: str) -> float:
     return found
 
 
+def dollars(value: str) -> float:
+    """US dollars, more than 0."""
+    found = float(number(0, 1e9)(value))
+    if found <= 0:
+        raise ValueError("it must be more than 0")
+    return found
+
+
 def volume(value: str) -> int:
     """Bytes, at least 1 kb."""
     found = size(value)
@@ -77,8 +85,13 @@ def volume(value: str) -> int:
     return found
 
 
+def is_topic(value: str) -> bool:
+    """Whether a text can name a topic."""
+    return _TOPIC.fullmatch(value) is not None and value not in (".", "..")
+
+
 def topic(value: str) -> str:
-    if not _TOPIC.fullmatch(value) or value in (".", ".."):
+    if not is_topic(value):
         raise ValueError(f"'{value}' can't name a topic")
     return value
 

@@ -1,5 +1,6 @@
 """A model's options: Flink's names where its OpenAI provider has them, ours under `batch.`; typed, in range. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,6 +14,7 @@ from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.kinds import Kind
 from submitter.pipeline.prompt import template_faults
 from submitter.pipeline.references import reference
+from submitter.pipeline.road import road_remarks
 
 _GENERATE = frozenset({"chat", "responses", "messages"})
 
@@ -57,6 +59,11 @@ BATCH: dict[str, Kind] = {
     "batch.error-topic": kinds.topic,
     "batch.prompt": kinds.text,
     "batch.extra-body": kinds.body,
+    "batch.mode": kinds.choice("batch", "sync"),
+    "batch.deadline": kinds.period,
+    "batch.fallback": kinds.choice("sync"),
+    "batch.fallback.max-cost": kinds.dollars,
+    "batch.fallback.max-concurrency": kinds.integer(1, 64),
 }
 KNOWN = (*IDENTITY, *PARAMETERS, *MEANINGLESS, *BATCH)
 
@@ -173,7 +180,10 @@ class ModelOptions:
             names = [column.name for column in self._declared.input]
             for message in template_faults(self._values["batch.prompt"], names):
                 self._fault("batch.prompt", message)
-        fields = {name.removeprefix("batch.").replace("-", "_"): value for name, value in self._values.items()}
+        provider, model = self._options.get("provider", "").lower(), self._options.get("model", "")
+        for remark in road_remarks(self._values, provider if provider in PROVIDERS else PROVIDERS[0], model):
+            (self._fault if remark.is_fault else self._warn)(remark.option, remark.message)
+        fields = {re.sub(r"[.-]", "_", name.removeprefix("batch.")): value for name, value in self._values.items()}
         return BatchOptions(**{name: value for name, value in fields.items() if name != "extra_body"})
 
     def _output(self, endpoint: Endpoint) -> None:

@@ -239,3 +239,58 @@ def test_what_serves_one_machine_is_refused_on_a_cluster_unless_the_spool_is_sha
     assert not faults.errors
     check_target(made, "remote", faults)
     assert len(faults.errors) == 2
+
+
+def test_a_deadline_with_a_fallback_is_read() -> None:
+    _, batch = model_of(
+        {
+            "batch.deadline": "4 h",
+            "batch.fallback": "sync",
+            "batch.fallback.max-cost": "2.5",
+            "batch.fallback.max-concurrency": "8",
+        }
+    )
+    assert (batch.mode, batch.deadline, batch.fallback) == ("batch", 4 * 3600, "sync")
+    assert (batch.fallback_max_cost, batch.fallback_max_concurrency) == (2.5, 8)
+
+
+def test_a_model_can_be_asked_record_by_record() -> None:
+    assert model_of({"batch.mode": "sync", "batch.fallback.max-concurrency": "64"})[1].mode == "sync"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch.mode": "asynchronous"}, "'asynchronous' is not one of batch, sync"),
+        ({"batch.deadline": "0 s"}, "more than 0"),
+        ({"batch.fallback": "sync"}, "give 'batch.deadline' too"),
+        ({"batch.deadline": "1 h", "batch.fallback": "async"}, "'async' is not one of sync"),
+        ({"batch.deadline": "1 h", "batch.fallback": "sync", "batch.fallback.max-cost": "0"}, "more than 0"),
+        ({"batch.deadline": "1 h", "batch.fallback": "sync", "batch.fallback.max-concurrency": "65"}, "1 to 64"),
+        (
+            {"batch.deadline": "1 h", "batch.fallback": "sync", "batch.fallback.max-cost": "1", "model": "my-own"},
+            "no price is known for openai's model 'my-own'",
+        ),
+    ],
+)
+def test_a_road_that_can_not_be_taken_is_a_fault(options: dict[str, str], said: str) -> None:
+    assert said in faults_of({**BASE, **options})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch.mode": "sync", "batch.fallback": "sync"},
+        {"batch.fallback.max-cost": "1"},
+        {"batch.fallback.max-concurrency": "4"},
+    ],
+)
+def test_an_option_of_a_road_that_is_not_taken_warns(options: dict[str, str]) -> None:
+    made, faults = read({**BASE, **options})
+    assert made is not None
+    assert ["no meaning" in warning.text("f.sql") for warning in faults.warnings] == [True]
+
+
+def test_a_definition_without_these_options_keeps_the_hash_that_it_had_before_them() -> None:
+    names = {"mode", "deadline", "fallback", "fallback_max_cost", "fallback_max_concurrency"}
+    assert not names & set(BatchOptions().model_dump(mode="json"))
