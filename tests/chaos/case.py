@@ -40,6 +40,10 @@ class Case:
     """The name of a negative control."""
     rules: tuple[Rule, ...] = ()
     """Set anew for each wave of files."""
+    empty: int = 0
+    """Records without a text beside the others of each wave, in a file of their own: they come out failed."""
+    strangers: int = 0
+    """Batches of somebody else's with so many requests that the account has from the start of each wave."""
     retention: float = 3600.0
     """Seconds; 0 lets the janitor delete at once, and the run waits for it."""
     excuses: tuple[Excuse, ...] = ()

@@ -5,7 +5,7 @@ and the ledger is the provider's bill · I5 all of it within a bound · I6 no se
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import orjson
 from confluent_kafka import Message
 
-from deploy.sandbox.provider.witness import Witness
+from deploy.sandbox.provider.witness import Billed, Witness
+from shared.causes import Cause
 from shared.keys import generation, parse_custom_id
 from shared.messages import Header
 from shared.providers.prices import cost
@@ -76,7 +77,7 @@ def judge(world: "World", seconds: float) -> Verdict:
         *(f"I2 planned twice: {one}" for one in generations_twice(witness)),
         *(f"I2 billed twice: {text}" for text in paid),
         *foreign(outputs),
-        *unexcused(outputs, case.excuses),
+        *unexcused(outputs, case.excuses, world.pipeline.empty),
         *(ledger(world, witness, len(out)) if not lost else []),
         *(f"I5 {seconds:.1f} s were not enough; {stuck(world)}" for _ in [0] if not world.pipeline.is_quiet()),
         *(f"I6 a key stands in {place}" for place in leaks(world.folder, [world.provider.directory], messages)),
@@ -98,7 +99,12 @@ def judge(world: "World", seconds: float) -> Verdict:
 
 def billed_twice(witness: Witness) -> list[str]:
     """The prompts (by digest) whose answers were billed more than once: each record's is its own."""
-    return sorted(prompt for prompt, count in witness.billed_prompts().items() if count > 1)
+    return sorted(prompt for prompt, count in Counter(entry.prompt for entry in bill(witness)).items() if count > 1)
+
+
+def bill(witness: Witness) -> Iterator[Billed]:
+    """What was billed to us: a batch in which no request has a name of ours is a stranger's."""
+    return (entry for entry in witness.billed() if entry.custom_id is None or parse_custom_id(entry.custom_id))
 
 
 def accepted_twice(witness: Witness) -> list[str]:
@@ -111,7 +117,8 @@ def accepted_twice(witness: Witness) -> list[str]:
     created = {event["batch"]: event["at"] for event in witness.events("create")}
     accepted: dict[str, list[str]] = defaultdict(list)
     for batch, custom_id, _ in witness.requests():
-        accepted[custom_id].append(batch)
+        if parse_custom_id(custom_id):
+            accepted[custom_id].append(batch)
     return sorted(
         custom_id
         for custom_id, batches in accepted.items()
@@ -125,8 +132,8 @@ def generations_twice(witness: Witness) -> list[str]:
     keys: dict[tuple[str, int], set[str]] = defaultdict(set)
     for _, custom_id, body in witness.requests():
         request = parse_custom_id(custom_id)
-        key = request.batch_key if request else custom_id
-        keys[body, generation(key)].add(custom_id)
+        if request:
+            keys[body, generation(request.batch_key)].add(custom_id)
     return sorted(" and ".join(sorted(ids)) for ids in keys.values() if len(ids) > 1)
 
 
@@ -140,11 +147,11 @@ def foreign(outputs: Sequence[Output]) -> Iterator[str]:
             yield f"I3 record {output.number} says that it stood at {output.position}"
 
 
-def unexcused(outputs: Sequence[Output], excuses: Sequence[Excuse]) -> Iterator[str]:
+def unexcused(outputs: Sequence[Output], excuses: Sequence[Excuse], empty: Container[int]) -> Iterator[str]:
     """Records that came out failed, beyond what the case allows."""
     left = {excuse: excuse.at_most for excuse in excuses}
     for output in outputs:
-        if output.cause is None:
+        if output.cause is None or (output.number in empty and output.cause == Cause.NULL_INPUT):
             continue
         text = text_of(output.number)
         fits = (e for e, n in left.items() if n > 0 and e.cause == output.cause and (e.containing or "") in text)
@@ -162,10 +169,11 @@ def ledger(world: "World", witness: Witness, records: int) -> Iterator[str]:
         yield f"I4 {unbalanced} of {batches} batches are out of balance"
     if (succeeded or 0) + (failed or 0) != records:
         yield f"I4 the store has {succeeded} + {failed} records out, the topic {records}"
-    bill = witness.tokens()
+    entries = list(bill(witness))
+    theirs = (sum(entry.input_tokens for entry in entries), sum(entry.output_tokens for entry in entries))
     ours = (int(used or 0), int(told or 0))
-    if ours != bill and (not _is_unreadable(world.case) or ours > bill):
-        yield f"I4 the provider billed {bill} tokens, the ledger has {ours}"
+    if ours != theirs and (not _is_unreadable(world.case) or ours > theirs):
+        yield f"I4 the provider billed {theirs} tokens, the ledger has {ours}"
     model = world.pipeline.model()
     price = cost(model.provider, model.model, *ours)
     if price is not None and abs(float(paid or 0) - price.batch_usd) > 1e-6:

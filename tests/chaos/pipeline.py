@@ -1,5 +1,6 @@
 """The pipeline of one run: its definition, its sealed files as Flink leaves them, and what its processes are told."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -50,6 +51,8 @@ class Pipeline:
         self._world = world
         self._spool = world.folder / "spool"
         self.records = 0
+        self.empty: set[int] = set()
+        """The numbers of records without a text."""
         self.files: list[Path] = []
         self._definition: Definition | None = None
         (world.folder / "kafka.properties").write_text(KAFKA)
@@ -69,18 +72,26 @@ class Pipeline:
 
     def seal(self, records: int, files: int) -> None:
         """Rename files with so many records more into their place."""
+        cuts = [self.records + records * number // files for number in range(files + 1)]
+        for first, last in pairwise(cuts):
+            self._seal([sealed_line(n, text_of(n), [0, 0, n]) for n in range(first, last)])
+
+    def seal_empty(self, records: int) -> None:
+        """The same with a file of records that have no text: they come out failed."""
+        numbers = range(self.records, self.records + records)
+        self.empty |= set(numbers)
+        self._seal([sealed_line(n, None, [0, 0, n]) for n in numbers])
+
+    def _seal(self, lines: list[bytes]) -> None:
         assert self._definition is not None
         folder = self._spool / PIPE / STATEMENT / "sealed" / self._definition.hash
         folder.mkdir(parents=True, exist_ok=True)
-        for number in range(files):
-            first, last = records * number // files, records * (number + 1) // files
-            numbers = range(self.records + first, self.records + last)
-            name = f"part-{uuid4()}-0-{len(self.files)}"
-            in_progress = folder / f".{name}.inprogress.{uuid4()}"
-            in_progress.write_bytes(b"".join(sealed_line(n, text_of(n), [0, 0, n]) for n in numbers))
-            in_progress.rename(folder / name)
-            self.files.append(folder / name)
-        self.records += records
+        name = f"part-{uuid4()}-0-{len(self.files)}"
+        in_progress = folder / f".{name}.inprogress.{uuid4()}"
+        in_progress.write_bytes(b"".join(lines))
+        in_progress.rename(folder / name)
+        self.files.append(folder / name)
+        self.records += len(lines)
 
     def is_quiet(self) -> bool:
         """Whether the store says that everything is out, and the janitor, where it may, has deleted everything."""

@@ -41,9 +41,12 @@ class Remote:
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Call the control API; ValueError tells what it found wrong, OSError that it is down."""
+        return self._call(method, f"/sandbox/{path}", body, {})
+
+    def _call(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            connection.request(method, f"/sandbox/{path}", None if body is None else orjson.dumps(body))
+            connection.request(method, path, None if body is None else orjson.dumps(body), headers)
             response = connection.getresponse()
             answer = orjson.loads(response.read())
         except http.client.HTTPException as error:
@@ -53,6 +56,13 @@ class Remote:
         if response.status >= 400:
             raise ValueError(answer["error"])
         return answer
+
+    def create_as_a_stranger(self, requests: int) -> None:
+        """A batch of somebody else's in the same workspace, at Anthropic."""
+        message = {"model": "claude-haiku-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "strange"}]}
+        body = {"requests": [{"custom_id": f"strange-{n}", "params": message} for n in range(requests)]}
+        headers = {"x-api-key": "strangers-key", "anthropic-version": "2023-06-01"}
+        self._call("POST", "/v1/messages/batches", body, headers)
 
     def witness(self) -> Witness:
         return Witness(self.directory)

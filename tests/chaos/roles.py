@@ -44,6 +44,8 @@ LATE = ("openai", "anthropic", "shared.providers.openai", "shared.providers.anth
 """What the product imports when it is first needed."""
 QUICK = Backoff(timedelta(milliseconds=50), timedelta(milliseconds=400))
 SOON = timedelta(milliseconds=100)
+PATIENCE = timedelta(seconds=2.2)
+"""With missing results: longer than a fault keeps them back, and the whole second by which an end's time is early."""
 WAITS = Waits(Holding(SOON, SOON * 4), account=SOON * 5, busy=SOON, upload=SOON / 2)
 TEMPO = Tempo(
     rescue=0.25,
@@ -53,7 +55,7 @@ TEMPO = Tempo(
     janitor=0.25,
     listen=0.2,
     waits=WAITS,
-    collecting=Collecting(patience=SOON * 10, backoff=QUICK),
+    collecting=Collecting(patience=PATIENCE, backoff=QUICK),
     watching=Watching(backoff=QUICK),
     publishing=QUICK,
     bounce=Backoff(SOON, SOON * 4),
@@ -119,6 +121,6 @@ ROLES: dict[str, Callable[[Spec], int]] = {"desk": desk, "poller": poller, "prov
 
 
 def _clock(spec: Spec) -> Clock:
-    """The machine's time and the run's offset, which nobody moves while this process lives."""
-    offset = OffsetClock(Path(spec["clock"]))
-    return lambda: datetime.fromtimestamp(offset.now(), UTC)
+    """The machine's time and the run's offset, read each time: it may have been moved while this process was frozen."""
+    path = Path(spec["clock"])
+    return lambda: datetime.fromtimestamp(OffsetClock(path).now(), UTC)

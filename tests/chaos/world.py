@@ -28,6 +28,9 @@ BOUND = 30.0
 """Seconds after the last fault within which everything has to end, on a busy machine."""
 WAVES = 3
 """More than there are kills: a kill that nothing reaches is said, not waited for."""
+LULL = 6.0
+"""Seconds without a step or a kill after which hours pass instead: whatever rests for minutes has rested."""
+HOUR = 3600
 _TURN = 0.01
 _CENSUS = 0.04
 
@@ -44,6 +47,7 @@ class World:
         self.folder.mkdir()
         self.lives: dict[str, Life] = {}
         """By role: "provider", "desk", "poller", and the names of more pollers."""
+        self.frozen: set[Life] = set()
         self.held: dict[str, Any] = {}
         """What a step keeps for a later one."""
         self.kills = 0
@@ -61,7 +65,7 @@ class World:
         self._clock = self.provider.directory / "clock"
         self._away: dict[str, float] = {}
         self._steps = list(case.steps)
-        self._began = self._last = time.monotonic()
+        self._began = self._last = self._lull = time.monotonic()
         self._waves = 0
 
     def begin(self) -> None:
@@ -105,10 +109,12 @@ class World:
         self._away[next(name for name, each in self.lives.items() if each is life)] = time.monotonic() + away
 
     def freeze(self, life: Life) -> None:
-        """SIGSTOP."""
+        """SIGSTOP. Until it is thawed, the clock may be moved beside it: it would have slept as long."""
+        self.frozen.add(life)
         life.freeze()
 
     def thaw(self, life: Life) -> None:
+        self.frozen.discard(life)
         life.thaw()
 
     def fault(self, name: str, **options: Any) -> None:
@@ -132,8 +138,9 @@ class World:
             self.kills += kill
 
     def advance(self, seconds: float) -> None:
-        """Move the clock of provider, desk and poller; every desk and poller must be dead."""
-        assert not any(life.is_alive for name, life in self.lives.items() if name != "provider")
+        """Move the clock of provider, desk and poller; every desk and poller must be dead, or frozen."""
+        awake = [life for name, life in self.lives.items() if name != "provider" and life not in self.frozen]
+        assert not any(life.is_alive for life in awake)
         if self.lives["provider"].is_alive:
             self.provider.control("POST", "clock", {"advance": seconds})
         else:
@@ -143,7 +150,11 @@ class World:
         """Rename another wave of the case's files into their place."""
         for rule in self.case.rules:
             self.fault(rule.fault, **dict(rule.options))
+        if self.case.strangers:
+            self.provider.create_as_a_stranger(self.case.strangers)
         self.pipeline.seal(self.case.records, self.case.files)
+        if self.case.empty:
+            self.pipeline.seal_empty(self.case.empty)
         self._waves += 1
         self._last = time.monotonic()
 
@@ -159,12 +170,24 @@ class World:
                 continue
             asked = time.monotonic()
             if not self.pipeline.is_quiet():
+                self._pass_time()
                 continue
             if self.failpoints.struck == len(self.case.kills) or self._waves > len(self.case.kills) + WAVES:
                 break
             self.seal_wave()
         self._announcer.close()
         return judge(self, time.monotonic() - self._began)
+
+    def _pass_time(self) -> None:
+        """Where nothing but waiting is left to do, wait by the clock of the run, not the machine's."""
+        if time.monotonic() < max(self._last, self._lull) + LULL:
+            return
+        self._lull = time.monotonic()
+        for name, life in self.lives.items():
+            if name != "provider":
+                life.thaw()
+                self.kill(life)
+        self.advance(HOUR)
 
     def _turn(self) -> None:
         """Look once after everything that happens by itself."""

@@ -1,0 +1,120 @@
+"""Every failpoint, on its first and on a later pass, and every ordered pair: one, then another during the recovery.
+
+What leads to a failpoint is part of its case. A kill that did not strike is a violation. Pure.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+from shared.failpoints import Failpoint
+from tests.chaos.case import Case, Kill, ProviderName, Rule, StoreKind
+from tests.chaos.steps import Excuse
+
+BASE = Case(records=6, files=2)
+COMBINATIONS: tuple[tuple[ProviderName, StoreKind], ...] = (
+    ("openai", "sqlite"),
+    ("anthropic", "postgresql"),
+    ("openai", "postgresql"),
+    ("anthropic", "sqlite"),
+)
+_CREATE = ("endpoint", "*.batches.create")
+_MANY = 99
+OURS = "key-of-*"
+"""The API keys of the runs; a stranger has another."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a case needs so that a failpoint is reached, twice in each wave of files."""
+
+    rules: tuple[Rule, ...] = ()
+    only: ProviderName | None = None
+    records: int | None = None
+    empty: int = 0
+    strangers: int = 0
+    retention: float | None = None
+    excuses: tuple[Excuse, ...] = ()
+
+
+def _rule(fault: str, *options: tuple[str, object]) -> Rule:
+    return Rule(fault, (("times", 2), *options))
+
+
+_CARRIED = Way((_rule("line_errored", ("status", 500)),))
+_LOST = Way((_rule("create_accepted_response_lost"),))
+_NOT_DONE = _rule("http_5xx", ("status", 500), _CREATE, ("account", OURS))
+_CLEARED = Way((_NOT_DONE,))
+_REFUSED = (_rule("http_5xx", ("status", 400), _CREATE),)
+_REJECTED = (Excuse("rejected", _MANY),)
+_SWEPT = Way(retention=0.0)
+
+WAYS: dict[Failpoint, Way] = {
+    Failpoint.HOLD: Way((_rule("http_429_retry_after", ("retry_after", 0), _CREATE),)),
+    Failpoint.ACCOUNT_PAUSED: Way((_rule("spend_cap_429", _CREATE),)),
+    Failpoint.DOUBT: _LOST,
+    Failpoint.LOOKED: _CLEARED,
+    Failpoint.ADOPT: _LOST,
+    Failpoint.CLEAR: _CLEARED,
+    Failpoint.INPUT_DELETED: replace(_CLEARED, only="openai"),
+    Failpoint.REJECT: Way(_REFUSED, excuses=_REJECTED),
+    # A batch of one request that is refused has nothing else to carry.
+    Failpoint.FAIL: Way(_REFUSED, records=BASE.files, excuses=_REJECTED),
+    Failpoint.NOTHING_TO_SEND: Way(empty=2),
+    Failpoint.BOUNCE: Way((_rule("token_limit_exceeded"),), only="openai"),
+    Failpoint.LIMIT_LEARNED: Way((_rule("token_limit_exceeded"),), only="openai"),
+    Failpoint.LOSE: Way((_rule("stuck_in_progress"), _rule("retrieve_404_after_create", ("seconds", 10**6)))),
+    Failpoint.DISOWN: Way((_NOT_DONE,), only="anthropic", strangers=3),
+    Failpoint.CHILD_WRITTEN: _CARRIED,
+    Failpoint.INPUT_REMOVED: _SWEPT,
+    Failpoint.REQUESTS_REMOVED: _SWEPT,
+    Failpoint.RESULTS_REMOVED: _SWEPT,
+    Failpoint.SEALED_REMOVED: _SWEPT,
+}
+"""Of those that not every batch passes."""
+ELSEWHERE = frozenset(
+    {
+        Failpoint.END_NOTED,
+        Failpoint.WINDOW_INTENDED,
+        Failpoint.CALL_ANSWERED,
+        Failpoint.CALLS_KEPT,
+        Failpoint.ASK,
+        Failpoint.DIVERT,
+    }
+)
+"""The road of single calls: its tests kill at these."""
+POINTS = tuple(point for point in Failpoint if point not in ELSEWHERE)
+
+
+def singles() -> dict[str, Case]:
+    """Each failpoint on its first and on a second pass, by the name that repeats the case."""
+    cases = enumerate(product(POINTS, (1, 2)))
+    return {f"{point}:{nth}": _case(number // 2 + nth, Kill(point, nth)) for number, (point, nth) in cases}
+
+
+def pairs() -> dict[str, Case]:
+    """Each failpoint, and then each on the first pass after that kill; but for those of two different providers."""
+    return {
+        f"{first},{second}": _case(one + two, Kill(first), Kill(second))
+        for (one, first), (two, second) in product(enumerate(POINTS), repeat=2)
+        if {WAYS.get(first, Way()).only, WAYS.get(second, Way()).only} != {"openai", "anthropic"}
+    }
+
+
+def _case(number: int, *kills: Kill) -> Case:
+    """The combinations of provider and store take turns, as far as the failpoints leave a choice."""
+    ways = [WAYS.get(Failpoint(kill.failpoint), Way()) for kill in kills]
+    needed = next((way.only for way in ways if way.only), None)
+    provider, store = COMBINATIONS[number % len(COMBINATIONS)]
+    return replace(
+        BASE,
+        provider=needed or provider,
+        store=store,
+        seed=number,
+        kills=kills,
+        records=min([way.records or BASE.records for way in ways]),
+        rules=tuple(dict.fromkeys(rule for way in ways for rule in way.rules)),
+        empty=max(way.empty for way in ways),
+        strangers=max(way.strangers for way in ways),
+        retention=min([BASE.retention, *(way.retention for way in ways if way.retention is not None)]),
+        excuses=tuple(dict.fromkeys(excuse for way in ways for excuse in way.excuses)),
+    )
