@@ -17,7 +17,7 @@ HIDDEN = 0.8
 RETRIES = 3
 """Faults of one schedule that carry a request to another batch: as many as `batch.max-retries`."""
 HOUR = 3600
-NO_FAULTS = frozenset({"seal", "thaw", "unlock_store", "disk_free", "copy_store"})
+NO_FAULTS = frozenset({"seal", "calm", "overtake", "thaw", "unlock_store", "disk_free", "copy_store"})
 
 
 @dataclass

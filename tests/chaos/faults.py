@@ -11,12 +11,14 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from shared.lease import TTL
 from tests.chaos.draft import HIDDEN
 from tests.chaos.lives import Life
 from tests.chaos.steps import Step
 from tests.chaos.world import World
 
 COPY = "copy.db"
+LAPSED = TTL.total_seconds() + 1
 HOSTILE = (
     (b"nobody", b"no JSON at all"),
     (b"../../etc/passwd", b'{"version": 1, "batch_key": "../../etc/passwd"}'),
@@ -84,19 +86,44 @@ def _restart_store(world: World) -> None:
     world.restart_store(kill=True)
 
 
+def _calm(world: World) -> None:
+    """From here on the provider does as it should."""
+    with suppress(OSError):
+        world.clear_faults()
+
+
+def _overtake(world: World, life: str) -> None:
+    """One process sleeps for longer than its leases last; the others find them lapsed."""
+    sleeper = _life(world, life)
+    if sleeper is None or sleeper not in world.frozen:
+        return
+    for role, other in list(world.lives.items()):
+        if role != "provider" and other is not sleeper:
+            _kill(world, role, 0.0)
+    _come_late()
+    world.advance(LAPSED)
+    if life == "poller":
+        world.start_poller("second")
+
+
+def _come_late() -> None:
+    """What the provider is still late with comes before the hours that pass, not after them."""
+    Event().wait(HIDDEN)
+
+
 def _jump(world: World, seconds: float) -> None:
     """Hours pass while nobody works."""
     _kill_all(world)
-    # What the provider is still late with comes before those hours, not after them.
-    Event().wait(HIDDEN)
+    _come_late()
     world.advance(seconds)
 
 
 def _lock_store(world: World) -> None:
-    """A writer that takes its time."""
-    connection = sqlite3.connect(world.store_file, isolation_level=None, timeout=10, check_same_thread=False)
-    connection.execute("BEGIN IMMEDIATE")
-    world.held["lock"] = connection
+    """A writer that takes its time. A process that is frozen while it writes is one already."""
+    connection = sqlite3.connect(world.store_file, isolation_level=None, timeout=0.3)
+    with suppress(sqlite3.OperationalError):
+        connection.execute("BEGIN IMMEDIATE")
+        world.held["lock"] = connection
 
 
 def _unlock_store(world: World) -> None:
@@ -151,6 +178,8 @@ ACTIONS: dict[str, Callable[..., None]] = {
     "freeze": _freeze,
     "thaw": _thaw,
     "second_poller": _second_poller,
+    "calm": _calm,
+    "overtake": _overtake,
     "seal": _seal,
     "restart_broker": _restart_broker,
     "restart_store": _restart_store,

@@ -1,7 +1,7 @@
 """Kinds of faults of our own machine: processes die and freeze, what they stand on goes away. Pure: they draw steps."""
 
 from tests.chaos.case import Kill
-from tests.chaos.draft import HORIZON, HOUR, Draft
+from tests.chaos.draft import HIDDEN, HORIZON, HOUR, Draft
 
 KILLS = (
     "file-written",
@@ -60,6 +60,16 @@ def freeze(draft: Draft) -> None:
     at = draft.moment()
     draft.add("freeze", at, life=life)
     draft.add("thaw", at + draft.random.uniform(0.1, 1.2), life=life)
+
+
+def zombie(draft: Draft) -> None:
+    """It sleeps beyond its leases, wakes up beside those who took them over, and wants to go on."""
+    if not draft.once("zombie") or not draft.hide(0.4):
+        return
+    life, at = draft.random.choice(("desk", "poller", "poller")), draft.moment(HORIZON * 0.6)
+    draft.add("freeze", at, life=life)
+    draft.add("overtake", at + 0.05, life=life)
+    draft.add("thaw", at + HIDDEN + draft.random.uniform(0.2, 0.8), life=life)
 
 
 def second_poller(draft: Draft) -> None:

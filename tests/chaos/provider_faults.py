@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tests.chaos.draft import HORIZON, HOUR, Draft
+from tests.chaos.draft import HOUR, Draft
 from tests.chaos.steps import Excuse
 
 # Calls.
@@ -26,8 +26,6 @@ def endpoint(draft: Draft, *, reads: bool = False) -> str:
 
 def throttled(draft: Draft) -> None:
     wait = draft.random.choice((None, 0, 1, 1, 2, HOUR))
-    if wait == HOUR:
-        let_pass(draft)
     draft.fault("http_429_retry_after", endpoint=endpoint(draft), times=times(draft, 4), retry_after=wait)
 
 
@@ -48,17 +46,10 @@ def slow(draft: Draft) -> None:
 
 
 def account(draft: Draft) -> None:
-    let_pass(draft)
     names = ["bad_key", "spend_cap_429", *(["file_quota_full"] if draft.provider == "openai" else [])]
     name = draft.random.choice(names)
     where = {} if name == "file_quota_full" else {"endpoint": endpoint(draft)}
     draft.fault(name, times=times(draft, 2), **where)
-
-
-def let_pass(draft: Draft) -> None:
-    """What asks for minutes or hours is given them."""
-    if draft.once("patience"):
-        draft.add("jump", HORIZON + 0.5, seconds=2 * HOUR)
 
 
 def poisoned(draft: Draft) -> None:
@@ -94,7 +85,7 @@ def flaps(draft: Draft) -> None:
 
 
 def output_late(draft: Draft) -> None:
-    listed, seconds = draft.random.random() < 0.5, round(draft.random.uniform(0.2, 1.0), 2)
+    listed, seconds = draft.random.random() < 0.5, round(draft.random.uniform(0.2, 0.8), 2)
     draft.fault("output_file_delayed", times=times(draft), listed=listed, seconds=seconds)
 
 
@@ -107,12 +98,10 @@ def status(draft: Draft) -> None:
 
 def token_limit(draft: Draft) -> None:
     if draft.provider == "openai":
-        let_pass(draft)
         draft.fault("token_limit_exceeded", times=times(draft, 2), limit=draft.random.choice((90_000, 2_000_000)))
 
 
 def credit(draft: Draft) -> None:
-    let_pass(draft)
     draft.fault("credit_exhausted_mid_batch", times=1, done=draft.random.choice((0.0, 0.3, 0.7)))
 
 
@@ -147,8 +136,6 @@ def carried(draft: Draft) -> None:
         drawn.append(("status_code_zero", {"lines": lines, "file": draft.random.choice(("error", "output"))}))
         drawn.append(("completed_without_output_file", {"error_file": "empty"}))
     name, options = draft.random.choice(drawn)
-    if name == "lines_missing" or options.get("error_file") == "empty":
-        let_pass(draft)
     draft.fault(name, times=1, **options)
 
 

@@ -8,7 +8,7 @@ from random import Random
 
 from tests.chaos import machine_faults, provider_faults
 from tests.chaos.case import Case, ProviderName, StoreKind
-from tests.chaos.draft import Draft
+from tests.chaos.draft import HORIZON, Draft
 
 FEWEST, MOST = 5, 20
 
@@ -16,6 +16,7 @@ KINDS: dict[str, tuple[float, Callable[[Draft], None]]] = {
     "kill": (6, machine_faults.kill),
     "failpoint": (4, machine_faults.failpoint),
     "freeze": (3, machine_faults.freeze),
+    "zombie": (2, machine_faults.zombie),
     "second poller": (1, machine_faults.second_poller),
     "broker": (0.3, machine_faults.broker),
     "database": (1.5, machine_faults.database),
@@ -54,10 +55,11 @@ def schedule(seed: int) -> Case:
     provider: ProviderName = random.choice(("openai", "anthropic"))
     store: StoreKind = random.choice(("sqlite", "sqlite", "postgresql"))
     files = random.randint(1, 3)
-    draft = Draft(random, provider, store, files * random.randint(2, 6))
+    draft = Draft(random, provider, store, files * random.randint(2, 4))
     # What is sealed late meets what went wrong before.
-    for _ in range(random.randint(0, 2)):
+    for _ in range(random.randint(1, 3)):
         draft.add("seal")
+    draft.add("calm", HORIZON)
     wanted = random.randint(FEWEST, MOST)
     names, weights = list(KINDS), [weight for weight, _ in KINDS.values()]
     while draft.faults < wanted:

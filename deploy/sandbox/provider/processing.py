@@ -19,6 +19,7 @@ from deploy.sandbox.provider.answers import Answer, answer, prompt_hash, prompt_
 from deploy.sandbox.provider.asks import Ask
 from deploy.sandbox.provider.errors import ProviderError
 from deploy.sandbox.provider.lines import AnthropicLines, Lines, OpenAILines, Request
+from deploy.sandbox.provider.shapes import choices
 
 NO_CREDIT = "You exceeded your current quota, please check your plan and billing details."
 
@@ -179,15 +180,16 @@ class Execution:
         self._bill(request, ask, told)
 
     def _bill(self, request: Request, ask: Ask, told: Answer) -> None:
+        copies = choices(ask, told) if self._work.endpoint == "/v1/chat/completions" else 1
         self.outcome.billed += 1
         self.outcome.input_tokens += told.input_tokens
-        self.outcome.output_tokens += told.output_tokens
+        self.outcome.output_tokens += told.output_tokens * copies
         entry = {
             "custom_id": request.custom_id,
             "body": body_hash(request.body),
             "prompt": prompt_hash(ask.prompt),
             "input_tokens": told.input_tokens,
-            "output_tokens": told.output_tokens,
+            "output_tokens": told.output_tokens * copies,
         }
         _put(self._billed, orjson.dumps(entry))
 

@@ -20,11 +20,16 @@ def _chat_message(ask: Ask, answer: Answer, ident: str) -> Json:
     return message
 
 
+def choices(ask: Ask, answer: Answer) -> int:
+    """How many answers a chat completion holds; each costs its tokens."""
+    return max(ask.choices, 2 if answer.several else 1)
+
+
 def chat_completion(ask: Ask, answer: Answer, ident: str, created: int) -> Json:
     """`openai.types.chat.ChatCompletion`; several output items are several choices, of which the first is cut short."""
     message = _chat_message(ask, answer, ident)
     reason = "length" if answer.cut else "tool_calls" if ask.tool and not answer.refused else "stop"
-    count = max(ask.choices, 2 if answer.several else 1)
+    count = choices(ask, answer)
     choice = {"message": message, "logprobs": None, "finish_reason": reason}
     output_tokens = answer.output_tokens * count
     return {
