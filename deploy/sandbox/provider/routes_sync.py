@@ -38,6 +38,7 @@ async def _answer(call: Call, ask: Ask) -> Answer:
 
 
 async def _billed(call: Call, body: dict[str, Any], ask: Ask, told: Answer) -> None:
+    copies = shapes.choices(ask, told) if call.endpoint == "openai.chat.completions" else 1
     call.engine.log.write(
         "sync",
         endpoint=call.endpoint,
@@ -45,7 +46,7 @@ async def _billed(call: Call, body: dict[str, Any], ask: Ask, told: Answer) -> N
         body=body_hash(body),
         prompt=prompt_hash(ask.prompt),
         input_tokens=told.input_tokens,
-        output_tokens=told.output_tokens,
+        output_tokens=told.output_tokens * copies,
     )
     lost = call.fault("sync_answer_lost")
     if lost is not None:
