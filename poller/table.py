@@ -67,7 +67,7 @@ def _attention(report: Report) -> Table:
 
 
 def _pipelines(report: Report) -> Table:
-    columns = ("records", "out", "failed", "in flight", "oldest", "cost", "sync cost", "saved")
+    columns = ("records", "out", "failed", "in flight", "skipped", "oldest", "cost", "sync cost", "saved")
     table = _table("Pipelines", "pipeline", *columns, "batches", right=columns)
     for row in report.pipelines:
         _row(
@@ -77,6 +77,7 @@ def _pipelines(report: Report) -> Table:
             f"{row['succeeded'] + row['failed']:,}",
             f"{row['failed']:,}",
             f"{row['in_flight']:,}",
+            f"{row['skipped_as_paid']:,}",
             _age(row["oldest_waiting_seconds"]),
             _money(row["cost_usd"]),
             _money(row["sync_cost_usd"]),

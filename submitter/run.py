@@ -35,6 +35,9 @@ from submitter.topic_guard import TopicGuard
 from submitter.user_table import UserTable
 from submitter.watch import Outcome, Watch, drain
 
+_MAY_LIVE = 5
+"""Runs whose job is looked for: the newest one may never have come to the cluster."""
+
 
 class RunFailed(BatchlineError):
     """The job ended by itself; the message has its last failure."""
@@ -102,8 +105,8 @@ class Runner:
         return RemoteCluster(configuration, self.spool, self.wishes.overrides)
 
     def _refuse_beside_live_job(self, cluster: "EmbeddedCluster | RemoteCluster") -> None:
-        runs = self.store.lineage.runs(self.pipeline.name)
-        live = next((run for run in runs[:1] if run.job_id and cluster.is_live(run.job_id)), None)
+        runs = self.store.lineage.runs(self.pipeline.name, _MAY_LIVE)
+        live = next((run for run in runs if run.job_id and cluster.is_live(run.job_id)), None)
         if live:
             raise SettingsError(
                 f"pipeline '{self.pipeline.name}' already runs on the cluster as job {live.job_id}: cancel it there "

@@ -54,6 +54,28 @@ def errand(tmp_path: Path) -> Iterator[Errand]:
         )
 
 
+def test_a_desk_that_a_newer_run_has_overtaken_begins_nothing_more(
+    errand: Errand, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A twin that was started by mistake, where neither knows of the other: the older one stops by itself."""
+    older, newer = Submitters(), Submitters()
+    with Store.open(errand.state_store) as store:
+        first = Desk(errand, lambda *_: older, system_clock)
+        try:
+            wait_until(lambda: set(older.submitted) == set(GOOD), 20, lambda: f"only {older.submitted} was submitted")
+            epoch = store.lineage.begin("pipe", definition="0" * 16, spool="file:///spool")
+            wait_until(lambda: "no longer the newest" in caplog.text, 20, "the older desk to stop")
+            put(store, planned("h-0", sealed_at=NOON - timedelta(days=1)))
+            second = Desk(errand.model_copy(update={"epoch": epoch}), lambda *_: newer, system_clock)
+            try:
+                wait_until(lambda: "h-0" in newer.submitted, 20, lambda: f"only {newer.submitted} was submitted")
+            finally:
+                second.close()
+        finally:
+            first.close()
+    assert "h-0" not in older.submitted
+
+
 def test_damaged_batches_do_not_keep_the_others_waiting(errand: Errand) -> None:
     hands = Submitters()
 

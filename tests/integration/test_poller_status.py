@@ -10,7 +10,7 @@ from poller.status import Report, report
 from poller.table import draw
 from shared.lifecycle import Event, State
 from shared.store import Store
-from tests.rig.stores import NOON, SetClock, planned, put, walk
+from tests.rig.stores import NOON, SetClock, plan, planned, put, walk
 
 HOUR = timedelta(hours=1)
 TO_RUNNING = (Event.INTEND, Event.ACCEPT, Event.PROGRESS)
@@ -66,6 +66,13 @@ def test_people_see_reason_next_try_cost_and_states(store: Store, clock: SetCloc
     ):
         assert " ".join(said.split()) in " ".join(text.split()), said
     assert text.index("held-0") < text.index("running-0")
+
+
+def test_rows_that_came_again_and_were_not_paid_for_again_are_counted(store: Store, clock: SetClock) -> None:
+    store.plans.commit(plan("a file", skipped=4321))
+    shown = report(store, clock)
+    assert shown.pipelines[0]["skipped_as_paid"] == 4321
+    assert "4,321" in drawn(shown)
 
 
 def test_a_dependency_is_away_until_its_word_is_old(store: Store, clock: SetClock) -> None:
