@@ -12,7 +12,7 @@ from deploy.sandbox.provider.calls import Call, Handler, JsonResponse
 from deploy.sandbox.provider.errors import ConnectionCut, ProviderError
 from deploy.sandbox.provider.lines import openai_body
 from deploy.sandbox.provider.processing import body_hash
-from deploy.sandbox.provider.shapes import message
+from deploy.sandbox.provider.shapes import choices, message
 from deploy.sandbox.provider.store import new_id
 from deploy.sandbox.provider.vocabulary import Occasion
 
@@ -38,7 +38,7 @@ async def _answer(call: Call, ask: Ask) -> Answer:
 
 
 async def _billed(call: Call, body: dict[str, Any], ask: Ask, told: Answer) -> None:
-    copies = shapes.choices(ask, told) if call.endpoint == "openai.chat.completions" else 1
+    copies = choices(ask, told) if call.endpoint == "openai.chat.completions" else 1
     call.engine.log.write(
         "sync",
         endpoint=call.endpoint,
