@@ -69,6 +69,7 @@ def test_people_see_reason_next_try_cost_and_states(store: Store, clock: SetCloc
 
 
 def test_rows_that_came_again_and_were_not_paid_for_again_are_counted(store: Store, clock: SetClock) -> None:
+    store.lineage.claim_name("pipe", "file.sql")
     store.plans.commit(plan("a file", skipped=4321))
     shown = report(store, clock)
     assert shown.pipelines[0]["skipped_as_paid"] == 4321
