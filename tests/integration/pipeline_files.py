@@ -1,4 +1,11 @@
-"""Files for the tests of reading one: a common beginning, to which each test adds what it is about."""
+"""Files for the tests of reading one, to which each test adds what it is about; and what comes of reading them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from submitter.check import NOTHING
+from submitter.pipeline.reader import Reading, read
+from submitter.pipeline.values import Pipeline
 
 ENVIRON = {
     "BROKER": "nowhere:9092",
@@ -36,3 +43,22 @@ WHOLE = SETTINGS + REVIEWS + MODEL + SINK + INSERT
 def line_of(text: str, part: str) -> int:
     """The line, from 1, on which `part` stands first."""
     return text[: text.index(part)].count("\n") + 1
+
+
+def reading_of(
+    folder: Path, text: str, environ: Mapping[str, str] = ENVIRON, options: Mapping[str, str] = NOTHING
+) -> Reading:
+    file = folder / "file.sql"
+    file.write_bytes(text.encode())
+    return read(file, environ, options)
+
+
+def pipeline_of(folder: Path, text: str) -> Pipeline:
+    reading = reading_of(folder, text)
+    assert not reading.faults.errors, [fault.text("file.sql") for fault in reading.faults.errors]
+    assert reading.pipeline is not None
+    return reading.pipeline
+
+
+def faults_of(folder: Path, text: str, environ: Mapping[str, str] = ENVIRON) -> list[str]:
+    return [fault.text("file.sql") for fault in reading_of(folder, text, environ).faults.errors]
