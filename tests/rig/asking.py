@@ -1,6 +1,6 @@
 """The synchronous road on a stage: batches whose deadline nears, asked record by record until everything is out.
 
-`python -m tests.rig.asking FOLDER PROVIDER_URL` asks what is due in a stage's folder, as a poller's process does, until
+`python -m tests.rig.asking FOLDER` asks what is due in a stage's folder, as a poller's process does, until
 it is killed.
 """
 
@@ -9,9 +9,11 @@ import threading
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from poller.accounts import Keyless
 from poller.asker import Asker, Pass
+from poller.collector import Collecting, Collector
 from poller.deadline import DEADLINE, DeadlinePolicy
 from poller.harvester import Harvester
 from poller.health import Watchdog
@@ -22,10 +24,12 @@ from poller.stretch import Asking
 from shared.lease import Keeper, this_process
 from shared.lifecycle import SUBMITTABLE, TERMINAL
 from shared.store import Batch
-from tests.rig.results import Back
 from tests.rig.samples import EPOCH
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
+
+if TYPE_CHECKING:
+    from tests.rig.results import Back
 
 SOON = timedelta(milliseconds=100)
 QUICK = Backoff(SOON, 2 * SOON)
@@ -66,7 +70,15 @@ class Road:
             stage.store, models.definition, models.provider_of, keeper, self._roads(), keyless, stage.clock, self.policy
         )
 
-    def finish(self, back: Back, key: str) -> list[Batch]:
+    def collector(self) -> Collector:
+        stage, (keeper, _) = self.stage, self._common()
+        how = Collecting(timedelta(), QUICK, self.policy, self.paces)
+        watchdog = Watchdog(stage.store, this_process())
+        return Collector(
+            stage.store, stage.spool, stage.models().provider_of, keeper, watchdog, stage.clock, collecting=how
+        )
+
+    def finish(self, back: "Back", key: str) -> list[Batch]:
         """Work on a batch and all that comes of it, on either road, until everything is out; the family."""
         stage, submission = self.stage, self.stage.submission()
         publisher = back.publisher()

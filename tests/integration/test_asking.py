@@ -1,0 +1,255 @@
+"""A batch that is asked record by record, on bad days: throttled, failing, without money or key, killed, overtaken."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.sandbox.provider.answers import prompt_hash
+from deploy.sandbox.provider.server import ProviderServer
+from poller.duty import moved
+from poller.journal import Head, Journal
+from poller.pacing import PacePolicy
+from poller.schedule import Backoff
+from poller.status import report
+from shared.errors import LeaseLost
+from shared.lifecycle import State
+from shared.providers.prices import cost
+from shared.store import Batch
+from tests.rig.asking import PASS, Road, deadline_in
+from tests.rig.processes import Processes
+from tests.rig.stage import ENVIRON, Stage
+from tests.rig.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+RECORDS = 12
+PROVIDERS = ("openai", "anthropic")
+SYNC = {"openai": "openai.chat.completions", "anthropic": "anthropic.messages"}
+MakeStage = Callable[..., Stage]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
+    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
+        yield running
+
+
+@pytest.fixture
+def make_stage(server: ProviderServer, tmp_path: Path) -> Iterator[MakeStage]:
+    server.clear_faults()
+    made: list[Stage] = []
+
+    def make(provider: str = "openai", **options: Any) -> Stage:
+        stage = Stage(server, tmp_path, provider, review=f"{tmp_path} review {{}}".format)
+        stage.batch_options = {"max_retries": 0, "mode": "sync", **options}
+        made.append(stage)
+        return stage
+
+    yield make
+    server.clear_faults()
+    for stage in made:
+        stage.close()
+
+
+def billed(stage: Stage) -> list[int]:
+    """How often the answer to each of the stage's prompts was paid for."""
+    counts = stage.server.witness().billed_prompts()
+    return [counts[prompt_hash(stage.review(n) or "")] for n in range(RECORDS)]
+
+
+def ask_until(road: Road, key: str, *states: State) -> Batch:
+    asker = road.asker()
+
+    def there() -> Batch | None:
+        asker.run_once()
+        batch = road.stage.batch(key)
+        return batch if batch.state in states else None
+
+    return wait_until(there, 60, lambda: f"{key} to be {states}, it is {road.stage.batch(key)}")
+
+
+def answered(stage: Stage, key: str) -> int:
+    return sum(journal_of(stage, key).tally.answered)
+
+
+def journal_of(stage: Stage, key: str) -> Journal:
+    return Journal(stage.spool.files, stage.spool.batch("pipe", "sentiments", key), RECORDS)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_throttled_calls_are_made_again_and_nothing_is_paid_twice(make_stage: MakeStage, provider: str) -> None:
+    stage = make_stage(provider)
+    stage.server.set_fault("http_429_retry_after", endpoint=SYNC[provider], times=3, retry_after=1)
+    key = stage.plan(RECORDS)
+    batch = ask_until(Road(stage), key, State.ENDED)
+    assert (batch.unknown_calls, answered(stage, key)) == (0, RECORDS)
+    assert billed(stage) == [1] * RECORDS
+
+
+def test_a_long_retry_after_holds_the_batch_till_then(make_stage: MakeStage) -> None:
+    stage = make_stage()
+    stage.server.set_fault("http_429_retry_after", endpoint=SYNC["openai"], retry_after=7200)
+    key = stage.plan(RECORDS)
+    held = ask_until(Road(stage), key, State.HELD)
+    assert "429" in (held.held_reason or "")
+    assert held.held_until is not None
+    assert held.held_until - stage.clock() > timedelta(minutes=110)
+    assert not any(billed(stage))
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_circuit_opens_while_the_provider_fails_and_closes_again(make_stage: MakeStage, provider: str) -> None:
+    stage = make_stage(provider)
+    stage.server.set_fault("http_5xx", endpoint=SYNC[provider], status=500)
+    road = Road(stage, pace=PacePolicy(first=2, trip=3, rest=Backoff(timedelta(hours=1), timedelta(hours=1))))
+    key = stage.plan(RECORDS)
+    held = ask_until(road, key, State.HELD)
+    assert "500" in (held.held_reason or "")
+    seen = stage.server.faults()[0]["seen"]
+    assert 3 <= seen <= 4, "no call is made that was not under way when the circuit opened"
+    road.asker().run_once()
+    assert stage.server.faults()[0]["seen"] == seen, "it rests"
+    stage.ahead += timedelta(hours=2)
+    road.asker().run_once()
+    assert stage.server.faults()[0]["seen"] == seen + 1, "one call tries"
+    assert stage.batch(key).state is State.HELD
+    stage.server.clear_faults()
+    stage.ahead += timedelta(hours=2)
+    batch = ask_until(road, key, State.ENDED)
+    assert not road.paces.of(batch.account, batch.model).is_open
+    assert (batch.unknown_calls, billed(stage)) == (0, [1] * RECORDS)
+
+
+def test_a_request_that_fails_again_and_again_is_given_up_and_the_others_are_not(make_stage: MakeStage) -> None:
+    stage = make_stage(fallback_max_concurrency=1)
+    key = stage.plan(RECORDS)
+    # It comes last each time: first in the queue of one, then behind all others.
+    stage.server.set_fault("line_errored", endpoint=SYNC["openai"], nth=[1, RECORDS + 1, RECORDS + 2])
+    batch = ask_until(Road(stage), key, State.ENDED)
+    assert (batch.unknown_calls, answered(stage, key)) == (0, RECORDS)
+    assert sorted(billed(stage)) == [0] + [1] * (RECORDS - 1)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_an_accounts_fault_holds_the_batch_and_no_record_is_lost(make_stage: MakeStage, provider: str) -> None:
+    stage = make_stage(provider)
+    stage.server.set_fault("bad_key", endpoint=SYNC[provider])
+    key = stage.plan(RECORDS)
+    held = ask_until(Road(stage), key, State.HELD)
+    assert (held.held_reason or "").startswith("account: ")
+    assert report(stage.store, stage.clock).attention[0].kind == "account-paused"
+    stage.server.clear_faults()
+    stage.ahead += timedelta(hours=1)
+    ask_until(Road(stage), key, State.ENDED)
+    assert billed(stage) == [1] * RECORDS
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_answers_that_nobody_saw_are_counted_and_told(make_stage: MakeStage, provider: str) -> None:
+    stage = make_stage(provider)
+    stage.server.set_fault("sync_answer_lost", times=2)
+    key = stage.plan(RECORDS)
+    batch = ask_until(Road(stage), key, State.ENDED)
+    assert (batch.unknown_calls, answered(stage, key)) == (2, RECORDS)
+    assert sorted(billed(stage)) == [1] * (RECORDS - 2) + [2, 2]
+    (alarm,) = report(stage.store, stage.clock).attention
+    assert (alarm.kind, alarm.subject) == ("calls-unknown", key)
+
+
+def test_money_for_some_requests_asks_for_those_and_sends_the_rest_as_a_batch(make_stage: MakeStage) -> None:
+    # Beforehand an answer is taken for a long one; what it really used makes room for a few more.
+    each = cost("openai", "gpt-5-mini", 150, 200)
+    assert each is not None
+    ceiling = 1.3 * each.sync_usd
+    stage = make_stage(mode="batch", fallback="sync", fallback_max_cost=ceiling)
+    stage.batch_options = {**stage.batch_options, "deadline": deadline_in(stage, timedelta(minutes=1))}
+    key = stage.plan(RECORDS)
+    road = Road(stage)
+    assert moved(road.harvester().run_once()) == 1
+    child = ask_until_collected(road, key)
+    batch = ask_until(road, child.batch_key, State.ENDED)
+    asked = sum(journal_of(stage, batch.batch_key).tally.answered)
+    assert 0 < asked < RECORDS
+    assert (batch.cost_usd or 0) <= ceiling
+    grandchild = ask_until_collected(road, batch.batch_key)
+    assert (grandchild.mode, grandchild.records, grandchild.retries) == ("batch", RECORDS - asked, 0)
+    assert moved(road.harvester().run_once()) == 0, "what came back for want of money stays a batch"
+    assert (stage.submission().work(grandchild.batch_key) or grandchild).state is State.SUBMITTED
+    assert moved(road.harvester().run_once()) == 0, "and is left to run"
+
+
+def ask_until_collected(road: Road, key: str) -> Batch:
+    """Collect a batch; the one child that it has then."""
+    road.collector().run_once()
+    assert road.stage.batch(key).state is State.COLLECTED
+    (child,) = road.stage.store.batches.rows(parent=key)
+    return child
+
+
+def test_a_stretch_ends_in_time_and_the_next_one_goes_on(make_stage: MakeStage) -> None:
+    stage = make_stage(fallback_max_concurrency=2)
+    stage.server.set_fault("slow_response", endpoint=SYNC["openai"], seconds=0.2)
+    key = stage.plan(RECORDS)
+    how = PASS.__class__(stretch=0.3, budget=0.3, asking=PASS.asking)
+    assert moved(Road(stage, how).asker().run_once()) == 0, "a single pass would not come back for it"
+    some = answered(stage, key)
+    assert 0 < some < RECORDS
+    assert stage.batch(key).state is State.RUNNING
+    ask_until(Road(stage), key, State.ENDED)
+    assert billed(stage) == [1] * RECORDS
+
+
+def test_a_stop_waits_for_what_is_under_way(make_stage: MakeStage) -> None:
+    stage = make_stage()
+    stage.server.set_fault("slow_response", endpoint=SYNC["openai"], seconds=0.5)
+    key, stop = stage.plan(RECORDS), threading.Event()
+    asker = Road(stage).asker(stop)
+    running = threading.Thread(target=asker.run_once)
+    running.start()
+    wait_until(lambda: journal_of(stage, key).tally.under_way, 30, "calls to be under way")
+    stop.set()
+    running.join(30)
+    tally = journal_of(stage, key).tally
+    assert (tally.under_way, tally.unknown) == (set(), [])
+    assert 0 < sum(tally.answered) < RECORDS
+
+
+def test_whoever_was_overtaken_makes_no_call_more(make_stage: MakeStage) -> None:
+    stage = make_stage()
+    key = stage.plan(RECORDS)
+    slow, quick = journal_of(stage, key), journal_of(stage, key)
+    quick.write(Head())
+    with pytest.raises(LeaseLost, match="somebody else"):
+        slow.write(Head(intended=(0,)))
+    assert journal_of(stage, key).tally.under_way == set()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_after_a_kill_only_what_was_under_way_may_be_paid_twice(
+    make_stage: MakeStage, processes: Processes, provider: str
+) -> None:
+    """The killed process has paid for calls whose answers it never saw: they are counted, and no more are."""
+    most = 3
+    stage = make_stage(provider, fallback_max_concurrency=most)
+    stage.server.set_fault("sync_answer_lost", endpoint=SYNC[provider], after=4, hang=60.0)
+    key = stage.plan(RECORDS)
+    before = len(stage.server.witness().events("sync"))
+    child = processes.start(
+        "asker", [sys.executable, "-m", "tests.rig.asking", str(stage.folder)], env=dict(ENVIRON), cwd=ROOT
+    )
+    wait_until(
+        lambda: len(stage.server.witness().events("sync")) - before == 4 + most and answered(stage, key) == 4,
+        60,
+        "four answers to be kept, and as many calls as may be to hang",
+    )
+    child.kill()
+    child.wait(10)
+    stage.server.clear_faults()
+    batch = ask_until(Road(stage), key, State.ENDED)
+    assert (batch.unknown_calls, answered(stage, key)) == (most, RECORDS)
+    assert sorted(billed(stage)) == [1] * (RECORDS - most) + [2] * most
+    assert [alarm.kind for alarm in report(stage.store, stage.clock).attention] == ["calls-unknown"]
