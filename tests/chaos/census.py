@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 _QUESTION = """SELECT (SELECT count(*) FROM sealed_files), count(*),
-    coalesce(sum(CASE WHEN state IN ('published', 'failed') THEN 0 ELSE 1 END), 0) FROM batches"""
+    coalesce(sum(CASE WHEN state IN ('published', 'failed') THEN 0 ELSE 1 END), 0), max(updated_at) FROM batches"""
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Count:
     batches: int
     open: int
     """Batches that are neither published nor failed."""
+    moved_at: object = None
+    """When a batch was written last."""
 
 
 class Census:
@@ -28,12 +30,15 @@ class Census:
     def __init__(self, store: str) -> None:
         self._store = store
         self._postgres: psycopg.Connection[Any] | None = None
+        self.last: Count | None = None
+        """What was counted last."""
 
     def count(self) -> Count | None:
         """None while the store does not answer."""
         with suppress(sqlite3.Error, psycopg.Error):
             (row,) = self.ask(_QUESTION)
-            return Count(*row)
+            self.last = Count(*row)
+            return self.last
         return None
 
     def ask(self, question: str) -> list[tuple[Any, ...]]:
