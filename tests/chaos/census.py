@@ -3,12 +3,15 @@
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import psycopg
 
 _QUESTION = """SELECT (SELECT count(*) FROM sealed_files), count(*),
-    coalesce(sum(CASE WHEN state IN ('published', 'failed') THEN 0 ELSE 1 END), 0), max(updated_at) FROM batches"""
+    coalesce(sum(CASE WHEN state IN ('published', 'failed') THEN 0 ELSE 1 END), 0), max(updated_at),
+    coalesce(sum(CASE WHEN state IN ('published', 'failed') OR held_until > '{soon}' OR next_check_at > '{soon}'
+    THEN 0 ELSE 1 END), 0) FROM batches"""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Count:
     """Batches that are neither published nor failed."""
     moved_at: object = None
     """When a batch was written last."""
+    due: int = 0
+    """Batches that somebody has to work on by a moment."""
 
 
 class Census:
@@ -33,10 +38,10 @@ class Census:
         self.last: Count | None = None
         """What was counted last."""
 
-    def count(self) -> Count | None:
-        """None while the store does not answer."""
+    def count(self, soon: datetime) -> Count | None:
+        """What stands in the store, and is due by a moment; None while the store does not answer."""
         with suppress(sqlite3.Error, psycopg.Error):
-            (row,) = self.ask(_QUESTION)
+            (row,) = self.ask(_QUESTION.format(soon=f"{soon:%Y-%m-%dT%H:%M:%S.%fZ}"))
             self.last = Count(*row)
             return self.last
         return None

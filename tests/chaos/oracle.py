@@ -185,8 +185,7 @@ def stuck(world: "World") -> str:
     rows = world.census.ask(
         "SELECT batch_key, state, held_reason, error FROM batches WHERE state NOT IN ('published', 'failed') LIMIT 3"
     )
-    count = world.census.count()
-    return f"{count} of {len(world.pipeline.files)} files; {rows}"
+    return f"{world.census.last} of {len(world.pipeline.files)} files; {rows}"
 
 
 def _is_unreadable(case: Case) -> bool:
