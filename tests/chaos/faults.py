@@ -100,21 +100,22 @@ def _overtake(world: World, life: str) -> None:
     for role, other in list(world.lives.items()):
         if role != "provider" and other is not sleeper:
             _kill(world, role, 0.0)
-    _come_late()
+    _come_late(world)
     world.advance(LAPSED)
     if life == "poller":
         world.start_poller("second")
 
 
-def _come_late() -> None:
+def _come_late(world: World) -> None:
     """What the provider is still late with comes before the hours that pass, not after them."""
+    _thaw(world, "provider")
     Event().wait(HIDDEN)
 
 
 def _jump(world: World, seconds: float) -> None:
     """Hours pass while nobody works."""
     _kill_all(world)
-    _come_late()
+    _come_late(world)
     world.advance(seconds)
 
 
