@@ -57,6 +57,9 @@ def test_a_batch_on_its_way_is_no_alarm(state: State) -> None:
         (batch(State.SEALED, error="disk", next_check_at=NOON), Kind.UNREADABLE),
         (batch(State.ENDED, results_expire_at=NOON + timedelta(days=4)), Kind.RESULTS_EXPIRING),
         (batch(State.PUBLISHED, unknown_lines=2), Kind.UNEXPECTED_RESULTS),
+        (batch(State.HELD, deadline_at=NOON), Kind.PAST_DEADLINE),
+        (batch(State.RUNNING, mode="sync", deadline_at=NOON), Kind.PAST_DEADLINE),
+        (batch(State.PUBLISHED, mode="sync", unknown_calls=2), Kind.CALLS_UNKNOWN),
     ],
 )
 def test_what_needs_attention_is_told(found: Batch, kind: Kind) -> None:
@@ -69,6 +72,16 @@ def test_a_working_batch_has_its_own_expiry_as_deadline() -> None:
     )
     assert kinds(alarms([working], {}, [], NOON)) == [Kind.OVERDUE]
     assert alarms([working], {}, [], NOON - 3 * HOUR) == []
+
+
+def test_a_deadline_is_no_alarm_before_it_is_over_or_after_all_is_out() -> None:
+    assert alarms([batch(State.RUNNING, deadline_at=NOON + HOUR / 60)], {}, [], NOON) == []
+    assert alarms([batch(State.PUBLISHED, deadline_at=NOON - HOUR)], {}, [], NOON) == []
+
+
+def test_a_create_in_doubt_past_its_deadline_says_why_nothing_is_asked() -> None:
+    (alarm,) = alarms([batch(State.AMBIGUOUS, deadline_at=NOON)], {}, [], NOON)
+    assert "nothing of it is asked again" in alarm.message
 
 
 def test_a_rejected_batch_that_waits_for_its_collector_is_no_alarm() -> None:

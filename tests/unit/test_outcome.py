@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poller.outcome import child_runs, records_in, refuse, settle
+from poller.outcome import Carry, child_runs, records_in, refuse, settle, settle_asked, together
 from poller.results import ResultsWriter, Verdict
 from shared.definition import BatchOptions
 from shared.keys import batch_key
@@ -54,6 +54,28 @@ def test_what_may_be_retried_is_carried_and_what_the_account_did_uses_no_retry(t
         assert [Verdict(verdict).name for verdict in results.verdicts] == [
             "ANSWERED", "CARRIED", "CARRIED", "CARRIED", "FAILED", "CARRIED",
         ]  # fmt: skip
+
+
+def test_what_we_ended_ourselves_uses_no_retry(tmp_path: Path) -> None:
+    with writer(tmp_path, Verdict.ANSWERED, Verdict.MISSING, Verdict.RETRY) as results:
+        assert settle(results, manifest(retries=2), harvested=True) == [Carry((1, 2), 2)]
+        assert settle(results, manifest(retries=2)) == [], "it is decided once"
+
+
+@pytest.mark.parametrize(("retries", "carries"), [(0, [Carry((0,), 0), Carry((2,), 1, "sync")]), (2, [Carry((0,), 2)])])
+def test_what_was_not_asked_goes_into_a_batch_and_what_failed_is_asked_again(
+    tmp_path: Path, retries: int, carries: list[Carry]
+) -> None:
+    with writer(tmp_path, Verdict.MISSING, Verdict.ANSWERED, Verdict.RETRY, Verdict.FAILED) as results:
+        assert settle_asked(results, manifest(retries=retries)) == carries
+        assert Verdict.MISSING not in list(results.verdicts)
+        assert Verdict.RETRY not in list(results.verdicts)
+
+
+def test_on_the_synchronous_road_everything_goes_together() -> None:
+    carries = [Carry((4, 5), 1), Carry((0, 2), 2)]
+    assert together(carries, "sync") == [Carry((0, 2, 4, 5), 2, "sync")]
+    assert together([], "sync") == []
 
 
 def test_without_retries_left_only_the_account_s_faults_are_carried(tmp_path: Path) -> None:
