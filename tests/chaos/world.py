@@ -3,7 +3,6 @@
 A world keeps its lives going: `run_until_quiet` starts again whoever died.
 """
 
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -40,11 +39,6 @@ _CENSUS = 0.04
 
 Strike = Callable[["World", Step], None]
 """Takes a step of a schedule in a world."""
-
-
-def strain() -> float:
-    """How many times longer everything takes than on a machine with no more to do than two things for each processor."""
-    return max(1.0, os.getloadavg()[0] / (2 * (os.cpu_count() or 1)))
 
 
 class World:
@@ -178,7 +172,7 @@ class World:
         The bound counts from the last step or kill. The verdict is the oracle's.
         """
         asked = 0.0
-        while time.monotonic() < self._last + bound * strain():
+        while time.monotonic() < self._last + bound:
             self._turn()
             if time.monotonic() < asked + _CENSUS or self._steps:
                 continue
