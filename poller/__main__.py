@@ -1,4 +1,4 @@
-"""The command `poller`: run, once, status. Its options and exit codes are a contract."""
+"""The command `poller`: run, once, status, resolve. Its options and exit codes are a contract."""
 
 import logging
 import sys
@@ -11,13 +11,15 @@ from rich.console import Console
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_exponential_jitter
 
 from poller.daemon import Daemon, once
+from poller.resolving import Resolving
 from poller.settings import PollerSettings, StatusSettings
 from poller.signals import Signals
 from poller.status import Report, report
 from poller.table import WIDTH, draw
 from poller.wiring import Poller, assembled, limits
 from shared.clock import system_clock
-from shared.errors import BatchlineError, KafkaUnavailable, MustRestart, StoreUnavailable
+from shared.errors import BatchlineError, KafkaUnavailable, MustRestart, SettingsError, StoreUnavailable
+from shared.lease import Keeper, this_process
 from shared.settings import load, options
 from shared.store import Store
 from shared.telemetry import SECRETS, Action, log, start_logging
@@ -89,6 +91,30 @@ def status_command(*, as_json: bool, **flags: Any) -> None:
         else:
             # A narrow terminal breaks the lines; broken columns could not be read at all.
             draw(state, Console(width=max(Console().width, WIDTH)))
+
+
+@main.command("resolve")
+@options(StatusSettings)
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@click.option("--retry", "how", flag_value="retry", help="send it again; it may then be paid for twice")
+@click.option("--fail", "how", flag_value="fail", help="send it no more: its records come out as errors")
+@click.option("--adopt", "provider_batch_id", metavar="ID", help="this is what its create made, at the provider")
+def resolve_command(keys: tuple[str, ...], how: str | None, provider_batch_id: str | None, **flags: Any) -> None:
+    """Decide on held batches: `poller status` names those that wait for a person's word.
+
+    Ends with 0, 2 when there is nothing to decide on a batch, 4 when the store is away.
+    """
+    with _told():
+        if (how is None) == (provider_batch_id is None) or (provider_batch_id and len(keys) > 1):
+            raise SettingsError("give --retry, --fail, or, for one batch, --adopt ID")
+        with Store.open(load(StatusSettings, flags).state_store) as store:
+            resolving = Resolving(store, Keeper(store, this_process()), system_clock)
+            for key in keys:
+                if provider_batch_id is not None:
+                    told = resolving.adopt(key, provider_batch_id)
+                else:
+                    told = resolving.retry(key) if how == "retry" else resolving.fail(key)
+                click.echo(f"{key}: {told}")
 
 
 def _verify(poller: Poller) -> None:

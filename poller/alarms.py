@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from poller.schedule import Deadlines
 from shared.lifecycle import TERMINAL, State
+from shared.recovery import DECIDE
 from shared.standing import Standing
 from shared.store import Batch, Stray, Whose
 from shared.store.health import Away
@@ -25,6 +26,8 @@ class Kind(StrEnum):
 
     ACCOUNT_PAUSED = "account-paused"
     DEPENDENCY_AWAY = "dependency-away"
+    DECISION = "decision"
+    """Nothing but a person's word ends it: `poller resolve`."""
     HELD_LONG = "held-long"
     CREATE_UNKNOWN = "create-unknown"
     OVERDUE = "overdue"
@@ -136,7 +139,9 @@ def _of_deadline(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]
 
 def _of_state(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:
     waiting = now - batch.sealed_at
-    if batch.state is State.HELD and waiting >= limits.held:
+    if batch.state is State.HELD and (batch.held_reason or "").startswith(DECIDE):
+        yield Alarm(Kind.DECISION, batch.batch_key, batch.sealed_at, batch.held_reason or "")
+    elif batch.state is State.HELD and waiting >= limits.held:
         yield Alarm(Kind.HELD_LONG, batch.batch_key, batch.sealed_at, batch.held_reason or "held without a reason")
     if batch.state is State.AMBIGUOUS and waiting >= limits.create_unknown:
         yield Alarm(

@@ -55,6 +55,11 @@ def contradicts(event: BatchEvent, manifest: Manifest) -> bool:
     return said != known
 
 
+def is_provider_batch_id(text: str) -> bool:
+    """Whether a foreign text has the form of a batch's id at a provider."""
+    return _PROVIDER_BATCH_ID.fullmatch(text) is not None
+
+
 def _is_ours(key: bytes | None, event: BatchEvent) -> bool:
     return (
         is_batch_key(event.batch_key)
@@ -63,7 +68,7 @@ def _is_ours(key: bytes | None, event: BatchEvent) -> bool:
         and is_name(event.statement)
         and event.spool == f"{event.pipeline}/{event.statement}/batches/{event.batch_key}"
         and event.generation == generation(event.batch_key)
-        and _PROVIDER_BATCH_ID.fullmatch(event.provider_batch_id) is not None
+        and is_provider_batch_id(event.provider_batch_id)
         and event.submitted_at.tzinfo is not None
         and event.sealed_at.tzinfo is not None
     )

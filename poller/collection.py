@@ -17,7 +17,8 @@ from poller.costs import costs
 from poller.decision import Decision, decide, read_decision
 from poller.demux import Scan, lines_of, scan
 from poller.looks import bounced
-from poller.outcome import Carry, refuse, settle, settle_asked
+from poller.outcome import Carry, give_up, refuse, settle, settle_asked
+from poller.resolving import GIVEN_UP
 from poller.results import ANSWERS, INDEX, ResultsWriter, Verdict
 from poller.roads import Roads
 from shared.causes import Cause
@@ -144,6 +145,8 @@ class Collection:
         results: ResultsWriter,
         lease: Lease,
     ) -> tuple[Scan, bool, list[Carry]]:
+        if batch.remote_status == GIVEN_UP:
+            return Scan(), True, give_up(results, batch.error or "an operator gave the batch up")
         is_harvested = batch.harvested_at is not None
         remote = self._remote(batch, provider)
         if remote is None:

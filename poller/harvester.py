@@ -83,8 +83,12 @@ class Harvester:
 
     def _step(self, batch: Batch) -> Step:
         asks = self._roads.may_ask(batch, self._definition_of(batch))
+        last = next(iter(self._store.attempts.of(batch.batch_key)), None)
+        if batch.state is State.HELD and last is not None and last.outcome is None:
+            # It waits for an operator's word on a create that may have been accepted.
+            return Step.WAIT
         # The provider's clock may be another.
-        sent_at = next((attempt.started_at for attempt in self._store.attempts.of(batch.batch_key)), batch.submitted_at)
+        sent_at = batch.submitted_at if last is None else last.started_at
         return self._policy.step(batch, self._clock(), sent_at, asks=asks, rate=self._roads.rate(batch))
 
     def _let_go(self, batch: Batch, lease: Lease) -> str:

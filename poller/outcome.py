@@ -102,6 +102,13 @@ def refuse(results: ResultsWriter, manifest: Manifest, errors: Iterable[LineErro
     return []
 
 
+def give_up(results: ResultsWriter, message: str) -> list[Carry]:
+    """Fail every request of a batch that is not sent any more."""
+    for request in range(results.requests):
+        results.fail(request, Cause.GIVEN_UP, message)
+    return []
+
+
 def mark(results: ResultsWriter, carries: list[Carry], manifest: Manifest) -> list[Carry]:
     """Mark carried requests as such; where a child's ids would outgrow what providers take, they fail instead."""
     letters = len(f"{manifest.batch_key}a-{results.requests}")

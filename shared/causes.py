@@ -28,6 +28,8 @@ class Cause(StrEnum):
     """The batch was cancelled before its turn, at every attempt."""
     MISSING = "missing"
     """In no file of results, at every attempt."""
+    GIVEN_UP = "given-up"
+    """An operator decided that its batch is not sent any more."""
     LOST = "lost"
     """The provider no longer knows the batch, or has deleted its results."""
     MALFORMED = "malformed"

@@ -16,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 Mode = Literal["batch", "sync"]
 """Whether requests go to the provider as a batch, or one by one to its synchronous endpoint."""
 
+OnAmbiguous = Literal["quarantine", "hold"]
+"""A create of unknown outcome that did not show through its whole quarantine: make another, or wait for a person."""
+
 
 class Frozen(BaseModel):
     """A value that never changes and refuses fields that it does not know."""
@@ -142,6 +145,7 @@ class BatchOptions(Frozen):
     """US dollars for what is asked synchronously of one sealed batch, and of all that is carried from it."""
     fallback_max_concurrency: int = Field(default=16, exclude_if=lambda calls: calls == 16)
     """Synchronous calls at once, at most; fewer while the provider throttles."""
+    on_ambiguous: OnAmbiguous = Field(default="quarantine", exclude_if=lambda choice: choice == "quarantine")
 
 
 class Definition(Frozen):

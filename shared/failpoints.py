@@ -122,6 +122,7 @@ class Failpoint(StrEnum):
     DOUBT = "doubt"
     ADOPT = "adopt"
     CLEAR = "clear"
+    GIVE_UP = "give-up"
     PROGRESS = "progress"
     END = "end"
     BOUNCE = "bounce"

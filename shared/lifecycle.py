@@ -37,6 +37,8 @@ class Event(StrEnum):
     DOUBT = "doubt"
     ADOPT = "adopt"
     CLEAR = "clear"
+    GIVE_UP = "give up"
+    """An operator decides that nothing more is tried; its records come out as errors."""
     PROGRESS = "progress"
     END = "end"
     BOUNCE = "bounce"
@@ -124,6 +126,9 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.ASK: State.RUNNING,
         Event.HOLD: State.HELD,
         Event.DIVERT: State.ENDED,
+        Event.ADOPT: State.SUBMITTED,
+        Event.CLEAR: State.HELD,
+        Event.GIVE_UP: State.ENDED,
     },
     State.SUBMITTING: {
         Event.ACCEPT: State.SUBMITTED,
@@ -131,7 +136,12 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.HOLD: State.HELD,
         Event.DOUBT: State.AMBIGUOUS,
     },
-    State.AMBIGUOUS: {Event.ADOPT: State.SUBMITTED, Event.CLEAR: State.HELD, Event.DOUBT: State.AMBIGUOUS},
+    State.AMBIGUOUS: {
+        Event.ADOPT: State.SUBMITTED,
+        Event.CLEAR: State.HELD,
+        Event.HOLD: State.HELD,
+        Event.DOUBT: State.AMBIGUOUS,
+    },
     State.SUBMITTED: {
         Event.PROGRESS: State.RUNNING,
         Event.END: State.ENDED,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.clock import Clock
+from shared.definition import OnAmbiguous
 from shared.errors import AccountFault, ProviderError, SpoolError
 from shared.failpoints import Failpoint, reached
 from shared.intents import Intent, Receipt, newest_receipt, read_intent, write_receipt
@@ -17,10 +18,12 @@ from shared.lifecycle import Event, State
 from shared.providers.port import Provider, RemoteBatch
 from shared.spool import Spool
 from shared.store import Attempt, Batch, Lease, Store
-from shared.store.values import PROVEN
+from shared.store.values import ALLOWED, PROVEN
 
 SLACK = timedelta(minutes=5)
 """How far the provider's clock may differ from ours."""
+DECIDE = "an operator must decide"
+"""How the reason of a hold begins that nothing but a person's word ends."""
 LOOKUPS = 20
 """Look-ups in a quarantine, between half a second and half a minute apart."""
 
@@ -89,9 +92,13 @@ class Recovery:
         self._store, self._spool, self._clock, self._quarantine = store, spool, clock, quarantine
         self._pause = min(max(quarantine / LOOKUPS, timedelta(seconds=0.5)), timedelta(seconds=30))
 
-    def look(self, batch: Batch, provider: Provider, lease: Lease) -> Batch:
-        """Look once: the batch is adopted, cleared for another attempt, or stays ambiguous until the next look."""
+    def look(self, batch: Batch, provider: Provider, lease: Lease, on_ambiguous: OnAmbiguous = "quarantine") -> Batch:
+        """Look once: the batch is adopted, cleared for another attempt, or looked up again later.
+
+        With `hold` it is held after its quarantine, and still looked up, until an operator decides.
+        """
         attempt = self._store.attempts.of(batch.batch_key)[0]
+        may_clear = on_ambiguous == "quarantine" or attempt.note == ALLOWED
         folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
         receipt = newest_receipt(self._spool, folder, attempt.attempt)
         if receipt is not None:
@@ -104,7 +111,7 @@ class Recovery:
         try:
             found = self._search(trail, provider)
             is_absent = found == Found([]) and absent(attempt, self._clock(), self._quarantine)
-            if is_absent and trail.input_files:
+            if is_absent and may_clear and trail.input_files:
                 # Without its input file a create that arrives after all can't run; one that just has shows itself now.
                 for file in sorted(trail.input_files):
                     provider.delete(file)
@@ -117,7 +124,9 @@ class Recovery:
         if found.on_trial:
             why = "a batch of its size is held by another batch until its results prove whose it is"
             return self._again(batch, attempt, lease, clean=False, error=why)
-        return self._clear(attempt, lease) if is_absent else self._again(batch, attempt, lease, clean=True)
+        if not is_absent:
+            return self._again(batch, attempt, lease, clean=True)
+        return self._clear(attempt, lease) if may_clear else self._wait(batch, attempt, lease)
 
     def _search(self, trail: Trail, provider: Provider) -> Found:
         """Look once at all that the provider has since the attempt began."""
@@ -161,6 +170,19 @@ class Recovery:
         reason = f"its create did not show for {self._quarantine}; it is tried again"
         return self._store.attempts.resolve(
             attempt.batch_key, attempt.attempt, lease, Event.CLEAR, held_reason=reason, held_until=self._clock()
+        )
+
+    def _wait(self, batch: Batch, attempt: Attempt, lease: Lease) -> Batch:
+        self._store.attempts.record_lookup(attempt.batch_key, attempt.attempt, lease, clean=True)
+        key, next_check = batch.batch_key, self._clock() + self._quarantine
+        if batch.state is State.HELD:
+            return self._store.batches.record(key, lease=lease, next_check_at=next_check, error=None)
+        reason = (
+            f"{DECIDE}: its create did not show for {self._quarantine}, and may have been accepted all the same; "
+            f"poller resolve {key} --retry, --fail or --adopt ID (until then it is looked up)"
+        )
+        return self._store.batches.apply(
+            key, Event.HOLD, lease=lease, held_reason=reason, held_until=None, next_check_at=next_check, error=None
         )
 
     def _again(self, batch: Batch, attempt: Attempt, lease: Lease, *, clean: bool, error: str | None = None) -> Batch:

@@ -31,7 +31,7 @@ from shared.errors import (
 from shared.failpoints import Failpoint, reached
 from shared.intents import Intent, Receipt, write_intent, write_receipt
 from shared.lease import Keeper
-from shared.lifecycle import Event, State
+from shared.lifecycle import SUBMITTABLE, Event, State
 from shared.manifest import Manifest
 from shared.providers.port import Outgoing, Provider, RemoteBatch
 from shared.recovery import Recovery
@@ -114,20 +114,25 @@ class Submission:
             if lease is None or batch is None or batch.mode == "sync":
                 return None
             reached(Failpoint.BATCH_TAKEN)
-            if batch.state in (State.SUBMITTING, State.AMBIGUOUS):
-                provider = self._provider_for(self._manifest(batch).definition.model)
-                provider.connect()
-                return self._recovery.look(batch, provider, lease)
-            if batch.state in (State.SEALED, State.HELD):
-                return self._submit(batch, lease)
-            return None
+            if batch.state not in SUBMITTABLE:
+                return None
+            attempts = self._store.attempts.of(key)
+            if batch.state in (State.SUBMITTING, State.AMBIGUOUS) or (attempts and attempts[0].outcome is None):
+                return self._look(batch, lease)
+            return self._submit(batch, attempts, lease)
+
+    def _look(self, batch: Batch, lease: Lease) -> Batch:
+        definition = self._manifest(batch).definition
+        provider = self._provider_for(definition.model)
+        provider.connect()
+        return self._recovery.look(batch, provider, lease, definition.batch.on_ambiguous)
 
     def _manifest(self, batch: Batch) -> Manifest:
         if batch.attempt_folder:
             self._spool.settle(batch.attempt_folder, batch.pipeline, batch.statement, batch.batch_key)
         return self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key)
 
-    def _submit(self, batch: Batch, lease: Lease) -> Batch | None:
+    def _submit(self, batch: Batch, attempts: Sequence[Attempt], lease: Lease) -> Batch | None:
         manifest = self._manifest(batch)
         if batch.requests == 0:
             return self._store.batches.apply(batch.batch_key, Event.NOTHING_TO_SEND, lease=lease)
@@ -141,7 +146,6 @@ class Submission:
         paused = self._store.accounts.ask(batch.account, batch.batch_key)
         if paused:
             return self._hold(batch, lease, paused.reason, paused.until)
-        attempts = self._store.attempts.of(batch.batch_key)
         number = attempts[0].attempt + 1 if attempts else 1
         folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
         with self._spool.files.local(f"{folder}/{REQUESTS}") as requests:

@@ -13,7 +13,7 @@ from shared.store.columns import UtcTime
 from shared.store.database import Database, serialise
 from shared.store.leases import hold
 from shared.store.tables import attempts, batches
-from shared.store.values import ADOPTED, PROVEN, Attempt, Batch, Changes, Fence
+from shared.store.values import ADOPTED, ALLOWED, PROVEN, Attempt, Batch, Changes, Fence
 
 OUTCOME = {
     Event.ACCEPT: "accepted",
@@ -21,6 +21,7 @@ OUTCOME = {
     Event.REJECT: "rejected",
     Event.HOLD: "not sent",
     Event.CLEAR: "absent",
+    Event.GIVE_UP: "given up",
 }
 """What each event that ends an attempt says of it. Event.DOUBT leaves it unresolved."""
 
@@ -48,18 +49,24 @@ class Attempts:
 
         `input_file_id` is the uploaded file that the create will name, where there is one.
 
-        Raises AccountBusy when `serial` and an attempt of the account is unresolved; LeaseLost; IllegalTransition.
+        Raises AccountBusy when `serial` and an attempt of the account is unresolved; StaleState when one of the batch's
+        own is; LeaseLost; IllegalTransition.
         """
         with self._database.write() as connection:
             hold(connection, lease)
             serialise(connection, f"account/{account}")
-            if serial and (open_ := _select(connection, _open() & (attempts.c.account == account))):
+            # What waits for an operator's word is beyond its quarantine: it must not stop the account for days.
+            held = select(batches.c.batch_key).where(batches.c.state == State.HELD)
+            mine = _open() & (attempts.c.account == account) & attempts.c.batch_key.not_in(held)
+            if serial and (open_ := _select(connection, mine)):
                 raise AccountBusy(
                     f"the create of batch {open_[0].batch_key} (attempt {open_[0].attempt}) on account '{account}' is "
                     "unresolved, and this provider allows one at a time"
                 )
             now = self._database.clock()
             advance(connection, now, key, Event.INTEND, {})
+            if _select(connection, _open() & (attempts.c.batch_key == key)):
+                raise StaleState(f"the last create of batch {key} is still unknown: no other may follow it")
             last = select(func.max(attempts.c.attempt)).where(attempts.c.batch_key == key)
             number = (connection.execute(last).scalar() or 0) + 1
             values = {"account": account, "started_at": now, "requests": requests, "bytes": bytes}
@@ -75,6 +82,10 @@ class Attempts:
         since = func.coalesce(attempts.c.clean_since, literal(now, UtcTime)) if clean else None
         more = {"lookups": attempts.c.lookups + 1, "last_lookup_at": now, "clean_since": since}
         return self._amend(key, attempt, lease, more)
+
+    def allow_another(self, key: str, attempt: int, lease: Fence) -> Attempt:
+        """An operator allows another attempt, once a look-up has been clean for a whole quarantine."""
+        return self._amend(key, attempt, lease, {"note": ALLOWED})
 
     def resolve(
         self, key: str, attempt: int, lease: Fence, event: Event, *, note: str | None = None, **changes: Unpack[Changes]
@@ -138,8 +149,9 @@ class Attempts:
             return set(connection.execute(query).scalars())
 
     def given_up(self, since: datetime) -> list[Attempt]:
-        """The attempts that a quarantine ended since a moment, by account."""
-        absent = (attempts.c.outcome == OUTCOME[Event.CLEAR]) & (attempts.c.resolved_at >= since)
+        """The attempts that a quarantine, or an operator, ended since a moment, by account."""
+        ends = (OUTCOME[Event.CLEAR], OUTCOME[Event.GIVE_UP])
+        absent = attempts.c.outcome.in_(ends) & (attempts.c.resolved_at >= since)
         query = select(attempts).where(absent).order_by(attempts.c.account, attempts.c.started_at)
         with self._database.read() as connection:
             return [_attempt(row) for row in connection.execute(query)]

@@ -17,6 +17,7 @@ _STAMP = {
     Event.ACCEPT: "submitted_at",
     Event.ADOPT: "submitted_at",
     Event.REJECT: "ended_at",
+    Event.GIVE_UP: "ended_at",
     Event.DIVERT: "ended_at",
     Event.END: "ended_at",
     Event.LOSE: "ended_at",

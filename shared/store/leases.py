@@ -76,7 +76,12 @@ def take(
     row = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).one_or_none()
     if row is None:
         return None
-    live = row.expires_at > now and not (presumed_dead and row.holder != holder and presumed_dead(row.holder))
+    # What was given up is free, however far ahead the clock of whoever gave it up was.
+    live = (
+        row.holder != _NOBODY
+        and row.expires_at > now
+        and not (presumed_dead and row.holder != holder and presumed_dead(row.holder))
+    )
     if live and row.holder != holder:
         return None
     epoch = row.epoch if live else row.epoch + 1

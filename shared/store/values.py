@@ -10,6 +10,8 @@ from shared.lifecycle import State
 from shared.manifest import Manifest
 
 ADOPTED = "adopted"
+ALLOWED = "another is allowed by an operator"
+"""The note of an attempt that need not be waited for any longer than its quarantine."""
 PROVEN = "by its receipt"
 """The note of an attempt that was adopted by its receipt, or by metadata: its provider batch is no guess."""
 
@@ -205,7 +207,7 @@ class Attempt:
     bytes: int
     input_file_id: str | None
     outcome: str | None
-    """accepted, adopted, rejected, not sent or absent."""
+    """accepted, adopted, rejected, not sent, absent or given up."""
     resolved_at: datetime | None
     provider_batch_id: str | None
     lookups: int

@@ -113,6 +113,7 @@ def _limits(batch: BatchOptions, model: Model) -> str:
     return (
         f"at most {requests:,} requests and {size:,} bytes, sealed within {batch.max_age:g} s; a create is waited for "
         f"{batch.request_timeout:g} s, a request sent again {batch.max_retries} times"
+        + ("; a create that does not show is held until an operator decides" if batch.on_ambiguous == "hold" else "")
     )
 
 

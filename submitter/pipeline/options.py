@@ -56,6 +56,7 @@ BATCH: dict[str, Kind] = {
     "batch.max-age": kinds.period,
     "batch.request-timeout": kinds.period,
     "batch.max-retries": kinds.integer(0, 20),
+    "batch.on-ambiguous": kinds.choice("quarantine", "hold"),
     "batch.error-topic": kinds.topic,
     "batch.prompt": kinds.text,
     "batch.extra-body": kinds.body,

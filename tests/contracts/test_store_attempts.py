@@ -6,7 +6,7 @@ from shared.errors import AccountBusy, IllegalTransition, StaleState
 from shared.lifecycle import Event, State
 from shared.store import Store, Whose
 from shared.store.values import PROVEN
-from tests.rig.stores import MINUTE, NOON, SetClock, at_once, intend, planned, put
+from tests.rig.stores import MINUTE, NOON, SetClock, at_once, intend, planned, put, walk
 
 ACCOUNT = "openai:KEY@api"
 
@@ -127,6 +127,20 @@ def test_a_look_up_that_is_not_clean_restarts_the_quarantine(store: Store, clock
     assert look(clean=False) == (3, None, now)
     now = clock.advance(MINUTE)
     assert look(clean=True) == (4, now, now)
+
+
+def test_no_create_follows_one_that_an_operator_must_decide_on(store: Store) -> None:
+    put(store, planned(), planned("k-1"))
+    intend(store, serial=True)
+    walk(store, "k-0", Event.DOUBT, Event.HOLD)
+    with pytest.raises(StaleState, match="still unknown"):
+        intend(store)
+    assert store.batches.get("k-0").state is State.HELD  # type: ignore[union-attr]
+    assert intend(store, "k-1", serial=True).attempt == 1, "the account goes on"
+    store.attempts.allow_another("k-0", 1, None)
+    store.attempts.resolve("k-0", 1, None, Event.CLEAR)
+    store.attempts.resolve("k-1", 1, None, Event.HOLD)
+    assert intend(store, serial=True).attempt == 2
 
 
 def test_a_disowned_batch_is_open_again_and_remembered(store: Store) -> None:

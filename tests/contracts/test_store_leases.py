@@ -178,3 +178,12 @@ def _everything(store: Store) -> list[object]:
     tables = ("batches", "attempts", "sealed_files", "positions", "leases")
     with store.leases._database.read() as connection:
         return [sorted(map(repr, connection.execute(text(f"SELECT * FROM {table}")).all())) for table in tables]
+
+
+def test_what_was_given_up_by_a_machine_whose_clock_is_ahead_is_free(store: Store, clock: SetClock) -> None:
+    clock.advance(timedelta(hours=1))
+    ahead = store.leases.acquire("account/a", "one", MINUTE)
+    assert ahead
+    store.leases.release(ahead)
+    clock.advance(-timedelta(hours=1))
+    assert store.leases.acquire("account/a", "two", MINUTE) == Lease("account/a", "two", 2)

@@ -10,7 +10,7 @@ import pytest
 from anthropic import Anthropic
 
 from deploy.sandbox.provider.server import ProviderServer
-from poller.collection import Collection, Disproved
+from poller.collector import Collector
 from shared.errors import SpoolError
 from shared.intents import newest_receipt
 from shared.lease import Keeper
@@ -20,6 +20,7 @@ from shared.submission import Submission
 from submitter.planner import Planner
 from tests.contracts.sandbox_user import message_request
 from tests.rig import samples
+from tests.rig.results import Back
 from tests.rig.stage import ENVIRON, Stage
 from tests.rig.waiting import wait_until
 
@@ -68,6 +69,10 @@ def work_until(stage: Stage, key: str, *states: State) -> Batch:
 def creates(stage: Stage) -> list[str]:
     """The provider's batches, in the order of their creation."""
     return [str(event["batch"]) for event in stage.server.witness().creates(stage.provider)]
+
+
+def collector(stage: Stage) -> Collector:
+    return Back(stage, None, "progress").collector()  # type: ignore[arg-type]  # it asks no broker
 
 
 def test_an_older_copy_of_the_store_does_not_make_a_create_again_hours_later(stage: Stage) -> None:
@@ -143,12 +148,7 @@ def test_another_user_s_results_disprove_a_guess_whatever_its_ids_look_like(anth
         foreign = user.messages.batches.create(requests=requests).id
     assert work_until(anthropic, key, State.SUBMITTED).provider_batch_id == foreign
     anthropic.watch_until(key, State.ENDED)
-    back = Collection(anthropic.store, anthropic.spool, anthropic.clock, timedelta())
-    provider = anthropic.models().provider_of(anthropic.batch(key))
-    with Keeper(anthropic.store, "collector").hold(f"batch/{key}") as lease:
-        assert lease
-        with pytest.raises(Disproved):
-            back.collect(anthropic.batch(key), provider, lease)
+    assert collector(anthropic).run_once() == {"disowned": 1}
     anthropic.server.advance(3600)
     batch = work_until(anthropic, key, State.SUBMITTED)
     assert batch.provider_batch_id == creates(anthropic)[0]
@@ -165,10 +165,7 @@ def test_what_a_look_up_found_is_remembered_by_the_spool_once_it_is_proved(stage
     if stage.provider == "anthropic":
         assert receipt is None, "so far it is a guess"
         stage.watch_until(key, State.ENDED)
-        provider = stage.models().provider_of(stage.batch(key))
-        with Keeper(stage.store, "collector").hold(f"batch/{key}") as lease:
-            assert lease
-            Collection(stage.store, stage.spool, stage.clock, timedelta()).collect(stage.batch(key), provider, lease)
+        assert collector(stage).run_once() == {"collected": 1}
         receipt = newest_receipt(stage.spool, folder, 1)
     assert receipt
     assert receipt.provider_batch_id == batch.provider_batch_id

@@ -73,6 +73,7 @@ def test_batch_options_are_typed() -> None:
             "batch.max-age": "5 s",
             "batch.request-timeout": "1 min",
             "batch.max-retries": "0",
+            "batch.on-ambiguous": "hold",
             "batch.error-topic": "errors",
             "batch.prompt": "Say {{ review }}",
             "batch.extra-body": '{"reasoning": {"effort": "low"}}',
@@ -84,6 +85,7 @@ def test_batch_options_are_typed() -> None:
         max_age=5,
         request_timeout=60,
         max_retries=0,
+        on_ambiguous="hold",
         error_topic="errors",
         prompt="Say {{ review }}",
     )
@@ -102,6 +104,7 @@ def test_batch_options_are_typed() -> None:
         ({"batch.max-age": "0 s"}, "more than 0"),
         ({"batch.max-bytes": "10"}, "less than 1 kb"),
         ({"batch.size": "20"}, "not supported yet"),
+        ({"batch.on-ambiguous": "wait"}, "not one of quarantine, hold"),
         ({"batch.error-topic": "a b"}, "can't name a topic"),
         ({"batch.prompt": "{{ revew }}"}, "'revew' is no INPUT column of the model; did you mean 'review'?"),
         ({"batch.prompt": "{% if %}"}, "line 1 of the template"),
