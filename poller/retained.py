@@ -35,9 +35,8 @@ def restorable(store: Store, spool: Spool, pipeline: str) -> list[State]:
         if run.job_id is not None:
             folders = spool.files.entries(f"{pipeline}/checkpoints/{run.job_id}", "chk-")
             found += [_state(spool.files, folder.address) for folder in folders]
-        files = folder_at(run.restored_from.removesuffix(f"/{_METADATA}")) if run.restored_from is not None else None
-        if files is not None:
-            found.append(_state(files, ""))
+        if run.restored_from is not None:
+            found.append(_restored(spool, run.restored_from.removesuffix(f"/{_METADATA}")))
     return [state for state in found if state is not None]
 
 
@@ -63,6 +62,17 @@ def lineage(runs: list[Run]) -> list[Run]:
         if run.restored_from is None:
             break
     return chain
+
+
+def _restored(spool: Spool, address: str) -> State | None:
+    """A state that a run was restored from; one that lay elsewhere may have gone with all that was there."""
+    files = folder_at(address)
+    try:
+        return _state(files, "") if files else None
+    except SpoolAway:
+        if address.startswith(f"{spool.files.url}/"):
+            raise
+        return None
 
 
 def _state(files: Files, folder: str) -> State | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shared.errors import BatchlineError, KafkaUnavailable, SettingsError, StoreUnavailable
+from shared.errors import BatchlineError, KafkaUnavailable, SettingsError, SpoolAway, StoreUnavailable
 from submitter.configuration import parse_overrides
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run_command(file: Path, overrides: tuple[str, ...], *, take_over: bool, **wi
       0  stopped, or all of a bounded input is submitted
       1  the job failed, or its state can't be restored; the message says what to do
       2  the file or an option is wrong; each fault is named
-      4  the state store or Kafka is away
+      4  the state store, the spool or Kafka is away
       5  the pipeline is already being run
     """  # noqa: D301 - the backspace is how click is told to keep the lines as they are
     with _told():
@@ -150,7 +150,7 @@ def _told() -> Iterator[None]:
 
 
 def _code(error: BatchlineError) -> int:
-    if isinstance(error, (StoreUnavailable, KafkaUnavailable)):
+    if isinstance(error, (StoreUnavailable, KafkaUnavailable, SpoolAway)):
         return AWAY
     from submitter.claim import AlreadyRunning
     from submitter.pipeline.faults import PipelineError

@@ -2,57 +2,51 @@
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from shared.spool import Spool
+from shared.spool import Files, Spool, folder_at
 from submitter.lineage import Checkpoint
 
+_METADATA = "_metadata"
 _NUMBERED = re.compile(r"chk-([0-9]+)")
 
 
-def folder(pipeline: str) -> str:
-    """The address of a pipeline's checkpoints, below the spool's root."""
-    return f"{pipeline}/checkpoints"
+def default_folder(spool: Spool, pipeline: str) -> str:
+    """The URL of where checkpoints go unless the user says otherwise."""
+    return f"{spool.files.url}/{pipeline}/checkpoints"
 
 
-def complete(top: Path, job_ids: Iterable[str]) -> dict[str, list[Checkpoint]]:
+def is_readable(address: str) -> bool:
+    """Whether we can look at an address that Flink can write to: not into every store, nor on another machine."""
+    return folder_at(address) is not None
+
+
+def complete(top: str, job_ids: Iterable[str]) -> dict[str, list[Checkpoint]]:
     """The complete checkpoints of each job below `top`: Flink writes `_metadata` last, and whole or not at all."""
-    return {job_id: _of_job(top / job_id) for job_id in job_ids}
-
-
-def default_folder(spool: Spool, pipeline: str) -> Path:
-    """Where checkpoints go unless the user says otherwise."""
-    return spool.path(folder(pipeline))
+    files = folder_at(top)
+    return {job_id: _of_job(files, job_id) if files else [] for job_id in job_ids}
 
 
 def read(address: str) -> Checkpoint | None:
-    """The checkpoint or savepoint at an address; None where it is on another machine, or not complete."""
-    path = local_path(address)
-    number = _NUMBERED.fullmatch(path.name) if path else None
-    return _checkpoint(path, int(number[1]) if number else 0) if path else None
+    """The checkpoint or savepoint at an address; None where we can't look, or it is not complete."""
+    files = folder_at(address)
+    number = _NUMBERED.fullmatch(address.rstrip("/").rpartition("/")[2])
+    return _checkpoint(files, "", int(number[1]) if number else 0) if files else None
 
 
-def local_path(address: str) -> Path | None:
-    """The path behind an address; None for one that is not on this machine."""
-    url = urlsplit(address)
-    return Path(unquote(url.path)) if url.scheme in ("", "file") else None
+def metadata(checkpoint: Checkpoint) -> bytes:
+    """What Flink wrote of a checkpoint; empty for one that is gone by now."""
+    files = folder_at(checkpoint.address)
+    return (files.read(_METADATA) if files else None) or b""
 
 
-def _of_job(path: Path) -> list[Checkpoint]:
-    found = []
-    for entry in path.glob("chk-*"):
-        number = _NUMBERED.fullmatch(entry.name)
-        checkpoint = _checkpoint(entry, int(number[1])) if number else None
-        if checkpoint:
-            found.append(checkpoint)
-    return found
+def _of_job(files: Files, job_id: str) -> list[Checkpoint]:
+    numbered = [(entry.address, _NUMBERED.fullmatch(entry.name)) for entry in files.entries(job_id, "chk-")]
+    found = [_checkpoint(files, address, int(number[1])) for address, number in numbered if number]
+    return [checkpoint for checkpoint in found if checkpoint is not None]
 
 
-def _checkpoint(path: Path, number: int) -> Checkpoint | None:
-    try:
-        written = (path / "_metadata").stat().st_mtime
-    except OSError:
-        return None
-    return Checkpoint(path.as_uri(), number, datetime.fromtimestamp(written, UTC))
+def _checkpoint(files: Files, folder: str, number: int) -> Checkpoint | None:
+    for entry in files.entries(folder, _METADATA):
+        if entry.name == _METADATA and entry.modified_at is not None:
+            return Checkpoint(f"{files.url}/{folder}".rstrip("/"), number, entry.modified_at)
+    return None

@@ -19,6 +19,7 @@ from shared.spool import Spool
 from submitter import jvm
 from submitter.assembly import assemble
 from submitter.configuration import Start, embedded
+from submitter.file_systems import load_file_systems
 from submitter.flink_rest import FlinkAway, FlinkRest, root_cause
 from submitter.pipeline.flink import with_connectors
 from submitter.pipeline.values import Pipeline
@@ -53,6 +54,8 @@ class EmbeddedCluster:
         log = self._spool.files.home(f"{pipeline.name}/log") / "flink.log"
         jvm.log_to(log)
         self.log = str(log)
+        if not self._spool.files.url.startswith("file:"):
+            load_file_systems(configuration, os.environ)
         for name, value in {**embedded(self._port), **configuration}.items():
             self._tables.get_config().set(name, value)
         self._client = assemble(self._tables, pipeline, start).execute()

@@ -1,9 +1,8 @@
 """Looks for the state that a start continues from: the runs in the store, the checkpoints on disk, the sealed files."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from shared.errors import SettingsError
+from shared.errors import SettingsError, SpoolError
 from shared.spool import Spool
 from shared.store import Run, Store
 from submitter import checkpoints
@@ -17,8 +16,8 @@ class Roads:
     pipeline: str
     store: Store
     spool: Spool
-    folder: Path
-    """Of its checkpoints."""
+    folder: str
+    """The URL of its checkpoints."""
 
     def find(self, definition: str, named: str | None, *, fresh: bool) -> Road:
         """The road of the next run; `named` is the state that the user names.
@@ -31,8 +30,8 @@ class Roads:
             return choose(runs, found, definition, sealed, fresh=fresh)
         named = named.rstrip("/").removesuffix("/_metadata")
         state = _read(named)
-        # What isn't on this machine can't be judged here: Flink will.
-        if state is None and checkpoints.local_path(named) is not None:
+        # What we can't look at can't be judged here: Flink will.
+        if state is None and checkpoints.is_readable(named):
             raise SettingsError(
                 f"{NAMED}: there is no complete checkpoint or savepoint at {named}; correct it, or leave it out: then "
                 "the run continues from the pipeline's own newest checkpoint"
@@ -40,11 +39,20 @@ class Roads:
         return choose_named(named, state, runs, found, definition, sealed)
 
     def _found(self, runs: list[Run]) -> Found:
-        restored = {run.restored_from: _read(run.restored_from) for run in runs if run.restored_from}
+        restored = {run.restored_from: self._once_restored(run.restored_from) for run in runs if run.restored_from}
         return {
             **{address: [state] for address, state in restored.items() if state is not None},
             **checkpoints.complete(self.folder, [run.job_id for run in runs if run.job_id]),
         }
+
+    def _once_restored(self, address: str) -> Checkpoint | None:
+        """A state that a run was restored from; one that lay elsewhere may have gone with all that was there."""
+        try:
+            return _read(address)
+        except SpoolError:
+            if address.startswith(f"{self.spool.files.url}/"):
+                raise
+            return None
 
     def _sealed(self) -> Sealed:
         files = [
@@ -52,7 +60,8 @@ class Roads:
             for pipeline, statement in self.spool.statements(self.pipeline)
             for file in self.spool.sealed_files(pipeline, statement)
         ]
-        return Sealed(max(files, default=None), self.store.plans.last(self.pipeline))
+        written_at = max(files, default=None) if self.spool.files.tells_last_write else None
+        return Sealed(written_at, self.store.plans.last(self.pipeline))
 
 
 def _read(address: str) -> Checkpoint | None:

@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 from pyflink.table import StreamTableEnvironment
@@ -223,17 +222,17 @@ class Runner:
         )
 
     def _configuration(self, start: Start) -> dict[str, str]:
-        folder = self._checkpoint_folder()
-        return whole(defaults(self.pipeline.name, folder.as_uri()), self._theirs(), start)
+        return whole(defaults(self.pipeline.name, self._checkpoint_folder()), self._theirs(), start)
 
     def _theirs(self) -> dict[str, str]:
         return {**self.pipeline.flink, **self.wishes.overrides}
 
-    def _checkpoint_folder(self) -> Path:
+    def _checkpoint_folder(self) -> str:
         theirs = self._theirs()
         address = next((theirs[name] for name in CHECKPOINTS if name in theirs), None)
-        local = checkpoints.local_path(address) if address else None
-        return local or checkpoints.default_folder(self.spool, self.pipeline.name)
+        if address is not None and checkpoints.is_readable(address):
+            return address
+        return checkpoints.default_folder(self.spool, self.pipeline.name)
 
     def _options_of(self, statement: Statement) -> Mapping[str, str]:
         return UserTable(self.tables, statement.input.identifier).options()

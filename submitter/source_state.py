@@ -7,7 +7,7 @@ waits for a word that the restored enumerator doesn't send. The checkpoint says 
 from collections.abc import Sequence
 from typing import Any
 
-from submitter.checkpoints import local_path
+from submitter.checkpoints import metadata
 from submitter.gateway import gateway
 from submitter.lineage import Checkpoint
 
@@ -21,11 +21,7 @@ def exhausted(checkpoints: Sequence[Checkpoint]) -> bool:
     False for one that is gone by now, or without any Kafka source.
     """
     newest = max(checkpoints, key=lambda checkpoint: checkpoint.number, default=None)
-    path = local_path(newest.address) if newest else None
-    try:
-        data = (path / "_metadata").read_bytes() if path else b""
-    except OSError:
-        data = b""
+    data = metadata(newest) if newest else b""
     return bool(data) and _all_exhausted(data)
 
 

@@ -17,7 +17,7 @@ def open_files(address: str) -> Files:
         shown = urlsplit(address).scheme or address
         raise SpoolError(f"spool '{shown}' can't be used; give a folder as file:///path, or s3://bucket/prefix")
     if find_spec("s3fs") is None:
-        raise SpoolError("a spool in an object store needs s3fs: pip install 'batchline[s3]'")
+        raise SpoolError("what lies in an object store is read through s3fs: pip install 'batchline[s3]'")
     # With a folder as spool, a process has no use for what speaks to a store, nor the memory.
     from shared.spool.objects import ObjectFiles
 
@@ -25,10 +25,10 @@ def open_files(address: str) -> Files:
 
 
 def folder_at(address: str) -> Files | None:
-    """The files of a folder that Flink names: a URL, or a plain path; None where we don't read such an address."""
+    """The files of a folder that Flink names: a URL, or a path; None where we can't read what is at such an address."""
     scheme = urlsplit(address).scheme
-    if scheme == "" and address.startswith("/"):
-        return LocalFiles(Path(address).as_uri())
-    if scheme == "s3a":
-        address = address.replace("s3a:", "s3:", 1)
-    return open_files(address) if scheme in ("file", "s3", "s3a") else None
+    if scheme in ("", "file"):
+        return LocalFiles(address if scheme else Path(address).absolute().as_uri())
+    if scheme not in ("s3", "s3a") or find_spec("s3fs") is None:
+        return None
+    return open_files(address.replace("s3a:", "s3:", 1))

@@ -38,6 +38,14 @@ class LocalFiles:
         if not self.root.is_dir():
             raise SpoolAway(f"the spool {self.url} is not there; mount it, or correct --spool")
 
+    def probe(self) -> None:
+        existing = next(each for each in (self.root, *self.root.parents) if each.exists())
+        if not existing.is_dir():
+            raise SpoolError(f"the spool {self.root} can't be made: {existing} is no folder")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            why = f"{existing} belongs to another user; grant it, or choose another"
+            raise SpoolError(f"the spool {self.root} can't be written: {why}")
+
     def read(self, address: str) -> bytes | None:
         with self._told(address):
             try:

@@ -3,11 +3,12 @@
 An object is seen whole or not at all. There is no rename: a folder gets its place by copies, its manifest's last.
 """
 
-import atexit
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -44,16 +45,23 @@ class ObjectFiles:
             SECRETS.name(name)
         self._bucket, self._prefix = found["bucket"], found["prefix"].strip("/")
         self.url = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
-        # A listing that is remembered would hide what another process has written.
-        self._store: Any = S3FileSystem(
-            use_listings_cache=False, skip_instance_cache=True, max_concurrency=1, config_kwargs=_TIMES
-        )
+        self._store = _store(tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))))
         self._scratch = Scratch()
-        atexit.register(self._scratch.close)
 
     def reach(self) -> None:
         with self._told(self.url):
             self._store.call_s3("list_objects_v2", Bucket=self._bucket, Prefix=self._key(""), MaxKeys=1)
+
+    def probe(self) -> None:
+        address = f".batchline-probe-{uuid4().hex}"
+        self.create(address, b"")
+        try:
+            if self.create(address, b""):
+                raise SpoolError(f"{self.url} ignores If-None-Match: its store can't tell who writes a file first")
+            if not self.entries("", address):
+                raise SpoolError(f"{self.url} does not list what was just written")
+        finally:
+            self._delete(address)
 
     def read(self, address: str) -> bytes | None:
         with self._told(address):
@@ -105,7 +113,9 @@ class ObjectFiles:
     def move(self, source: str, target: str, last: str) -> bool:
         if self.size(f"{target}/{last}") is not None:
             return True
-        names = sorted((entry.address.removeprefix(f"{source}/") for entry in self.find(source)), key=lambda name: name == last)
+        names = sorted(
+            (entry.address.removeprefix(f"{source}/") for entry in self.find(source)), key=lambda name: name == last
+        )
         if last not in names or not all(self._copy(f"{source}/{name}", f"{target}/{name}") for name in names):
             # Whoever came first has copied it, and deleted what it was copied from.
             return self.size(f"{target}/{last}") is not None
@@ -217,6 +227,13 @@ class ObjectFiles:
         except (OSError, BotoCoreError) as error:
             said = str(error) or type(error).__name__
             raise SpoolAway(SECRETS.redact(f"{self.url} can't be reached, at '{address}': {said}")) from error
+
+
+@cache
+def _store(_environment: tuple[tuple[str, str], ...]) -> Any:
+    """One client for all that is in a store, as long as the variables say the same."""
+    # A listing that is remembered would hide what another process has written.
+    return S3FileSystem(use_listings_cache=False, skip_instance_cache=True, max_concurrency=1, config_kwargs=_TIMES)
 
 
 def _status(error: BaseException) -> int:

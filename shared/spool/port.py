@@ -40,6 +40,10 @@ class Files(Protocol):
         """Raise SpoolAway unless the root is there."""
         ...
 
+    def probe(self) -> None:
+        """Raise SpoolError unless files can be written here, by every verb; nothing is left behind."""
+        ...
+
     def read(self, address: str) -> bytes | None:
         """A whole file; None when there is none."""
         ...

@@ -3,6 +3,7 @@
 It is gone with the process; what a killed one left is removed by the next that needs a folder.
 """
 
+import atexit
 import fcntl
 import shutil
 import tempfile
@@ -104,6 +105,7 @@ class Scratch:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self._held = open(folder / _LOCK, "wb", opener=private_opener)  # noqa: SIM115 held until the process ends
         fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        atexit.register(self.close)
         return folder
 
     def close(self) -> None:
@@ -111,6 +113,7 @@ class Scratch:
         if self._held is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._held.close()
+            atexit.unregister(self.close)
 
     def _path(self, address: str) -> Path:
         return self.folder / "kept" / address

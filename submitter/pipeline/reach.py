@@ -75,11 +75,9 @@ def reach_spool(settings: Settings, faults: Faults) -> None:
     """Whether the spool can be written."""
     place = Place(statement=f"SET '{PREFIX}spool'")
     try:
-        root = Spool(settings.spool).root
+        Spool(settings.spool).files.probe()
     except BatchlineError as error:
         faults.caught(error, place)
-        return
-    _writable(root, "the spool", faults, place)
 
 
 def _statement(statement: Statement, brokers: Brokers, faults: Faults) -> Statement:

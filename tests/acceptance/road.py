@@ -33,12 +33,14 @@ class Road:
     folder: Path
     provider: str = "openai"
     store: str = ""
+    spool: str = ""
     bounded: bool = True
     tag: str = field(default_factory=lambda: uuid4().hex[:8])
     produced: list[str | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.store = self.store or f"sqlite:///{self.folder / 'state.db'}"
+        self.spool = self.spool or f"file://{self.folder / 'spool'}"
         for name in ("reviews", "answers", "others"):
             self.create_topic(name)
 
@@ -56,7 +58,7 @@ class Road:
             "ANTHROPIC_BASE_URL": self.server.anthropic_base_url,
             "KAFKA": self.broker.bootstrap,
             "BATCHLINE_STATE_STORE": self.store,
-            "BATCHLINE_SPOOL": f"file://{self.folder / 'spool'}",
+            "BATCHLINE_SPOOL": self.spool,
             "BATCHLINE_BOOTSTRAP_SERVERS": self.broker.bootstrap,
             "BATCHLINE_BATCHES_TOPIC": self.topic("batches"),
             "BATCHLINE_POLL_INTERVAL": "0.2",
@@ -98,7 +100,7 @@ class Road:
         """Write FILE.sql: settings, tables, and the statements (by default one model and one INSERT)."""
         given = {
             "batchline.pipeline": f"pipe-{self.tag}",
-            "batchline.spool": f"file://{self.folder / 'spool'}",
+            "batchline.spool": self.spool,
             "batchline.state-store": "${BATCHLINE_STATE_STORE}",
             "batchline.batches-topic": self.topic("batches"),
             "batchline.create-quarantine": "5 s",

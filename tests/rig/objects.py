@@ -53,6 +53,11 @@ class ObjectStore:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
+    def content(self, bucket: str, key: str) -> bytes:
+        """An object."""
+        found: bytes = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return found
+
     def lose_an_answer(self) -> None:
         """The next write with a condition takes effect, and is answered by a 500."""
         self._post(LOSE)

@@ -1,0 +1,52 @@
+"""The whole road over a spool in an object store, with the real commands, killed in the middle."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import MakeRoad
+from tests.acceptance.road import KEYS, Road
+from tests.rig.objects import SECRET, ObjectStore
+
+WAVE = 120
+
+
+@pytest.fixture
+def bucket(object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    return object_store.bucket()
+
+
+def test_a_spool_in_a_store_keeps_the_promise_through_kills(
+    make_road: MakeRoad, object_store: ObjectStore, bucket: str
+) -> None:
+    road: Road = make_road(bounded=False, spool=f"s3://{bucket}/batchline/spool")
+    sql = road.write(road.model(**{"batch.max-age": "1 s"}), road.insert())
+    submitter, poller = road.submitter(sql), road.poller()
+    for wave in range(2):
+        road.produce([f"wave {wave} review {number}" for number in range(WAVE)])
+        road.wait_for(wave * WAVE + 20)
+        submitter.kill()
+        poller.kill()
+        submitter, poller = road.submitter(sql), road.poller()
+    road.produce([f"last wave review {number}" for number in range(20)])
+    road.wait_for(len(road.produced))
+    submitter.signal(signal.SIGTERM)
+    assert submitter.wait(60) == 0, submitter.tail()
+    assert "continues from checkpoint s3://" in submitter.tail(100)
+    assert poller.terminate() == 0
+    road.check()
+    assert not (road.folder / "spool").exists()
+    assert road.secrets() == []
+    _assert_nowhere(SECRET, road.folder, object_store, bucket)
+    for key in KEYS.values():
+        _assert_nowhere(key, road.folder, object_store, bucket)
+
+
+def _assert_nowhere(secret: str, folder: Path, store: ObjectStore, bucket: str) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert files == []
+    keys = store.keys(bucket)
+    assert keys
+    assert [key for key in keys if secret.encode() in store.content(bucket, key)] == []
