@@ -26,6 +26,7 @@ from poller.outbox import Bounds
 from poller.outboxes import BOUNDS, Outboxes
 from poller.pacing import PACE, PacePolicy, Paces
 from poller.publisher import BACKOFF, Publisher
+from poller.recaller import Recaller
 from poller.registrar import Drained, Registrar
 from poller.rescuer import Rescuer
 from poller.roads import Roads
@@ -46,6 +47,7 @@ from shared.topics import BATCHES_PARTITIONS, ensure_topic
 class Tempo:
     """Seconds after which a duty looks again when nobody has woken it; and how long what failed is left alone."""
 
+    recall: float = 600.0
     rescue: float = 1.0
     harvest: float = 5.0
     ask: float = 1.0
@@ -132,6 +134,7 @@ def assembled(
     retention = timedelta(seconds=settings.retention)
     duties = (
         Paced(Drained(registrar) if is_single_pass else registrar, 0.0),
+        Paced(Recaller(store, spool, clock, timedelta(seconds=tempo.recall)), tempo.recall),
         Paced(Rescuer(store, submission.work, clock, keyless), tempo.rescue),
         Paced(harvester, tempo.harvest),
         Paced(watcher, min(settings.poll_interval, 5.0) / 2),

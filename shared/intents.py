@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.spool import Spool
 
+_INTENT = re.compile(r"intent-([0-9]+)\.json")
 _RECEIPT = re.compile(r"receipt-([0-9]+)\.json")
 
 
@@ -51,12 +52,24 @@ def read_intent(spool: Spool, folder: str, attempt: int) -> Intent | None:
     return None if data is None else Intent.model_validate_json(data)
 
 
+def newest_intent(spool: Spool, folder: str) -> Intent | None:
+    """The intent of the last attempt; None for a batch that nobody has tried to send."""
+    newest = _newest(spool, folder, _INTENT)
+    return read_intent(spool, folder, newest) if newest else None
+
+
 def newest_receipt(spool: Spool, folder: str, since: int) -> Receipt | None:
     """The newest receipt of an attempt or a later one; None when there is none.
 
     A store that was restored from an older copy knows nothing of the later ones: what they created is what counts.
     """
-    found = (_RECEIPT.fullmatch(entry.name) for entry in spool.files.entries(folder, "receipt-"))
-    newest = max((int(match[1]) for match in found if match), default=0)
+    newest = _newest(spool, folder, _RECEIPT)
     data = spool.files.read(f"{folder}/receipt-{newest}.json") if newest >= since else None
     return None if data is None else Receipt.model_validate_json(data)
+
+
+def _newest(spool: Spool, folder: str, name: re.Pattern[str]) -> int:
+    """The number of the last of such files; 0 where there is none."""
+    prefix = name.pattern.partition("(")[0]
+    found = (name.fullmatch(entry.name) for entry in spool.files.entries(folder, prefix))
+    return max((int(match[1]) for match in found if match), default=0)

@@ -35,6 +35,7 @@ class Action(StrEnum):
     EVENT_SKIPPED = "event.skipped"
     BATCH_REGISTERED = "batch.registered"
     BATCH_ASSIGNED = "batch.assigned"
+    BATCH_RECALLED = "batch.recalled"
     BATCH_RESCUED = "batch.rescued"
     BATCH_RUNNING = "batch.running"
     BATCH_HARVESTED = "batch.harvested"

@@ -1,8 +1,6 @@
 """Collecting twice: from an older copy of the store, beside a collector that was overtaken, after a silent cut."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,8 +17,8 @@ from shared.errors import LeaseLost
 from shared.lease import Keeper
 from shared.lifecycle import Event, State
 from shared.providers.port import Provider, RemoteBatch
-from shared.store import Store
 from tests.rig.fixtures import MakeTopic
+from tests.rig.older import copied, restore
 from tests.rig.results import SINK_TOPIC, Back, requests_of, sink
 from tests.rig.stage import Stage
 
@@ -147,20 +145,3 @@ def test_a_batch_that_still_runs_is_not_collected(back: Back) -> None:
     assert lease is not None
     with pytest.raises(Early):
         Collection(stage.store, stage.spool, stage.roads(), stage.clock, timedelta()).collect(running, provider, lease)
-
-
-def copied(stage: Stage) -> Path:
-    """A copy of the store as it stands."""
-    copy = stage.folder / "older.db"
-    with closing(sqlite3.connect(stage.folder / "state.db")) as live, closing(sqlite3.connect(copy)) as into:
-        live.backup(into)
-    return copy
-
-
-def restore(stage: Stage, copy: Path) -> None:
-    """Put a copy in the store's place, as an operator does."""
-    stage.store.close()
-    for name in ("state.db", "state.db-wal", "state.db-shm"):
-        (stage.folder / name).unlink(missing_ok=True)
-    copy.rename(stage.folder / "state.db")
-    stage.store = Store.open(stage.store_url, stage.clock)

@@ -1,0 +1,74 @@
+"""Takes back batches that stand in the spool and that the store has forgotten: it was restored from an older copy.
+
+Their events were consumed once, and come no more; and the submitter, which would plan their files anew, need not live.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from poller.duty import FAULTS, KNOWN, Counts
+from shared.clock import Clock
+from shared.errors import SpoolAway, SpoolError
+from shared.keys import is_batch_key
+from shared.recall import recall
+from shared.spool import Spool
+from shared.store import Store
+from shared.telemetry import Action, log
+
+_AT_ONCE = 500
+
+
+class Recaller:
+    """The duty `recall`."""
+
+    name = "recall"
+
+    def __init__(self, store: Store, spool: Spool, clock: Clock, pace: timedelta) -> None:
+        self._store, self._spool, self._clock, self._pace = store, spool, clock, pace
+        self._looked_at: datetime | None = None
+        self._damaged: set[str] = set()
+
+    def run_once(self) -> Counts:
+        """Take back all that is missing, at the first call, and at times. Raises StoreUnavailable, SpoolAway."""
+        now = self._clock()
+        if self._looked_at is not None and now - self._looked_at < self._pace:
+            return {}
+        counts = self._sweep()
+        self._looked_at = now
+        return counts
+
+    def _sweep(self) -> Counter[str]:
+        known, counts = self._store.recalls.pipelines(), Counter[str]()
+        for pipeline, statement in self._spool.statements():
+            if pipeline in known:
+                for keys in _chunks(self._keys(pipeline, statement)):
+                    for key in self._store.recalls.absent(keys):
+                        counts[self._recall(pipeline, statement, key)] += 1
+        return counts
+
+    def _keys(self, pipeline: str, statement: str) -> list[str]:
+        folder = f"{self._spool.statement(pipeline, statement)}/batches"
+        names = (entry.name for entry in self._spool.files.entries(folder) if entry.is_folder)
+        return [name for name in names if is_batch_key(name)]
+
+    def _recall(self, pipeline: str, statement: str, key: str) -> str:
+        try:
+            if not recall(self._store, self._spool, self._spool.manifest(pipeline, statement, key)):
+                return KNOWN
+        except SpoolAway:
+            raise
+        except SpoolError as error:
+            # Nothing mends it while this process lives: it is said once.
+            level = logging.DEBUG if key in self._damaged else logging.WARNING
+            self._damaged.add(key)
+            log(Action.BATCH_FAULT, level, batch=key, message=str(error))
+            return FAULTS
+        log(Action.BATCH_RECALLED, logging.WARNING, batch=key)
+        return "recalled"
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), _AT_ONCE):
+        yield keys[start : start + _AT_ONCE]

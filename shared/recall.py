@@ -1,0 +1,39 @@
+"""Puts a batch that an older copy of the store has forgotten back into it, from what stands in its folder of the spool.
+
+Its intent says that it may have been sent, its closing that it is out: neither is done again.
+"""
+
+from shared.closing import read_closing
+from shared.intents import newest_intent
+from shared.lifecycle import State
+from shared.manifest import Manifest
+from shared.spool import Spool
+from shared.store import PlannedBatch, Store
+
+
+def recall(store: Store, spool: Spool, manifest: Manifest) -> bool:
+    """Put a batch back; False for one that the store knows, or that comes back or needs nothing otherwise.
+
+    A child comes back with its parent's results, by the decision on them; where the rows are deleted, all is out.
+    Raises SpoolError for a damaged file in its folder.
+    """
+    folder = spool.batch(manifest.pipeline, manifest.statement, manifest.batch_key)
+    planned = PlannedBatch.of(manifest)
+    closing = read_closing(spool, folder)
+    if closing is None and (manifest.generation > 0 or spool.files.size(manifest.sealed_file) is None):
+        return False
+    store.lineage.put_definition(manifest.definition)
+    if closing is not None:
+        end = closing.model_dump(exclude={"version", "batch_key", "state"})
+        return store.recalls.ended(planned, State(closing.state), end)
+    intent = newest_intent(spool, folder)
+    if intent is None:
+        return store.recalls.planned(planned)
+    return store.recalls.sent(
+        planned,
+        attempt=intent.attempt,
+        started_at=intent.started_at,
+        requests=intent.requests,
+        bytes=intent.bytes,
+        input_file_id=intent.input_file_id,
+    )

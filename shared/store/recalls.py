@@ -1,0 +1,65 @@
+"""What an older copy of the store has forgotten, put back: batches whose folders stand in the spool without a row."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from shared.lifecycle import State
+from shared.store import batch_rows
+from shared.store.database import Database
+from shared.store.tables import attempts, batches, pipelines
+from shared.store.values import PlannedBatch
+
+
+class Recalls:
+    """Finds and fills the gaps. Nothing that has a row is touched."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def pipelines(self) -> set[str]:
+        """The pipelines that the store knows: another's, in the same spool, are another store's matter."""
+        with self._database.read() as connection:
+            return set(connection.execute(select(pipelines.c.name)).scalars())
+
+    def absent(self, keys: Sequence[str]) -> list[str]:
+        """Those of some hundred keys that have no row."""
+        with self._database.read() as connection:
+            known = set(connection.execute(select(batches.c.batch_key).where(batches.c.batch_key.in_(keys))).scalars())
+        return [key for key in keys if key not in known]
+
+    def planned(self, batch: PlannedBatch) -> bool:
+        """Put back a batch that nobody has tried to send; whether it was absent."""
+        with self._database.write() as connection:
+            return batch_rows.insert(connection, batch, self._database.clock())
+
+    def sent(
+        self,
+        batch: PlannedBatch,
+        *,
+        attempt: int,
+        started_at: datetime,
+        requests: int,
+        bytes: int,  # noqa: A002 - the column's name
+        input_file_id: str | None,
+    ) -> bool:
+        """Put back a batch with its last attempt, which may have been accepted; whether it was absent.
+
+        It is `ambiguous`, and looked up, from its first moment on: nobody takes it for one that was never sent.
+        """
+        error = "the store had forgotten it, and that its create was sent; being looked up"
+        with self._database.write() as connection:
+            now = self._database.clock()
+            if not batch_rows.insert(connection, batch, now, state=State.AMBIGUOUS, error=error):
+                return False
+            row = {"batch_key": batch.batch_key, "attempt": attempt, "account": batch.account}
+            more = {"started_at": started_at, "requests": requests, "bytes": bytes, "input_file_id": input_file_id}
+            connection.execute(insert(attempts).values(**row, **more))
+            return True
+
+    def ended(self, batch: PlannedBatch, state: State, end: Mapping[str, Any]) -> bool:
+        """Put back a batch that is out, with the columns of its last row that are known; whether it was absent."""
+        with self._database.write() as connection:
+            return batch_rows.insert(connection, batch, self._database.clock(), state=state, **end)

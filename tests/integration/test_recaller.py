@@ -1,0 +1,225 @@
+"""A store that was restored from an older copy learns what it has forgotten, from the poller or the submitter."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.sandbox.broker import LocalBroker
+from deploy.sandbox.provider.server import ProviderServer
+from poller.janitor import Janitor
+from poller.recaller import Recaller
+from shared.definition import Model
+from shared.errors import SpoolError
+from shared.lease import Keeper
+from shared.lifecycle import State
+from shared.providers.port import Profile, Provider
+from shared.store import PositionRun
+from submitter.planner import Planner
+from tests.rig import samples
+from tests.rig.fixtures import MakeTopic
+from tests.rig.older import copied, restore
+from tests.rig.results import SINK_TOPIC, Back, requests_of, sink
+from tests.rig.stage import Stage
+
+RECORDS = 6
+MONTH, WEEK, HOUR = timedelta(days=31), timedelta(days=7), timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
+    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
+        yield running
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+def back(
+    request: pytest.FixtureRequest, server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path
+) -> Iterator[Back]:
+    topic = make_topic("sentiments", SINK_TOPIC)
+    stage = Stage(server, tmp_path, request.param, sink(broker, topic))
+    stage.store.lineage.claim_name("pipe", "file.sql")
+    yield Back(stage, broker, f"progress-{topic}")
+    stage.close()
+
+
+@pytest.fixture
+def stage(server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(server, tmp_path)
+    made.store.lineage.claim_name("pipe", "file.sql")
+    yield made
+    made.close()
+
+
+def recaller(stage: Stage) -> Recaller:
+    return Recaller(stage.store, stage.spool, stage.clock, HOUR)
+
+
+def planner(stage: Stage, provider_for: Any = None) -> Planner:
+    return Planner(stage.store, stage.spool, provider_for or stage.models().provider_for, stage.clock)
+
+
+def creates(stage: Stage, key: str) -> int:
+    """How often the provider took a batch with the requests of this one."""
+    return stage.server.witness().custom_ids()[f"{key}-0"]
+
+
+def check_once(back: Back, key: str) -> None:
+    assert requests_of(back.outputs(at_least=RECORDS)) == {f"{key}-{number}": 1 for number in range(RECORDS)}
+    assert creates(back.stage, key) == 1
+
+
+def test_a_batch_that_was_sent_after_the_copy_comes_back_and_is_published(back: Back) -> None:
+    stage = back.stage
+    older = copied(stage)
+    key = stage.submit(RECORDS)
+    sent = stage.batch(key)
+    restore(stage, older)
+    duty = recaller(stage)
+    assert duty.run_once() == {"recalled": 1}
+    assert duty.run_once() == {}, "it looks at times only"
+    assert stage.batch(key).state is State.AMBIGUOUS, "nobody may take it for one that was never sent"
+    (out,) = back.finish(key)
+    assert (out.state, out.provider_batch_id) == (State.PUBLISHED, sent.provider_batch_id)
+    check_once(back, key)
+
+
+def test_a_batch_whose_receipt_is_gone_too_is_looked_up(back: Back) -> None:
+    stage = back.stage
+    older = copied(stage)
+    key = stage.submit(RECORDS)
+    stage.spool.path(f"{stage.spool.batch('pipe', 'sentiments', key)}/receipt-1.json").unlink()
+    restore(stage, older)
+    assert recaller(stage).run_once() == {"recalled": 1}
+    back.finish(key)
+    check_once(back, key)
+
+
+def test_what_was_published_after_the_copy_is_not_published_again(back: Back) -> None:
+    stage = back.stage
+    older = copied(stage)
+    key = stage.submit(RECORDS)
+    back.finish(key)
+    restore(stage, older)
+    assert recaller(stage).run_once() == {"recalled": 1}
+    (out,) = back.finish(key)
+    assert (out.state, out.succeeded) == (State.PUBLISHED, RECORDS)
+    check_once(back, key)
+
+
+def test_what_was_deleted_after_the_copy_is_known_to_be_out(back: Back) -> None:
+    stage = back.stage
+    older = copied(stage)
+    key = stage.submit(RECORDS)
+    (out,) = back.finish(key)
+    stage.ahead = MONTH
+    keeper, provider_of = Keeper(stage.store, back.holder), stage.models().provider_of
+    assert Janitor(stage.store, stage.spool, provider_of, keeper, stage.clock, retention=WEEK).run_once()["deleted"]
+    restore(stage, older)
+    assert recaller(stage).run_once() == {"recalled": 1}
+    known = stage.batch(key)
+    assert (known.state, known.succeeded, known.published_at) == (out.state, RECORDS, out.published_at)
+    check_once(back, key)
+
+
+def test_a_batch_that_was_planned_only_is_sent_once(stage: Stage) -> None:
+    older = copied(stage)
+    key = stage.plan(RECORDS)
+    restore(stage, older)
+    assert recaller(stage).run_once() == {"recalled": 1}
+    assert stage.batch(key).state is State.SEALED
+    stage.submission().work(key)
+    assert recaller(stage).run_once() == {}
+    assert creates(stage, key) == 1
+
+
+def test_another_store_s_pipeline_and_a_damaged_manifest_are_left_alone(stage: Stage) -> None:
+    older = copied(stage)
+    good, damaged = stage.plan(), stage.plan()
+    stage.spool.path(f"{stage.spool.batch('pipe', 'sentiments', damaged)}/manifest.json").write_text("{")
+    restore(stage, older)
+    stage.spool.path("pipe").rename(stage.spool.path("other"))
+    assert recaller(stage).run_once() == {}
+    stage.spool.path("other").rename(stage.spool.path("pipe"))
+    assert recaller(stage).run_once() == {"recalled": 1, "faults": 1}
+    assert stage.batch(good).state is State.SEALED
+
+
+@dataclass
+class Smaller:
+    """A provider whose batches hold less by now: a plan that is made today is cut otherwise."""
+
+    real: Provider
+
+    @property
+    def profile(self) -> Profile:
+        return replace(self.real.profile, max_requests=2)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def test_a_plan_that_the_store_has_forgotten_is_read_and_not_made_anew(stage: Stage) -> None:
+    older = copied(stage)
+    key = stage.submit(RECORDS)
+    before = stage.store.positions.all("pipe", "sentiments")
+    restore(stage, older)
+    (file,) = stage.spool.sealed_files("pipe", "sentiments")
+
+    def smaller(model: Model) -> Any:
+        return Smaller(stage.models().provider_for(model))
+
+    assert planner(stage, smaller).plan("pipe", "sentiments", file) == [key]
+    assert stage.store.positions.all("pipe", "sentiments") == before
+    assert [batch.batch_key for batch in stage.store.batches.rows()] == [key]
+    assert stage.store.plans.is_planned(file.address)
+    stage.submission().work(key)
+    assert stage.batch(key).state is State.SUBMITTED
+    assert creates(stage, key) == 1
+
+
+def test_a_forgotten_batch_that_stood_in_its_plan_s_folder_gets_its_place(stage: Stage) -> None:
+    stage.batch_options = {"max_requests": 2}
+    older = copied(stage)
+    stated = stage.definition()
+    stage.store.lineage.put_definition(stated)
+    lines = [samples.sealed_line(number, f"text {number}", [0, 0, number]) for number in range(5)]
+    file = samples.seal(stage.spool.root, stated, lines)
+    keys = planner(stage).plan("pipe", "sentiments", file)
+    assert len(keys) == 3
+    attempt = stage.spool.new_attempt("pipe", "sentiments")
+    place = stage.spool.path(stage.spool.batch("pipe", "sentiments", keys[2]))
+    stage.spool.path(attempt).mkdir(exist_ok=True)
+    place.rename(stage.spool.path(f"{attempt}/{keys[2]}"))
+    restore(stage, older)
+    assert planner(stage).plan("pipe", "sentiments", file) == keys
+    assert place.is_dir()
+
+    (place / "manifest.json").unlink()
+    stage.close()
+    stage.store = stage.store.open(f"sqlite:///{stage.folder / 'empty.db'}")
+    with pytest.raises(SpoolError, match=rf"{keys[2]}, a batch of that plan, is missing: restore it"):
+        planner(stage).plan("pipe", "sentiments", file)
+
+
+def test_rows_that_a_forgotten_plan_skipped_are_not_paid_for_by_its_memory(stage: Stage) -> None:
+    """They were another file's, which is deleted since, and which the older ledger does not know."""
+    older = copied(stage)
+    stated = stage.definition()
+    stage.store.lineage.put_definition(stated)
+
+    def seal(name: str, offsets: range) -> Any:
+        lines = [samples.sealed_line(number, f"text {number}", [0, 0, number]) for number in offsets]
+        return samples.seal(stage.spool.root, stated, lines, name)
+
+    first, second = seal("part-a-0-0", range(5)), seal("part-b-0-0", range(3, 9))
+    assert planner(stage).plan("pipe", "sentiments", first)
+    (key,) = planner(stage).plan("pipe", "sentiments", second)
+    stage.spool.path(first.address).unlink()
+    restore(stage, older)
+    assert planner(stage).plan("pipe", "sentiments", second) == [key]
+    assert stage.store.positions.all("pipe", "sentiments") == [PositionRun("cluster", "topic-id", 0, 5, 9)]
+    assert stage.batch(key).records == 4
