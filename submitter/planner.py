@@ -1,16 +1,20 @@
 """Plan a sealed file once: render its rows, cut them into batches on disk, and commit the plan in one transaction."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from shared.clock import Clock
 from shared.definition import Definition, Model
 from shared.errors import SpoolAway, SpoolError, StoreUnavailable
 from shared.failpoints import Failpoint, reached
 from shared.keys import batch_key
+from shared.manifest import Manifest
 from shared.providers.port import Provider
+from shared.recall import recall
 from shared.spool import SealedFile, Spool
 from shared.store import Plan, PlannedBatch, PositionRun, PositionsPaid, Store
 from submitter.draft import Draft, Ledger
+from submitter.remembered import positions, remembered
 
 
 class Planner:
@@ -27,6 +31,11 @@ class Planner:
         """
         definition = self._definition(pipeline, statement, file)
         while not self._store.plans.is_planned(file.address):
+            manifests = remembered(self._spool, pipeline, statement, file)
+            if manifests:
+                with suppress(PositionsPaid):
+                    return self._recall(definition, file, manifests)
+                continue
             attempt = self._spool.new_attempt(pipeline, statement)
             reached(Failpoint.PLAN_BEGUN)
             try:
@@ -66,6 +75,27 @@ class Planner:
             ) from None
         self._store.lineage.put_definition(remembered)
         return remembered
+
+    def _recall(self, definition: Definition, file: SealedFile, manifests: list[Manifest]) -> list[str]:
+        """Tell the store of a plan that it has forgotten. Raises PositionsPaid where another's is told meanwhile."""
+        keys = [manifest.batch_key for manifest in manifests if recall(self._store, self._spool, manifest)]
+        rows, skipped, runs = positions(self._spool, file, manifests, self._ledger(definition))
+        attempt = self._spool.new_attempt(definition.pipeline, definition.statement)
+        plan = Plan(
+            pipeline=definition.pipeline,
+            statement=definition.statement,
+            address=file.address,
+            definition=definition.hash,
+            rows=rows,
+            skipped=skipped,
+            sealed_at=file.modified_at,
+            planned_at=self._clock(),
+            attempt_folder=attempt,
+            positions=tuple(PositionRun(*run) for run in runs),
+        )
+        self._store.plans.commit(plan)
+        self._spool.discard(attempt)
+        return keys
 
     def _draft(self, definition: Definition, file: SealedFile, attempt: str) -> Plan:
         ledger = self._ledger(definition)
