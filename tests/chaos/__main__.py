@@ -19,6 +19,8 @@ from tests.chaos.slots import Slots
 from tests.chaos.tally import Tally, markdown
 
 FAILED = 1
+_MILESTONE = 50
+"""Runs between two lines to a log file, which sees no bar."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -64,6 +66,8 @@ def main(
                 progress.advance(task)
                 if not verdict.ok:
                     _tell(console, name, verdict)
+                if tally.runs % _MILESTONE == 0 and not console.is_terminal:
+                    console.print(tally.line(), end="", markup=False, soft_wrap=True, highlight=False)
             tallies.append(tally)
     if as_markdown:
         sys.stdout.write(markdown(tallies, time.monotonic() - began))

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -13,6 +14,7 @@ from uuid import uuid4
 
 import certifi
 import orjson
+import psutil
 import psycopg
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
@@ -95,6 +97,12 @@ class Slot:
             self._database = self._postgres.create_database()
             Store.open(self._postgres.url(self._database)).close()
         return self._postgres
+
+    def cpu(self) -> float:
+        """Seconds of processor so far, of this process, its broker and the lives that have ended."""
+        own = psutil.Process()
+        java = [child.cpu_times() for child in own.children() if child.name() == "java"]
+        return time.process_time() + self.lives_cpu + sum(each.user + each.system for each in java)
 
     def topics(self) -> tuple[str, str, str]:
         """New topics of one run: batches, progress, answers."""

@@ -6,6 +6,7 @@ A world keeps its lives going: `run_until_quiet` starts again whoever died.
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -238,6 +239,7 @@ def run(
     case: Case, slot: Slot, strike: Strike | None = None, *, bound: float = BOUND, keep: Path | None = None
 ) -> Verdict:
     """One case from begin to verdict; never raises for what the product does. `keep` gets the files of a failed run."""
+    before = slot.cpu()
     world = World(case, slot, strike)
     failed = True
     try:
@@ -246,4 +248,4 @@ def run(
         failed = not verdict.ok
     finally:
         world.close(keep if failed else None)
-    return verdict
+    return replace(verdict, cpu=slot.cpu() - before)
