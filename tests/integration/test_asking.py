@@ -16,6 +16,7 @@ from poller.journal import Head, Journal
 from poller.pacing import PacePolicy
 from poller.schedule import Backoff
 from poller.status import report
+from shared.definition import BatchOptions
 from shared.errors import LeaseLost
 from shared.lifecycle import State
 from shared.providers.prices import cost
@@ -178,6 +179,8 @@ def test_money_for_some_requests_asks_for_those_and_sends_the_rest_as_a_batch(ma
     grandchild = ask_until_collected(road, batch.batch_key)
     assert (grandchild.mode, grandchild.records, grandchild.retries) == ("batch", RECORDS - asked, 0)
     assert moved(road.harvester().run_once()) == 0, "what came back for want of money stays a batch"
+    richer = stage.definition().model_copy(update={"batch": BatchOptions(deadline=1.0, fallback="sync")})
+    assert not stage.roads().may_ask(grandchild, richer), "whatever there is to spend"
     assert (stage.submission().work(grandchild.batch_key) or grandchild).state is State.SUBMITTED
     assert moved(road.harvester().run_once()) == 0, "and is left to run"
 

@@ -5,16 +5,21 @@ from hypothesis import strategies as st
 
 from poller.ceiling import Ceiling
 
-calls = st.lists(
-    st.tuples(st.integers(1, 4000), st.sampled_from(["settle", "release", "forfeit"]), st.floats(0, 1)), max_size=80
-)
-
 
 def price(input_tokens: int, output_tokens: int) -> float:
     return input_tokens * 1e-6 + output_tokens * 8e-6
 
 
-@given(st.floats(0, 0.05), calls, st.integers(1, 8))
+calls = st.lists(
+    st.tuples(
+        st.integers(1, 4000), st.sampled_from(["settle", "release", "forfeit"]), st.sampled_from([0.0, 0.3, 1.0])
+    ),
+    min_size=20,
+    max_size=60,
+)
+
+
+@given(st.integers(0, 20).map(lambda answers: price(100, 200) * answers), calls, st.integers(1, 8))
 def test_as_long_as_no_call_costs_more_than_its_estimate_the_ceiling_holds(
     limit: float, made: list[tuple[int, str, float]], at_once: int
 ) -> None:
