@@ -5,7 +5,7 @@ from functools import partial
 from pyflink.table import StreamTableEnvironment
 
 from shared.spool import Spool
-from submitter.configuration import Start
+from submitter.configuration import STATES, Start
 from submitter.desk_process import DeskProcess
 from submitter.errand import Errand
 from submitter.job import Announcements, Job
@@ -15,6 +15,8 @@ from submitter.user_table import UserTable
 
 def assemble(tables: StreamTableEnvironment, pipeline: Pipeline, start: Start) -> Job:
     """The job, ready to execute."""
+    if start.restore is None:
+        forget_state(tables)
     job = Job(tables, Spool(pipeline.settings.spool))
     for statement in pipeline.statements:
         job.seal(statement, start.starts.get(statement.name, {}))
@@ -23,6 +25,14 @@ def assemble(tables: StreamTableEnvironment, pipeline: Pipeline, start: Start) -
     for plain in pipeline.plain:
         job.insert(plain)
     return job
+
+
+def forget_state(tables: StreamTableEnvironment) -> None:
+    """Take out of Flink's configuration a state that the file or the command line names, and that is not restored."""
+    environment = tables._j_tenv  # noqa: SLF001 - PyFlink can set an option, and not take one out
+    for configuration in (environment.getConfig().getConfiguration(), environment.execEnv().getConfiguration()):
+        for name in STATES:
+            configuration.removeKey(name)
 
 
 def errand(pipeline: Pipeline, epoch: int) -> Errand:

@@ -13,6 +13,8 @@ RESTORE, CLAIM_MODE = "execution.state-recovery.path", "execution.state-recovery
 TARGET = "execution.target"
 CHECKPOINTS = ("execution.checkpointing.dir", "state.checkpoints.dir")
 _OLD_RESTORE = "execution.savepoint.path"
+STATES = (RESTORE, _OLD_RESTORE)
+"""The options that name a state to restore."""
 
 
 class Start(BaseModel):
@@ -69,7 +71,7 @@ def whole(ours: Mapping[str, str], theirs: Mapping[str, str], start: Start) -> d
     made = {**ours, **theirs}
     if any(name in theirs for name in CHECKPOINTS[1:]):
         made.pop(CHECKPOINTS[0], None)
-    for name in (RESTORE, _OLD_RESTORE):
+    for name in STATES:
         made.pop(name, None)
     if start.restore:
         made[RESTORE] = start.restore
