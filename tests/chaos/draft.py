@@ -10,7 +10,7 @@ from typing import Any
 from tests.chaos.case import Kill, ProviderName, StoreKind
 from tests.chaos.steps import Excuse, Step, step
 
-HORIZON = 3.0
+HORIZON = 2.5
 """Seconds within which everything is sealed and goes wrong; from then on only the truth is told."""
 HIDDEN = 0.8
 """Seconds for which the faults of one schedule, all together, may hide a create: well below the quarantine."""

@@ -13,7 +13,9 @@ from tests.rig.waiting import wait_until
 
 HIDDEN = QUARANTINE * 2.5
 DEADLINE = 60.0
-_STRAYS = "SELECT provider_batch_id, cancelled_at IS NOT NULL FROM strays"
+_STRAYS = """SELECT whose, cancelled_at IS NOT NULL, input_tokens, output_tokens FROM strays
+    WHERE settled_at IS NOT NULL"""
+_LEDGER = "SELECT sum(input_tokens), sum(output_tokens) FROM batches"
 _EXPECTED = ("I2 accepted twice", "I2 billed twice", "I4 the provider billed")
 """What the residual is: the provider's log and bill hold a second batch."""
 
@@ -24,7 +26,7 @@ class Residual:
 
     case: Case
     is_cancelled: bool
-    """Whether the second batch names itself, so that its end can be asked for."""
+    """Whether it shows in time for its end to be asked for."""
     is_paid: bool
     """Whether its answers are billed."""
 
@@ -43,13 +45,23 @@ _STILL_RUNNING = (
 )
 
 RESIDUALS: dict[str, Residual] = {
-    "openai-finished": Residual(Case("openai", records=3, rules=_lost()), is_cancelled=True, is_paid=True),
+    "openai-finished": Residual(Case("openai", records=3, rules=_lost()), is_cancelled=False, is_paid=True),
     "openai-running": Residual(
         Case("openai", records=3, rules=_lost(*_STILL_RUNNING)), is_cancelled=True, is_paid=False
     ),
     "anthropic-finished": Residual(Case("anthropic", records=3, rules=_lost()), is_cancelled=False, is_paid=True),
 }
-"""Anthropic's batches carry no name: another user's could be as large, so ours is reported and left alone."""
+"""Anthropic's batches carry no name; only its results prove whose one is, so it is not cancelled before."""
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A second batch as it was detected."""
+
+    whose: str
+    is_cancelled: bool
+    input_tokens: int
+    output_tokens: int
 
 
 @dataclass(frozen=True)
@@ -58,19 +70,26 @@ class Seen:
 
     verdict: Verdict
     """Without what the residual itself is."""
-    strays: dict[str, bool]
-    """The provider batches that were detected, and whether their end was asked for."""
+    strays: tuple[Stray, ...]
+    unexplained: tuple[int, int]
+    """Tokens (in, out) on the provider's bill that neither our batches nor our strays hold."""
 
 
 def run_residual(residual: Residual, slot: Slot) -> Seen:
-    """Run it until the hidden create has shown and everything is out."""
+    """Run it until the hidden create has shown, has been followed to its end, and everything is out."""
     world = World(residual.case, slot)
     try:
         world.begin()
         verdict = world.run_until_quiet()
         wait_until(lambda: world.census.ask(_STRAYS), DEADLINE, "the hidden create to be detected")
-        strays = {name: bool(cancelled) for name, cancelled in world.census.ask(_STRAYS)}
+        strays = tuple(Stray(whose, bool(ended), *tokens) for whose, ended, *tokens in world.census.ask(_STRAYS))
+        ((used, told),) = world.census.ask(_LEDGER)
+        billed = world.provider.witness().tokens()
     finally:
         world.close()
     rest = tuple(each for each in verdict.violations if not each.startswith(_EXPECTED))
-    return Seen(replace(verdict, violations=rest), strays)
+    unexplained = (
+        billed[0] - used - sum(stray.input_tokens for stray in strays),
+        billed[1] - told - sum(stray.output_tokens for stray in strays),
+    )
+    return Seen(replace(verdict, violations=rest), strays, unexplained)

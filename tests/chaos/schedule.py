@@ -54,10 +54,10 @@ def schedule(seed: int) -> Case:
     random = Random(seed)
     provider: ProviderName = random.choice(("openai", "anthropic"))
     store: StoreKind = random.choice(("sqlite", "sqlite", "postgresql"))
-    files = random.randint(1, 3)
+    files = random.randint(1, 2)
     draft = Draft(random, provider, store, files * random.randint(2, 4))
     # What is sealed late meets what went wrong before.
-    for _ in range(random.randint(1, 3)):
+    for _ in range(random.randint(1, 2)):
         draft.add("seal")
     draft.add("calm", HORIZON)
     wanted = random.randint(FEWEST, MOST)

@@ -37,8 +37,9 @@ def test_a_create_that_is_hidden_beyond_the_quarantine_is_detected(slot: Slot, n
     residual = RESIDUALS[name]
     seen = run_residual(residual, slot)
     assert seen.verdict.violations == ()
-    assert list(seen.strays.values()) == [residual.is_cancelled]
-    assert bool(seen.verdict.paid_twice) == residual.is_paid
+    assert [(stray.whose, stray.is_cancelled) for stray in seen.strays] == [("ours", residual.is_cancelled)]
+    assert [stray.output_tokens > 0 for stray in seen.strays] == [residual.is_paid]
+    assert seen.unexplained == (0, 0)
 
 
 @pytest.mark.timeout(600)
