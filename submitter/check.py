@@ -36,7 +36,7 @@ def check(
         reading = read(path, environ, options)
     except (OSError, UnicodeDecodeError) as error:
         raise PipelineError(str(path), [Fault(f"the file can't be read: {error}")]) from None
-    pipeline = reach(reading.pipeline, environ, reading.faults, take_over=take_over) if reading.pipeline else None
+    pipeline = reach(reading.needs, reading.pipeline, environ, reading.faults, take_over=take_over)
     if pipeline is None or reading.faults.errors:
         raise PipelineError(str(path), sorted(reading.faults.errors, key=lambda fault: fault.place.line or 0))
     return Checked(pipeline, reading.tables)

@@ -21,16 +21,17 @@ _NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 
 @dataclass
 class Brokers:
-    """Asks clusters; one that did not answer is asked once only."""
+    """Asks clusters; one that does not answer, or refuses, is asked and told once only."""
 
     clusters: KafkaClusters
-    _away: dict[str, BatchlineError] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+    """The clusters, and the ways to them, of which it was said that they can't be asked."""
 
     def source(self, declared: Mapping[str, str], topics: Sequence[str]) -> tuple[Source | None, list[str]]:
         """The identity of an input's topics, and what is wrong with them."""
-        if self._incomplete(declared):
+        client = self._client(declared, topics)
+        if client is None:
             return None, []
-        client = self._client(declared)
         ids, wrong = self._ids(client, topics)
         if wrong:
             return None, wrong
@@ -38,19 +39,20 @@ class Brokers:
 
     def missing(self, declared: Mapping[str, str], topics: Sequence[str]) -> list[str]:
         """What is wrong with topics that are to be written."""
-        if self._incomplete(declared):
+        client = self._client(declared, topics)
+        if client is None:
             return []
-        _, wrong = self._ids(self._client(declared), topics)
+        _, wrong = self._ids(client, topics)
         return [each for each in wrong if "has no id" not in each]
 
     def batches_topic(self, declared: Mapping[str, str], topic: str) -> list[str]:
         """What is wrong with the batches topic; one that isn't there yet will be created."""
-        if self._incomplete(declared):
+        client = self._client(declared, [topic])
+        if client is None:
             return []
-        client = self._client(declared)
-        admin = AdminClient(dict(client), logger=LIBRDKAFKA)
         resource = ConfigResource(ResourceType.TOPIC, topic)
         try:
+            admin = AdminClient(dict(client), logger=LIBRDKAFKA)
             if topic not in admin.list_topics(timeout=_TIMEOUT).topics:
                 return []
             found = admin.describe_configs([resource])[resource].result(_TIMEOUT)["cleanup.policy"].value
@@ -67,30 +69,29 @@ class Brokers:
         )
         return [message]
 
-    def _incomplete(self, declared: Mapping[str, str]) -> bool:
-        """Whether a variable that it refers to is not set: that was said where the file refers to it."""
-        names = {name for value in declared.values() for name in referenced(value)}
-        return not names <= self.clusters.environ.keys()
+    def _client(self, declared: Mapping[str, str], topics: Sequence[str]) -> dict[str, str] | None:
+        """The properties of a client; None where what stands in the way was told already.
 
-    def _client(self, declared: Mapping[str, str]) -> dict[str, str]:
-        """The properties of a client. Raises the BatchlineError of a cluster that is known to be away."""
-        servers = declared["bootstrap.servers"]
-        if servers in self._away:
-            raise self._away[servers]
-        return self.clusters.client(servers, declared)
+        A variable that is not set, for one, was told where the file refers to it.
+        """
+        names = {name for value in (*declared.values(), *topics) for name in referenced(value)}
+        if not names <= self.clusters.environ.keys():
+            return None
+        client = self.clusters.client(declared["bootstrap.servers"], declared)
+        return None if {client["bootstrap.servers"], _way(client)} & self._told else client
 
     def _cluster_id(self, client: Mapping[str, str]) -> str:
         try:
             return cluster_id(client)
-        except KafkaUnavailable as error:
-            self._away[client["bootstrap.servers"]] = error
+        except KafkaUnavailable:
+            self._told.add(client["bootstrap.servers"])
             raise
 
     def _ids(self, client: Mapping[str, str], topics: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         """The id of each topic, and what is wrong with the others."""
-        admin = AdminClient(dict(client), logger=LIBRDKAFKA)
         servers = client["bootstrap.servers"]
         try:
+            admin = AdminClient(dict(client), logger=LIBRDKAFKA)
             # Its time-out is kept also where no broker answers at all, unlike that of the call below.
             admin.list_topics(timeout=_TIMEOUT)
             futures = admin.describe_topics(TopicCollection(list(topics)), request_timeout=_TIMEOUT)
@@ -114,14 +115,20 @@ class Brokers:
         servers = client["bootstrap.servers"]
         known = unavailable(error, "its topics are looked up", servers)
         if isinstance(known, BatchlineError):
-            self._away[servers] = known
+            self._told.add(servers)
             return known
+        self._told.add(_way(client))
         return BatchlineError(f"Kafka at {servers} refuses: {_said(error)}")
 
     def _silent(self, client: Mapping[str, str]) -> BatchlineError:
         servers = client["bootstrap.servers"]
-        self._away[servers] = KafkaUnavailable(f"Kafka at {servers} does not answer while its topics are looked up")
-        return self._away[servers]
+        self._told.add(servers)
+        return KafkaUnavailable(f"Kafka at {servers} does not answer while its topics are looked up")
+
+
+def _way(client: Mapping[str, str]) -> str:
+    """A cluster with all that a client says to it; others may be let in."""
+    return repr(sorted(client.items()))
 
 
 def _topic_fault(topic: str, servers: str, error: KafkaException) -> str:

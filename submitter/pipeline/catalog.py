@@ -3,6 +3,7 @@
 from typing import Any
 
 from submitter.pipeline.catalog_values import CatalogColumn, CatalogModel, CatalogTable, Identifier, quoted
+from submitter.pipeline.doubts import Doubts
 from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.flink import Reflection, sql_type
 
@@ -10,8 +11,8 @@ from submitter.pipeline.flink import Reflection, sql_type
 class Catalog:
     """Looks things up in the catalog and database that are in use."""
 
-    def __init__(self, flink: Reflection, faults: Faults) -> None:
-        self._flink, self._faults = flink, faults
+    def __init__(self, flink: Reflection, doubts: Doubts, faults: Faults) -> None:
+        self._flink, self._doubts, self._faults = flink, doubts, faults
 
     def current(self) -> tuple[str, str]:
         """The catalog and database in use."""
@@ -26,8 +27,7 @@ class Catalog:
         """A table or view; None, and a fault, where there is none."""
         found = self._flink.catalogs.getTable(self._flink.identifier(names))
         if found.isEmpty():
-            known = [str(name) for name in self._flink.environment.listTables()]
-            self._faults.add(f"there is no table {quoted(names)}{nearest(names[-1], known)}", place)
+            self._missing("table", names, self._flink.environment.listTables(), place)
             return None
         resolved = found.get()
         view = str(resolved.getTable().getTableKind()) == "VIEW"
@@ -42,8 +42,7 @@ class Catalog:
         """A model, temporary ones too; None, and a fault, where there is none."""
         found = self._flink.catalogs.getModel(self._flink.identifier(names))
         if found.isEmpty():
-            known = [str(name) for name in self._flink.environment.listModels()]
-            self._faults.add(f"there is no model {quoted(names)}{nearest(names[-1], known)}", place)
+            self._missing("model", names, self._flink.environment.listModels(), place)
             return None
         resolved = found.get().getResolvedModel()
         return CatalogModel(
@@ -52,6 +51,11 @@ class Catalog:
             input=_columns(resolved.getResolvedInputSchema()),
             output=_columns(resolved.getResolvedOutputSchema()),
         )
+
+    def _missing(self, what: str, names: tuple[str, ...], known: Any, place: Place) -> None:
+        if not self._doubts.covers(names[-1]):
+            near = nearest(names[-1], [str(name) for name in known])
+            self._faults.add(f"there is no {what} {quoted(names)}{near}", place)
 
 
 def _strings(options: Any) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Flink behind Py4J: a table environment, the planner's own classes, logical types, and what an exception says."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,19 @@ def open_environment(options: Mapping[str, str]) -> StreamTableEnvironment:
     for name, value in with_connectors(options).items():
         configuration.set_string(name, value)
     return StreamTableEnvironment.create(StreamExecutionEnvironment.get_execution_environment(configuration))
+
+
+def open_checked(options: Mapping[str, str], wrong: Callable[[str | None, str], None]) -> StreamTableEnvironment:
+    """As `open_environment`, without the options that Flink can't use: `wrong` is told each one's name, and why."""
+    usable = dict(options)
+    while True:
+        try:
+            return open_environment(usable)
+        except Exception as error:  # noqa: BLE001 - whatever Flink says of an option, the user is to read it
+            said = "\n".join(_messages(error))
+            name = next((name for name in usable if f"'{name}'" in said), None)
+            wrong(name, f"Flink can't use it: {reason(error)[0]}")
+            usable = {each: value for each, value in usable.items() if name not in (None, each)}
 
 
 def with_connectors(options: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The table or view that ML_PREDICT reads: that it only adds rows, when it ends, whether its rows have positions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from submitter.pipeline.catalog_values import CatalogColumn, CatalogTable
@@ -23,11 +23,11 @@ _HINTS = {
 def read_input(
     table: CatalogTable,
     needed: Sequence[CatalogColumn],
+    topics: tuple[str, ...],
+    kafka: Mapping[str, str],
     stand_ins: StandIns,
     faults: Faults,
     place: Place,
-    *,
-    has_kafka_config: bool,
 ) -> Input | None:
     """The input; None, and a fault, where Flink can't read it, or where it is not append-only."""
     try:
@@ -37,11 +37,10 @@ def read_input(
         hint = next((hint for symptom, hint in _HINTS.items() if symptom in message), None)
         faults.add(f"{hint} ({table.name}: {message})" if hint else f"input {table.name}: {message}", place)
         return None
-    topics, kafka = _kafka(table, faults, place, has_kafka_config=has_kafka_config)
     return Input(table.quoted, table.view, table.connector, topics, table.metadata, bounded, kafka)
 
 
-def _kafka(
+def topics_of(
     table: CatalogTable, faults: Faults, place: Place, *, has_kafka_config: bool
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """The topics of an input with positions, and how its cluster is reached."""

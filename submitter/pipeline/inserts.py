@@ -12,14 +12,15 @@ from submitter.pipeline.catalog import Catalog
 from submitter.pipeline.catalog_values import CatalogColumn, CatalogModel, CatalogTable, Identifier
 from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.flink import Reflection, implicit_cast, parsed_type, reason, sql_type
-from submitter.pipeline.inputs import read_input
+from submitter.pipeline.inputs import read_input, topics_of
+from submitter.pipeline.kinds import is_topic
 from submitter.pipeline.options import Declared, ModelOptions
 from submitter.pipeline.predict import NotOurs, Predict, names_of, read_predict
 from submitter.pipeline.projection import TWO_STEPS, BeyondUs, Scope, projection, targets
 from submitter.pipeline.references import is_credential, referenced
 from submitter.pipeline.sinks import SinkOptions, SinkTable
-from submitter.pipeline.stand_in import StandIns
-from submitter.pipeline.values import Statement
+from submitter.pipeline.stand_in import WRITTEN, StandIns
+from submitter.pipeline.values import Statement, Topics
 
 _SHORTEST_SECRET = 8
 
@@ -54,6 +55,8 @@ class Inserts:
     def __init__(self, flink: Reflection, catalog: Catalog, known: Known, faults: Faults) -> None:
         self._flink, self._catalog, self._known, self._faults = flink, catalog, known, faults
         self._stand_ins = StandIns(flink)
+        self.topics: list[Topics] = []
+        """What the statements rely on, those with a fault too."""
 
     def read(self, insert: Any, line: int) -> Statement | None:
         """The statement; None where a fault stands in the way. The syntax tree is used up."""
@@ -64,6 +67,7 @@ class Inserts:
             message = "a statement has its sink's name, and that names a folder: use letters, digits, '_', '.' and '-'"
             self._faults.add(message, place)
         sink_table = self._catalog.table(names, place)
+        sink = self._sink(sink_table, place) if sink_table else None
         if insert.getTargetTable().getClass().getSimpleName() != "SqlIdentifier":
             self._faults.add("options in a hint are not supported here: give them in the sink's WITH (…)", place)
         try:
@@ -74,22 +78,20 @@ class Inserts:
         table = self._catalog.table(asked.table, replace(place, line=asked.line))
         model = self._catalog.model(asked.model, replace(place, line=asked.line))
         options = self._model(model, asked, line) if model else None
-        fits = self._fits(table, model, asked, place) if table and model else False
-        sink = self._sink(sink_table, line) if sink_table else None
-        if not (table and model and sink_table and fits):
+        topics, kafka = self._input(table, place) if table else ((), {})
+        if not (table and model and sink_table):
             return None
-        made = self._projection(insert, table, model, sink_table, place)
-        if made is None:
+        self._fits(table, model, asked, place)
+        made = self._projection(insert, table, model, sink_table, place, is_sound=sink is not None)
+        needed = self._needed(table, asked, made or ())
+        found = read_input(table, needed or table.columns, topics, kafka, self._stand_ins, self._faults, place)
+        self._failures(made or (), sink_table, model, place)
+        if made is None or options is None or sink is None or found is None:
+            texts = [value for option, value in model.options.items() if option != "api-key"]
+            self._secrets(orjson.dumps(texts), model.options.get("api-key", ""), place)
             return None
-        needed = self._needed(table, asked, made)
-        found = read_input(
-            table, needed, self._stand_ins, self._faults, place, has_kafka_config=self._known.has_kafka_config
-        )
-        if options is None or sink is None or found is None:
-            return None
-        self._nulls(made, sink, options[1], place)
         definition = self._definition(name, options, needed, made, sink)
-        self._secrets(definition, place)
+        self._secrets(definition.canonical(), f"${{{definition.model.api_key}}}", place)
         return Statement(name, line, definition, found, sink_table.quoted)
 
     def _model(self, model: CatalogModel, asked: Predict, line: int) -> tuple[Model, BatchOptions] | None:
@@ -104,14 +106,24 @@ class Inserts:
         )
         return ModelOptions(declared, self._known.environ, self._faults).read(asked.descriptor)
 
-    def _sink(self, table: CatalogTable, line: int) -> Sink | None:
+    def _sink(self, table: CatalogTable, place: Place) -> Sink | None:
         lines = self._known.lines.get(table.identifier, {})
         unresolved = {name: self._known.unresolved.get(value, value) for name, value in table.options.items()}
-        place = Place(next(iter(lines.values()), line), f"sink {table.name}")
-        sink = SinkTable(table, unresolved, lines, place)
-        return SinkOptions(sink, self._faults, has_kafka_config=self._known.has_kafka_config).read()
+        there = Place(next(iter(lines.values()), place.line), f"sink {table.name}")
+        sink = SinkTable(table, unresolved, lines, there)
+        options = SinkOptions(sink, self._faults, has_kafka_config=self._known.has_kafka_config)
+        written = options.written()
+        if written:
+            self.topics.append(Topics(place, (written[0],), written[1]))
+        return options.read()
 
-    def _fits(self, table: CatalogTable, model: CatalogModel, asked: Predict, place: Place) -> bool:
+    def _input(self, table: CatalogTable, place: Place) -> tuple[tuple[str, ...], dict[str, str]]:
+        names, kafka = topics_of(table, self._faults, place, has_kafka_config=self._known.has_kafka_config)
+        if names and kafka["bootstrap.servers"]:
+            self.topics.append(Topics(place, names, kafka, is_input=True))
+        return names, kafka
+
+    def _fits(self, table: CatalogTable, model: CatalogModel, asked: Predict, place: Place) -> None:
         """Whether the DESCRIPTOR's columns exist and fill the model's INPUT."""
         columns = {column.name: column for column in table.columns}
         before = len(self._faults.errors)
@@ -134,15 +146,19 @@ class Inserts:
                         f"{wanted_column.sql}: cast it in a view, or declare the model so",
                         place,
                     )
-        return len(self._faults.errors) == before
 
     def _projection(
-        self, insert: Any, table: CatalogTable, model: CatalogModel, sink: CatalogTable, place: Place
+        self, insert: Any, table: CatalogTable, model: CatalogModel, sink: CatalogTable, place: Place, *, is_sound: bool
     ) -> tuple[Projected, ...] | None:
+        """What each column of the sink takes. One that has a fault of its own is stood in for: that was told."""
         output = made_unique(table.columns, model.output)
         columns = [replace(column, kind="physical") for column in (*table.columns, *output)]
+        if not is_sound:
+            sink = replace(
+                sink, columns=tuple(replace(each, kind="physical") for each in sink.columns if each.persisted)
+            )
         try:
-            plan = self._stand_ins.plan(insert, columns)
+            plan = self._stand_ins.plan(insert, columns, None if is_sound else sink.columns)
             scope = Scope(
                 tuple(column.column for column in table.columns), tuple(column.column for column in model.output)
             )
@@ -152,7 +168,7 @@ class Inserts:
             return None
         except Exception as error:  # noqa: BLE001 - whatever Flink says of the query, the user is to read it
             message, line = reason(error)
-            self._faults.add(message, replace(place, line=line or place.line))
+            self._faults.add(message.replace(WRITTEN, sink.name), replace(place, line=line or place.line))
             return None
         for each in wrong:
             self._faults.add(f"{each}: {TWO_STEPS}", place)
@@ -162,26 +178,29 @@ class Inserts:
         names = {*asked.descriptor, *(each.column for each in made if each.source == "input")}
         return tuple(column for column in table.columns if column.name in names)
 
-    def _nulls(self, made: Sequence[Projected], sink: Sink, batch: BatchOptions, place: Place) -> None:
+    def _failures(self, made: Sequence[Projected], sink: CatalogTable, model: CatalogModel, place: Place) -> None:
         """A failed record comes out with NULL in place of an answer, which a NOT NULL column can't be."""
-        strict = {column.name for column in sink.columns if not column.type.nullable}
+        topic = model.options.get("batch.error-topic")
+        strict = {each.name for each in sink.columns if each.kind == "physical" and not each.type.nullable}
         for each in made:
-            if each.source == "output" and batch.error_topic is None and each.name in strict:
+            if each.source == "output" and topic is None and each.name in strict:
                 self._faults.add(
                     f"the sink's column '{each.name}' is NOT NULL, and a failed record has no answer for it: let it be "
                     "NULL, or send failed records elsewhere with the model's 'batch.error-topic'",
                     place,
                 )
-        if batch.error_topic == sink.topic:
-            self._faults.add(f"the model's 'batch.error-topic' is the sink's own topic '{sink.topic}'", place)
+        written = next((each for each in self.topics if each.place == place and not each.is_input), None)
+        if topic and written and (topic,) == written.names:
+            self._faults.add(f"the model's 'batch.error-topic' is the sink's own topic '{topic}'", place)
+        elif topic and written and is_topic(topic):
+            self.topics.append(replace(written, names=(topic,)))
 
-    def _secrets(self, definition: Definition, place: Place) -> None:
+    def _secrets(self, text: bytes, key: str, place: Place) -> None:
         """What is stored with every plan may hold no credential, by whatever option it came in."""
-        text, environ = definition.canonical().decode(), self._known.environ
         used = {name for literal in self._known.unresolved.values() for name in referenced(literal)}
-        for name in sorted({definition.model.api_key, *filter(is_credential, used)}):
-            value = environ.get(name, "")
-            if len(value) >= _SHORTEST_SECRET and orjson.dumps(value).decode()[1:-1] in text:
+        for name in sorted({*referenced(key), *filter(is_credential, used)}):
+            value = self._known.environ.get(name, "")
+            if len(value) >= _SHORTEST_SECRET and orjson.dumps(value)[1:-1] in text:
                 self._faults.add(
                     f"the value of ${{{name}}} would be stored with the statement's definition: a secret may stand "
                     "only in 'api-key' and in the passwords of 'properties.*'",

@@ -68,6 +68,14 @@ def put_stand_in(insert: Any, stand_in: str, flink: Reflection) -> None:
         select.setFrom(name)
 
 
+def put_sink(insert: Any, stand_in: str, flink: Reflection) -> None:
+    """Let an INSERT write another table."""
+    position = insert.getTargetTable().getParserPosition()
+    name = flink.new("org.apache.calcite.sql.SqlIdentifier", stand_in, position)
+    insert.setOperand(1, name)
+    flink.set_field(insert, "targetTableID", name)
+
+
 def names_of(identifier: Any) -> tuple[str, ...]:
     """The parts of an identifier."""
     return tuple(str(part) for part in get_field(identifier, "names"))

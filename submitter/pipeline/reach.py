@@ -1,13 +1,16 @@
 """Whether all that a file relies on can be reached: brokers, topics, state store, spool. It changes nothing there."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from shared.clock import system_clock
+from shared.definition import Source
 from shared.errors import BatchlineError
 from shared.kafka import load_clusters
+from shared.messages import BATCHES_TOPIC
 from shared.spool import Spool
 from shared.store.address import engine_for, parse
 from shared.store.database import Database
@@ -15,41 +18,49 @@ from shared.store.lineage import Lineage
 from shared.store.migrate import revision
 from submitter.pipeline.brokers import Brokers
 from submitter.pipeline.faults import Faults, Place
+from submitter.pipeline.references import referenced
 from submitter.pipeline.settings import PREFIX
-from submitter.pipeline.values import Pipeline, Settings, Statement
+from submitter.pipeline.values import Needs, Pipeline, Topics
 
 
-def reach(pipeline: Pipeline, environ: Mapping[str, str], faults: Faults, *, take_over: bool = False) -> Pipeline:
-    """The pipeline, with the identity of each input's topics; what can't be reached is a fault.
+def reach(
+    needs: Needs, pipeline: Pipeline | None, environ: Mapping[str, str], faults: Faults, *, take_over: bool = False
+) -> Pipeline | None:
+    """The pipeline, with the identity of each input's topics; of all that is needed, what can't be reached is a fault.
 
     `take_over`: the pipeline's name may be another file's.
     """
-    reach_store(pipeline.settings, None if take_over else pipeline.file, faults)
-    reach_spool(pipeline.settings, faults)
-    file = pipeline.settings.kafka_config or _path(environ.get("BATCHLINE_KAFKA_CONFIG"))
+    settings = {name: value for name, value in needs.settings.items() if not referenced(str(value))}
+    if "state-store" in settings:
+        reach_store(settings["state-store"], settings.get("pipeline"), None if take_over else needs.file, faults)
+    if "spool" in settings:
+        reach_spool(settings["spool"], faults)
+    file = settings.get("kafka-config") or _path(environ.get("BATCHLINE_KAFKA_CONFIG"))
     try:
         brokers = Brokers(load_clusters(file, environ))
     except BatchlineError as error:
         faults.caught(error)
         return pipeline
-    if not pipeline.statements:
-        return pipeline
-    statements = tuple(_statement(each, brokers, faults) for each in pipeline.statements)
-    kafka = {**pipeline.batches_kafka, "bootstrap.servers": pipeline.bootstrap_servers}
-    place = Place(statement=f"SET '{PREFIX}batches-topic'")
-    try:
-        for message in brokers.batches_topic(kafka, pipeline.settings.batches_topic):
-            faults.add(message, place)
-    except BatchlineError as error:
-        faults.caught(error, place)
-    return replace(pipeline, statements=statements)
+    sources = _sources(needs.topics, brokers, faults)
+    if needs.batches_kafka:
+        place = Place(statement=f"SET '{PREFIX}batches-topic'")
+        with _told(faults, place):
+            for message in brokers.batches_topic(needs.batches_kafka, settings.get("batches-topic", BATCHES_TOPIC)):
+                faults.add(message, place)
+    if pipeline is None:
+        return None
+    statements = (
+        replace(each, definition=each.definition.model_copy(update={"source": sources.get(each.name)}))
+        for each in pipeline.statements
+    )
+    return replace(pipeline, statements=tuple(statements))
 
 
-def reach_store(settings: Settings, file: Path | None, faults: Faults) -> None:
+def reach_store(address: str, name: str | None, file: Path | None, faults: Faults) -> None:
     """Whether the store answers, and the pipeline's name is free or this file's (None: whoever's it is)."""
     place = Place(statement=f"SET '{PREFIX}state-store'")
     try:
-        url = parse(settings.state_store)
+        url = parse(address)
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
             _writable(Path(url.database or "").absolute().parent, "the state store's folder", faults, place)
             return
@@ -57,7 +68,7 @@ def reach_store(settings: Settings, file: Path | None, faults: Faults) -> None:
         try:
             with database.read() as connection:
                 empty = revision(connection) is None
-            owner = None if empty else Lineage(database).owner(settings.name)
+            owner = None if empty or name is None else Lineage(database).owner(name)
         finally:
             database.engine.dispose()
     except BatchlineError as error:
@@ -65,41 +76,38 @@ def reach_store(settings: Settings, file: Path | None, faults: Faults) -> None:
         return
     if file is not None and owner not in (None, str(file)):
         faults.add(
-            f"the name '{settings.name}' is used by {owner} in this state store: choose another one; if it is this "
+            f"the name '{name}' is used by {owner} in this state store: choose another one; if it is this "
             "file that has moved, run it once with --take-over",
             Place(statement=f"SET '{PREFIX}pipeline'"),
         )
 
 
-def reach_spool(settings: Settings, faults: Faults) -> None:
+def reach_spool(address: str, faults: Faults) -> None:
     """Whether the spool can be written."""
-    place = Place(statement=f"SET '{PREFIX}spool'")
-    try:
-        Spool(settings.spool).files.probe()
-    except BatchlineError as error:
-        faults.caught(error, place)
+    with _told(faults, Place(statement=f"SET '{PREFIX}spool'")):
+        Spool(address).files.probe()
 
 
-def _statement(statement: Statement, brokers: Brokers, faults: Faults) -> Statement:
-    """The statement, with its source; what is wrong with its topics is a fault."""
-    definition, place = statement.definition, Place(statement.line, statement.name)
-    sink = definition.sink
-    written = [sink.topic, *([definition.batch.error_topic] if definition.batch.error_topic else [])]
+def _sources(topics: Sequence[Topics], brokers: Brokers, faults: Faults) -> dict[str | None, Source]:
+    """The identity of each statement's input; what is wrong with topics is a fault."""
+    found = dict[str | None, Source]()
+    for each in topics:
+        with _told(faults, each.place):
+            wrong = [] if each.is_input else brokers.missing(each.kafka, each.names)
+            if each.is_input:
+                source, wrong = brokers.source(each.kafka, each.names)
+                found |= {each.place.statement: source} if source else {}
+            for message in wrong:
+                faults.add(message, each.place)
+    return found
+
+
+@contextmanager
+def _told(faults: Faults, place: Place) -> Iterator[None]:
     try:
-        for message in brokers.missing({**sink.kafka, "bootstrap.servers": sink.bootstrap_servers}, written):
-            faults.add(message, place)
+        yield
     except BatchlineError as error:
         faults.caught(error, place)
-    if not statement.input.topics:
-        return statement
-    try:
-        source, wrong = brokers.source(statement.input.kafka, statement.input.topics)
-    except BatchlineError as error:
-        faults.caught(error, place)
-        return statement
-    for message in wrong:
-        faults.add(message, place)
-    return replace(statement, definition=definition.model_copy(update={"source": source}))
 
 
 def _writable(folder: Path, what: str, faults: Faults, place: Place) -> None:

@@ -1,21 +1,25 @@
 """Reads FILE.sql: statements go through Flink one after another, as a client would send them; nothing is started."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pyflink.table import StreamTableEnvironment
 
 from submitter.pipeline.catalog import Catalog
+from submitter.pipeline.configured import Configured
+from submitter.pipeline.doubts import Doubts
 from submitter.pipeline.faults import Faults, Place
-from submitter.pipeline.flink import Reflection, open_environment, reason
+from submitter.pipeline.flink import Reflection, reason
 from submitter.pipeline.inserts import Inserts, Known
 from submitter.pipeline.predict import names_of, predict_calls
 from submitter.pipeline.script import Node, Script, read_script
-from submitter.pipeline.settings import PREFIX, Given, check_target, read_settings
+from submitter.pipeline.settings import check_target, read_settings
 from submitter.pipeline.stand_in import StandIns
-from submitter.pipeline.values import Pipeline, PlainInsert, Settings, Statement
+from submitter.pipeline.values import Needs, Pipeline, PlainInsert, Settings, Statement
+
+SERVERS = "bootstrap.servers"
 
 _IGNORED = ("SqlShow", "SqlDescribe", "SqlRichDescribe", "SqlRichExplain", "SqlHelp")
 _BRACKETS = ("SqlBeginStatementSet", "SqlEndStatementSet")
@@ -30,11 +34,6 @@ _STARTS_JOBS = {
     "SqlBasicCall": "send its rows into a table with INSERT INTO",
 }
 """Kinds that Flink would run as jobs of their own."""
-_REFUSED_SETTINGS = {
-    "execution.runtime-mode": ("streaming", "a pipeline runs in streaming mode, over bounded sources too"),
-    "table.sql-dialect": ("default", "the file is read in Flink's own dialect"),
-    "table.exec.legacy-cast-behaviour": ("disabled", "the publisher casts as Flink does without it"),
-}
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class Reading:
 
     pipeline: Pipeline | None
     """What could be read, which is all of it only where there is no fault; None without its required settings."""
+    needs: Needs
     tables: StreamTableEnvironment
     faults: Faults
 
@@ -53,44 +53,20 @@ def read(path: Path, environ: Mapping[str, str], options: Mapping[str, str]) -> 
     `options` is Flink configuration that wins over the file's. Raises OSError where the file can't be read.
     """
     text, faults = path.read_text(encoding="utf-8-sig"), Faults()
-    tables = open_environment(options)
-    script = read_script(text, environ, Reflection(tables), faults)
-    if script is None:
-        return Reading(None, tables, faults)
-    given = _sets(script)
-    flink = {name: one.value for name, one in given.items() if not name.startswith(PREFIX)}
-    for name, (allowed, why) in _REFUSED_SETTINGS.items():
-        value = {**flink, **options}.get(name, allowed)
-        if value.lower() != allowed:
-            line = given[name].line if name in given and name not in options else None
-            faults.add(f"'{value}' can't be had: {why}", Place(line, f"{'-D' if line is None else 'SET'} '{name}'"))
-        flink.pop(name, None)
-    ours = {name: one for name, one in given.items() if name.startswith(PREFIX)}
-    settings = read_settings(ours, environ, faults)
-    # The parser was the first environment's; the second one has the file's configuration from its start.
-    tables = open_environment(
-        {name: value for name, value in {**flink, **options}.items() if name not in _REFUSED_SETTINGS}
-    )
-    if settings is not None:
-        check_target(settings, _target(tables), faults)
-    reader = _Reader(script, tables, settings, environ, options, faults)
+    configured = Configured(options, faults)
+    # The parser is the first environment's; the second one has the file's configuration from its start.
+    script = read_script(text, environ, Reflection(configured.open()), faults)
+    configured.read(script)
+    found = read_settings(configured.ours(), environ, faults, script.unread)
+    tables = configured.open()
+    check_target(found.values, _target(tables), faults)
+    reader = _Reader(script, tables, found.values, environ, configured, faults)
     reader.run()
-    pipeline = reader.pipeline(path.resolve(), settings, flink) if settings else None
-    if not reader.statements and not reader.faulty:
+    needs = reader.needs(path.resolve())
+    pipeline = reader.pipeline(found.settings, needs, configured.flink()) if found.settings else None
+    if not (reader.statements or reader.faulty or script.unread):
         faults.add("no INSERT … FROM ML_PREDICT(…) stands in the file: there is nothing to send")
-    return Reading(pipeline, tables, faults)
-
-
-def _sets(script: Script) -> dict[str, Given]:
-    """What SET and RESET leave in force."""
-    found: dict[str, Given] = {}
-    for node in script.nodes:
-        if node.kind == "SqlSet" and node.tree.getKey() is not None:
-            value = str(node.tree.getValueString())
-            found[str(node.tree.getKeyString())] = Given(value, script.unresolved.get(value, value), node.line)
-        elif node.kind == "SqlReset":
-            found.pop(str(node.tree.getKeyString()), None) if node.tree.getKey() is not None else found.clear()
-    return found
+    return Reading(pipeline, needs, tables, faults)
 
 
 def _target(tables: StreamTableEnvironment) -> str | None:
@@ -105,16 +81,17 @@ class _Reader:
         self,
         script: Script,
         tables: StreamTableEnvironment,
-        settings: Settings | None,
+        settings: Mapping[str, Any],
         environ: Mapping[str, str],
-        options: Mapping[str, str],
+        configured: Configured,
         faults: Faults,
     ) -> None:
-        self._script, self._tables, self._options, self._faults = script, tables, options, faults
+        self._script, self._tables, self._configured, self._faults = script, tables, configured, faults
+        self._settings, self._doubts = settings, Doubts(script.unread)
         self._flink = Reflection(tables)
-        self._catalog = Catalog(self._flink, faults)
-        has_file = bool(settings and settings.kafka_config) or bool(environ.get("BATCHLINE_KAFKA_CONFIG"))
-        self._known = Known(environ, settings.name if settings else "", has_file, script.unresolved)
+        self._catalog = Catalog(self._flink, self._doubts, faults)
+        has_file = "kafka-config" in settings or bool(environ.get("BATCHLINE_KAFKA_CONFIG"))
+        self._known = Known(environ, settings.get("pipeline", ""), has_file, script.unresolved)
         self._inserts = Inserts(self._flink, self._catalog, self._known, faults)
         self._stand_ins = StandIns(self._flink)
         self.statements: list[Statement] = []
@@ -126,14 +103,21 @@ class _Reader:
         for node in self._script.nodes:
             self._handler(node.kind)(node)
 
-    def pipeline(self, file: Path, settings: Settings, flink: Mapping[str, str]) -> Pipeline:
-        sinks = [each.definition.sink for each in self.statements]
-        servers = settings.bootstrap_servers or next((sink.bootstrap_servers for sink in sinks), "")
+    def needs(self, file: Path) -> Needs:
+        written = [each.kafka for each in self._inserts.topics if not each.is_input]
+        servers = self._settings.get("bootstrap-servers") or next((kafka[SERVERS] for kafka in written), None)
+        kafka = (
+            {**next((kafka for kafka in written if kafka[SERVERS] == servers), {}), SERVERS: servers} if servers else {}
+        )
+        return Needs(file, self._settings, tuple(self._inserts.topics), kafka)
+
+    def pipeline(self, settings: Settings, needs: Needs, flink: Mapping[str, str]) -> Pipeline:
+        kafka = dict(needs.batches_kafka)
         return Pipeline(
-            file=file,
+            file=needs.file,
             settings=settings,
-            bootstrap_servers=servers,
-            batches_kafka=next((sink.kafka for sink in sinks if sink.bootstrap_servers == servers), {}),
+            bootstrap_servers=kafka.pop(SERVERS, ""),
+            batches_kafka=kafka,
             flink=flink,
             statements=tuple(self.statements),
             plain=tuple(self.plain),
@@ -157,7 +141,7 @@ class _Reader:
         if node.tree.getKey() is None:
             return
         name, value = str(node.tree.getKeyString()), str(node.tree.getValueString())
-        if not name.startswith(PREFIX) and name not in self._options and name not in _REFUSED_SETTINGS:
+        if self._configured.takes(name):
             self._tables.get_config().set(name, value)
 
     def _execute(self, node: Node) -> None:
@@ -185,8 +169,7 @@ class _Reader:
         try:
             bounded = self._stand_ins.ends(self._flink.operation(tree))
         except Exception as error:  # noqa: BLE001 - whatever Flink says of the query, the user is to read it
-            message, where = reason(error)
-            self._faults.add(message, Place(where or line, place.statement))
+            self._say(error, place)
             return
         catalog, database = self._catalog.current()
         self.plain.append(PlainInsert(sql, line, sink.quoted, catalog, database, bounded))
@@ -195,10 +178,12 @@ class _Reader:
         """A statement that defines or uses something: Flink executes it."""
         if node.kind in _STARTS_JOBS:
             self._faults.add(f"it would start a job of its own: {_STARTS_JOBS[node.kind]}", Place(node.line))
+            self._doubt(node)
             return
         if predict_calls(node.tree, self._flink):
             message = "ML_PREDICT may stand only in INSERT INTO sink SELECT … FROM ML_PREDICT(TABLE …, MODEL …, …)"
             self._faults.add(message, Place(node.line))
+            self._doubt(node)
             return
         try:
             operation = self._flink.operation(node.tree)
@@ -207,17 +192,34 @@ class _Reader:
                 return
             self._tables._j_tenv.executeInternal(operation)  # noqa: SLF001 - it is what executeSql does with its text
         except Exception as error:  # noqa: BLE001 - whatever Flink says of the statement, the user is to read it
-            message, line = reason(error)
-            self._faults.add(message, Place(line or node.line))
+            self._say(error, Place(node.line))
+            self._doubt(node)
             return
         self._remember(node)
 
+    def _say(self, error: Exception, place: Place) -> None:
+        """What Flink says of a statement, unless it only misses what another one was to define."""
+        message, line = reason(error)
+        if not self._doubts.explains(message):
+            self._faults.add(message, replace(place, line=line or place.line))
+
+    def _doubt(self, node: Node) -> None:
+        """What a refused statement was to define is missing now."""
+        for name in self._defined(node)[-1:]:
+            self._doubts.add(name)
+
     def _remember(self, node: Node) -> None:
         """Where the options of a table or model stand."""
-        parts = self._flink.operands(node.tree)
-        if node.options and parts and parts[0].getClass().getSimpleName() == "SqlIdentifier":
+        names = self._defined(node)
+        if node.options and names:
             try:
-                name = self._catalog.qualified(names_of(parts[0]))
+                name = self._catalog.qualified(names)
             except Exception:  # noqa: BLE001 - a catalog's or function's name is of no use here
                 return
             self._known.lines.setdefault(name, {}).update(node.options)
+
+    def _defined(self, node: Node) -> tuple[str, ...]:
+        """The name that a statement begins with."""
+        parts = self._flink.operands(node.tree)
+        is_named = parts and parts[0].getClass().getSimpleName() == "SqlIdentifier"
+        return names_of(parts[0]) if is_named else ()

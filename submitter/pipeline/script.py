@@ -7,28 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from py4j.java_gateway import get_field
-
-from submitter.gateway import gateway
 from submitter.pipeline.faults import Faults, Place
-from submitter.pipeline.flink import Reflection, reason
+from submitter.pipeline.flink import Reflection
+from submitter.pipeline.lexer import STRINGS, Token, tokens
+from submitter.pipeline.pieces import parse
 from submitter.pipeline.positions import Positions
 from submitter.pipeline.references import is_secret, looks_secret, referenced, resolved
-
-_PARSER = "org.apache.flink.sql.parser.impl."
-_STRINGS = ("QUOTED_STRING", "PREFIXED_STRING_LITERAL", "UNICODE_STRING_LITERAL")
-_BACKTICKS = 2
-"""The lexer's state in which a backtick quotes an identifier: Flink's own choice."""
-
-
-@dataclass(frozen=True)
-class Token:
-    """A string literal, a semicolon, the word INSERT, or the end; offsets into the text."""
-
-    kind: str
-    start: int
-    end: int
-    line: int
 
 
 @dataclass(frozen=True)
@@ -54,6 +38,8 @@ class Script:
     """A literal's value to what the file has in its place, where that refers to the environment."""
     tokens: tuple[Token, ...]
     positions: Positions
+    unread: str = ""
+    """The statements that Flink can't parse."""
 
     def insert_text(self, tree: Any) -> str:
         """The text of an INSERT, from its first word up to the next semicolon."""
@@ -67,63 +53,38 @@ class Script:
         return int(_begin(tree)[0])
 
 
-def read_script(text: str, environ: Mapping[str, str], flink: Reflection, faults: Faults) -> Script | None:
-    """Parse a script, resolve its references, parse it again; None where Flink can't parse it."""
-    parsed = _parse(text, flink, faults)
-    if parsed is None:
-        return None
+def read_script(text: str, environ: Mapping[str, str], flink: Reflection, faults: Faults) -> Script:
+    """Parse a script, resolve its references, parse it again; what Flink can't parse is a fault, and left out."""
     positions = Positions(text)
-    tokens = tuple(_tokens(text, positions, flink))
-    keys = {positions.offset(*_begin(value)) for tree in parsed for value in _api_keys(tree, flink)}
-    new, unresolved = _resolve(text, tokens, keys, environ, faults)
+    found = tuple(tokens(text, positions, flink))
+    parsed = parse(text, found, flink)
+    keys = {positions.offset(*_begin(value)) for tree in parsed.trees for value in _api_keys(tree, flink)}
+    new, unresolved = _resolve(text, found, keys, environ, faults)
+    refusals = parsed.refusals
     if new != text:
-        positions, parsed = Positions(new), _parse(new, flink, faults)
-        if parsed is None:
-            return None
-        tokens = tuple(_tokens(new, positions, flink))
+        positions = Positions(new)
+        found = tuple(tokens(new, positions, flink))
+        parsed = parse(new, found, flink)
+    for refusal in refusals or parsed.refusals:
+        faults.add(refusal.message, Place(refusal.line))
     nodes = tuple(
         Node(tree, str(tree.getClass().getSimpleName()), int(_begin(tree)[0]), dict(_options(tree, flink)))
-        for tree in parsed
+        for tree in parsed.trees
     )
-    return Script(new, nodes, unresolved, tokens, positions)
-
-
-def _parse(text: str, flink: Reflection, faults: Faults) -> list[Any] | None:
-    try:
-        return flink.parse(text)
-    except Exception as error:  # noqa: BLE001 - whatever the parser throws, it is about the text
-        message, line = reason(error)
-        faults.add(f"Flink can't parse it: {message}", Place(line))
-        return None
-
-
-def _tokens(text: str, positions: Positions, flink: Reflection) -> Iterator[Token]:
-    """What Flink's own lexer makes of the text."""
-    constants = flink.load(_PARSER + "FlinkSqlParserImplConstants")
-    wanted = (*_STRINGS, "SEMICOLON", "INSERT")
-    kinds = {int(constants.getField(name).get(None)): name for name in wanted}
-    stream = flink.new(_PARSER + "SimpleCharStream", gateway().jvm.java.io.StringReader(text))
-    flink.set_field(stream, "tabSize", 1)
-    lexer = flink.new(_PARSER + "FlinkSqlParserImplTokenManager", stream)
-    lexer.SwitchTo(_BACKTICKS)
-    while kind := int(get_field(token := lexer.getNextToken(), "kind")):
-        if kind in kinds:
-            start = positions.offset(get_field(token, "beginLine"), get_field(token, "beginColumn"))
-            end = positions.offset(get_field(token, "endLine"), get_field(token, "endColumn")) + 1
-            yield Token(kinds[kind], start, end, int(get_field(token, "beginLine")))
-    yield Token("EOF", len(text), len(text), 0)
+    return Script(new, nodes, unresolved, found, positions, parsed.unread)
 
 
 def _resolve(
-    text: str, tokens: tuple[Token, ...], keys: set[int], environ: Mapping[str, str], faults: Faults
+    text: str, found: tuple[Token, ...], keys: set[int], environ: Mapping[str, str], faults: Faults
 ) -> tuple[str, dict[str, str]]:
     """The text with each reference in a literal replaced; and what the file had for each value that came of it."""
     pieces, unresolved, end = [], dict[str, str](), 0
-    for token in tokens:
-        if token.kind not in _STRINGS or token.start in keys:
+    for token in found:
+        if token.kind not in STRINGS or token.start in keys:
             continue
         image = text[token.start : token.end]
         if looks_secret(image):
+            faults.hide(_value(image), "…")
             faults.add(
                 "a string holds what looks like a provider's key: export it as a variable, and write '${NAME}' as the "
                 "model's 'api-key'; a key that stood in a file should be replaced",

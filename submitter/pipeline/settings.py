@@ -71,12 +71,23 @@ _OF_THE_FILE = frozenset({"pipeline", "shared-spool"})
 """What only the file says, not the environment."""
 
 
-def read_settings(given: Mapping[str, Given], environ: Mapping[str, str], faults: Faults) -> Settings | None:
-    """The settings; None where a required one is missing or can't be used. `given` has the file's names."""
+@dataclass(frozen=True)
+class Found:
+    """The settings that can be used, by their names without the prefix, whatever is wrong with others."""
+
+    values: Mapping[str, Any]
+    settings: Settings | None
+    """None where a required one is missing or can't be used."""
+
+
+def read_settings(given: Mapping[str, Given], environ: Mapping[str, str], faults: Faults, unread: str = "") -> Found:
+    """The settings. `given` has the file's names; what stands in the `unread` statements counts as neither."""
+    hints = ""
     for name in given:
         if name.removeprefix(PREFIX) not in _KINDS:
             hint = nearest(name, [PREFIX + known for known in _KINDS])
             faults.add(f"there is no such setting{hint}", Place(given[name].line, f"SET '{name}'"))
+            hints += hint
     values: dict[str, Any] = {}
     found: dict[str, Given] = {}
     for key, kind in _KINDS.items():
@@ -89,20 +100,24 @@ def read_settings(given: Mapping[str, Given], environ: Mapping[str, str], faults
         except ValueError as error:
             faults.add(f"it can't be used: {error}", Place(one.line, f"SET '{PREFIX}{key}'"))
     for key, wanted in _REQUIRED.items():
-        if key not in found:
+        if key not in found and PREFIX + key not in unread + hints:
             faults.add(f"SET '{PREFIX}{key}' is missing: give {wanted}", Place())
     store = found.get("state-store")
     if store is not None and url_password(store.raw) is not None:
         message = "the address holds a password as it is; write ${NAME} in its place, and export NAME"
         faults.add(message, Place(store.line, f"SET '{PREFIX}state-store'"))
     if store is None or not _REQUIRED.keys() <= values.keys():
-        return None
+        return Found(values, None)
+    return Found(values, _settings(values, store.raw))
+
+
+def _settings(values: Mapping[str, Any], store: str) -> Settings:
     return Settings(
         name=values["pipeline"],
         spool=values["spool"].rstrip("/"),
         shared_spool=values.get("shared-spool", False),
         state_store=values["state-store"],
-        state_store_reference=store.raw,
+        state_store_reference=store,
         bootstrap_servers=values.get("bootstrap-servers"),
         batches_topic=values.get("batches-topic", BATCHES_TOPIC),
         quarantine=values.get("create-quarantine", 900.0),
@@ -111,15 +126,16 @@ def read_settings(given: Mapping[str, Given], environ: Mapping[str, str], faults
     )
 
 
-def check_target(settings: Settings, target: str | None, faults: Faults) -> None:
+def check_target(values: Mapping[str, Any], target: str | None, faults: Faults) -> None:
     """Refuse what serves one machine only where Flink runs on others. `target` is Flink's execution.target."""
-    if settings.shared_spool or target in (None, "", "local", "embedded"):
+    spool, store = values.get("spool", ""), values.get("state-store", "")
+    if values.get("shared-spool") or target in (None, "", "local", "embedded"):
         return
     remedy = f"or, where every machine sees the spool at this path, SET '{PREFIX}shared-spool' = 'true'"
-    if settings.spool.startswith("file:"):
-        message = f"'{settings.spool}' serves one machine, and the job goes to '{target}': use s3://…, {remedy}"
+    if spool.startswith("file:"):
+        message = f"'{spool}' serves one machine, and the job goes to '{target}': use s3://…, {remedy}"
         faults.add(message, Place(statement=f"SET '{PREFIX}spool'"))
-    if settings.state_store.startswith("sqlite"):
+    if store.startswith("sqlite"):
         message = f"SQLite serves one machine, and the job goes to '{target}': use postgresql+psycopg://…, {remedy}"
         faults.add(message, Place(statement=f"SET '{PREFIX}state-store'"))
 

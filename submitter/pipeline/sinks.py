@@ -1,6 +1,6 @@
 """A sink table's own options as the publisher needs them; what it can't write is refused with a reason. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -8,9 +8,10 @@ from shared.definition import Column, Sink
 from submitter.pipeline.catalog_values import CatalogTable
 from submitter.pipeline.faults import Faults, Place
 from submitter.pipeline.kafka_properties import translate
+from submitter.pipeline.kinds import is_topic
 from submitter.pipeline.references import referenced
 
-_FORMATS = ("json", "raw")
+_FORMATS, _INCLUDES = ("json", "raw"), ("ALL", "EXCEPT_KEY")
 _IGNORED = {
     "sink.delivery-guarantee": "results are always published exactly once",
     "sink.semantic": "results are always published exactly once",
@@ -74,9 +75,10 @@ class SinkOptions:
         if key is not None and not fields["key_fields"]:
             self._fault("key.fields", "it is missing: name the columns of the key, as 'id;region'")
         kafka = self._kafka()
+        self._columns(columns, fields)
         if len(self._faults.errors) > before or topic is None or value is None or not servers:
             return None
-        sink = Sink(
+        return Sink(
             table=self._sink.table.quoted,
             topic=topic,
             bootstrap_servers=servers,
@@ -87,8 +89,16 @@ class SinkOptions:
             timestamp_column=metadata.get("timestamp"),
             **fields,
         )
-        self._columns(sink)
-        return sink if len(self._faults.errors) == before else None
+
+    def written(self) -> tuple[str, dict[str, str]] | None:
+        """The topic, and librdkafka's properties to its cluster; None where a fault stands in the way of these two."""
+        topic, servers = self._options.get("topic", "").strip(), self._options.get("properties.bootstrap.servers")
+        made = translate(self._properties())
+        if self._sink.table.connector != "kafka" or not is_topic(topic) or not servers:
+            return None
+        if made.untranslatable and not self._has_kafka_config:
+            return None
+        return topic, {**made.properties, "bootstrap.servers": servers}
 
     def _is_kafka(self) -> bool:
         connector = self._sink.table.connector
@@ -127,7 +137,10 @@ class SinkOptions:
         return cast(Literal["json", "raw"], value)
 
     def _include(self) -> str:
-        return self._options.get("value.fields-include", "ALL").upper().replace("-", "_")
+        value = self._options.get("value.fields-include", "ALL").upper().replace("-", "_")
+        if value not in _INCLUDES:
+            self._fault("value.fields-include", f"'{value}' is not one of {', '.join(_INCLUDES)}")
+        return value
 
     def _meaningless(self) -> None:
         for name, reason in _IGNORED.items():
@@ -152,13 +165,7 @@ class SinkOptions:
 
     def _kafka(self) -> dict[str, str]:
         """The properties for librdkafka; a secret must be a reference, since this is stored."""
-        unresolved = self._sink.unresolved
-        properties = {
-            name.removeprefix("properties."): unresolved[name] if referenced(unresolved[name]) else value
-            for name, value in self._options.items()
-            if name.startswith("properties.")
-        }
-        made = translate(properties)
+        made = translate(self._properties())
         for name in made.literal_secrets:
             message = "a secret may not stand in the file: export it as a variable, and write '${NAME}' in its place"
             self._fault(f"properties.{name}", message)
@@ -170,26 +177,34 @@ class SinkOptions:
                 self._fault(f"properties.{name}", f"{message} into a file, and export BATCHLINE_KAFKA_CONFIG")
         return made.properties
 
+    def _properties(self) -> dict[str, str]:
+        unresolved = self._sink.unresolved
+        return {
+            name.removeprefix("properties."): unresolved[name] if referenced(unresolved[name]) else value
+            for name, value in self._options.items()
+            if name.startswith("properties.")
+        }
+
     def _list(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in self._options.get(name, "").split(";") if part.strip())
 
-    def _columns(self, sink: Sink) -> None:
-        names = [column.name for column in sink.columns]
-        key = set(sink.key_fields)
-        for name in sink.key_fields:
+    def _columns(self, columns: Sequence[Column], fields: Mapping[str, Any]) -> None:
+        """Whether the columns fit the formats of key and value."""
+        names, key = [column.name for column in columns], set(fields["key_fields"])
+        for name in fields["key_fields"]:
             if name not in names:
                 self._fault("key.fields", f"the table has no column '{name}'")
-        keys = [column for column in sink.columns if column.name in key]
-        rest = [column for column in sink.columns if column.name not in key]
-        values = rest if sink.value_fields_include == "EXCEPT_KEY" else list(sink.columns)
-        for option, format_, columns in (
-            ("key.format", sink.key_format, keys),
-            ("value.format", sink.value_format, values),
+        keys = [column for column in columns if column.name in key]
+        rest = [column for column in columns if column.name not in key]
+        values = rest if fields["value_fields_include"] == "EXCEPT_KEY" else list(columns)
+        for option, format_, held in (
+            ("key.format", fields["key_format"], keys),
+            ("value.format", fields["value_format"], values),
         ):
             if format_ == "raw":
-                self._raw(option, columns)
+                self._raw(option, held)
             elif format_ == "json":
-                for column in columns:
+                for column in held:
                     if column.type.root in _NO_JSON:
                         self._fault(
                             option, f"column '{column.name}' has type {column.type.root}, which JSON can't hold"

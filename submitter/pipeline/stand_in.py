@@ -6,9 +6,9 @@ from typing import Any
 
 from submitter.pipeline.catalog_values import CatalogColumn, CatalogTable, quoted
 from submitter.pipeline.flink import Reflection
-from submitter.pipeline.predict import put_stand_in
+from submitter.pipeline.predict import put_sink, put_stand_in
 
-ANSWERED, STAGED = "__batchline_answered", "__batchline_staged"
+ANSWERED, STAGED, WRITTEN = "__batchline_answered", "__batchline_staged", "__batchline_written"
 
 
 class StandIns:
@@ -18,16 +18,25 @@ class StandIns:
         self._flink = flink
         self._tables = flink.environment
 
-    def plan(self, insert: Any, columns: Sequence[CatalogColumn]) -> dict[str, Any]:
-        """The JSON of COMPILE PLAN of an INSERT, with a table of `columns` for ML_PREDICT; a view would fold away."""
+    def plan(
+        self, insert: Any, columns: Sequence[CatalogColumn], sink: Sequence[CatalogColumn] | None = None
+    ) -> dict[str, Any]:
+        """The JSON of COMPILE PLAN of an INSERT, with a table of `columns` for ML_PREDICT; a view would fold away.
+
+        `sink`: the columns of another one's stand-in.
+        """
         self._create(ANSWERED, columns, "'connector' = 'datagen'")
         try:
             put_stand_in(insert, ANSWERED, self._flink)
+            if sink is not None:
+                self._create(WRITTEN, sink, "'connector' = 'blackhole'")
+                put_sink(insert, WRITTEN, self._flink)
             operations = self._flink.list_of(self._flink.operation(insert))
             plan: dict[str, Any] = json.loads(self._flink.planner.compilePlan(operations).asJsonString())
             return plan
         finally:
             self._drop(ANSWERED)
+            self._drop(WRITTEN)
 
     def bounded(self, table: CatalogTable, columns: Sequence[CatalogColumn]) -> bool:
         """Whether reading these columns ends by itself. Raises Flink's exception for an input that changes its rows."""

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from shared.definition import Definition
-from submitter.pipeline.faults import Fault
+from submitter.pipeline.faults import Fault, Place
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,29 @@ class PlainInsert:
     """The catalog and the database that were in use where it stands: unqualified names belong there."""
     database: str
     bounded: bool
+
+
+@dataclass(frozen=True)
+class Topics:
+    """Topics that a statement relies on, and how their cluster is reached."""
+
+    place: Place
+    names: tuple[str, ...]
+    kafka: Mapping[str, str] = field(repr=False)
+    """librdkafka properties, with bootstrap.servers; secrets stand as the file has them."""
+    is_input: bool = False
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a file relies on, as far as it could be read, whatever else is wrong with it."""
+
+    file: Path
+    settings: Mapping[str, Any]
+    """Those that can be used, by their names without the prefix."""
+    topics: tuple[Topics, ...]
+    batches_kafka: Mapping[str, str] = field(repr=False)
+    """librdkafka properties of the batches topic's cluster; empty where it is not known."""
 
 
 @dataclass(frozen=True)

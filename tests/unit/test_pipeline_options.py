@@ -184,7 +184,7 @@ REQUIRED = {
 
 def settings_of(given: dict[str, Given], environ: dict[str, str] | None = None) -> tuple[Settings | None, list[str]]:
     faults = Faults()
-    made = read_settings(given, environ or {}, faults)
+    made = read_settings(given, environ or {}, faults).settings
     return made, [fault.text("f.sql") for fault in faults.errors]
 
 
@@ -230,12 +230,20 @@ def test_what_is_wrong_with_settings_is_told_at_once() -> None:
     assert "me:pw" not in said
 
 
-def test_what_serves_one_machine_is_refused_on_a_cluster_unless_the_spool_is_shared() -> None:
-    made, _ = settings_of(REQUIRED)
-    shared, _ = settings_of({**REQUIRED, "batchline.shared-spool": Given("true", "true")})
-    assert made is not None
-    assert shared is not None
+def test_what_is_mistyped_or_not_read_is_not_missing_too() -> None:
     faults = Faults()
+    given = {"batchline.pipeline": REQUIRED["batchline.pipeline"], "batchline.spol": Given("s3://x", "s3://x", 2)}
+    found = read_settings(given, {}, faults, "SET 'batchline.state-store' 'no equals sign'")
+    assert found.settings is None
+    assert found.values == {"pipeline": "p"}
+    (fault,) = faults.errors
+    assert "did you mean 'batchline.spool'?" in fault.message
+
+
+def test_what_serves_one_machine_is_refused_on_a_cluster_unless_the_spool_is_shared() -> None:
+    faults = Faults()
+    made = read_settings(REQUIRED, {}, faults).values
+    shared = read_settings({**REQUIRED, "batchline.shared-spool": Given("true", "true")}, {}, faults).values
     check_target(made, None, faults)
     check_target(made, "local", faults)
     check_target(shared, "remote", faults)
