@@ -9,11 +9,12 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
 from shared.clock import Clock, system_clock
-from shared.errors import MissingCredential, SettingsError, StoreUnavailable
+from shared.errors import MissingCredential, SettingsError, SpoolAway, StoreUnavailable
 from shared.lease import is_dead
 from shared.lifecycle import SUBMITTABLE
 from shared.messages import BatchEvent
@@ -58,6 +59,7 @@ class Desk:
         self._events: dict[str, dict[str, str]] = {}
         self._patience = Patience(clock)
         self._keyless: set[str] = set()
+        self._look_at = clock()
         self._thread = threading.Thread(target=self._work, name="desk", daemon=True)
         self._thread.start()
 
@@ -82,6 +84,8 @@ class Desk:
                     self._stop.set()
             except StoreUnavailable as error:
                 LOG.warning("the state store is away, trying again: %s", error)
+            except SpoolAway as error:
+                LOG.warning("the spool is away, trying again: %s", error)
             except Exception:
                 LOG.exception("the desk starts again")
             self._stop.wait(self._pace * 4)
@@ -96,8 +100,10 @@ class Desk:
                     errand.pipeline,
                 )
                 return
-            for statement in errand.statements:
-                self._plan_new(statement, store, spool, hands)
+            if self._clock() >= self._look_at:
+                for statement in errand.statements:
+                    self._plan_new(statement, store, spool, hands)
+                self._look_at = self._clock() + timedelta(seconds=spool.files.listing_pace)
             self._submit_due(store, hands)
             for statement in errand.statements:
                 self._refresh(statement, store)
