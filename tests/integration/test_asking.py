@@ -21,6 +21,7 @@ from shared.errors import LeaseLost
 from shared.lifecycle import State
 from shared.providers.prices import cost
 from shared.store import Batch
+from submitter.tally import Counter
 from tests.rig.asking import PASS, Road, deadline_in
 from tests.rig.processes import Processes
 from tests.rig.stage import ENVIRON, Stage
@@ -219,6 +220,13 @@ def test_a_stop_waits_for_what_is_under_way(make_stage: MakeStage) -> None:
     tally = journal_of(stage, key).tally
     assert (tally.under_way, tally.unknown) == (set(), [])
     assert 0 < sum(tally.answered) < RECORDS
+
+
+def test_a_bounded_job_does_not_wait_for_what_the_poller_asks(make_stage: MakeStage) -> None:
+    stage = make_stage()
+    stage.plan(RECORDS)
+    tally = Counter(stage.store, stage.spool, "pipe", ("sentiments",)).tally()
+    assert (tally.files, tally.open, tally.settled) == (1, 0, True)
 
 
 def test_whoever_was_overtaken_makes_no_call_more(make_stage: MakeStage) -> None:

@@ -14,6 +14,7 @@ from deploy.sandbox.provider.server import ProviderServer
 from poller.duty import moved
 from poller.status import report
 from shared.lifecycle import State
+from shared.providers.prices import cost
 from shared.store import Batch
 from tests.rig.asking import Road, deadline_in
 from tests.rig.fixtures import MakeTopic
@@ -137,6 +138,18 @@ def test_a_create_in_doubt_is_not_asked_until_its_outcome_is_known(make_back: Ma
     assert "outcome is unknown" in alarm.message
     assert len(back.stage.server.witness().events("sync")) == asked
     family = road.finish(back, key)
+    check_all_out_once(back, family)
+
+
+def test_what_there_is_no_money_for_goes_into_a_batch_and_nothing_is_lost(make_back: MakeBack) -> None:
+    each = cost("openai", "gpt-5-mini", 150, 200)
+    assert each is not None
+    back = make_back(deadline=MINUTE, fallback="sync", fallback_max_cost=1.3 * each.sync_usd)
+    key = back.stage.plan(RECORDS)
+    family = Road(back.stage).finish(back, key)
+    assert [batch.mode for batch in family] == ["batch", "sync", "batch"]
+    assert family[1].carried == family[2].records > 0
+    assert 0 < (family[1].cost_usd or 0) <= 1.3 * each.sync_usd
     check_all_out_once(back, family)
 
 
