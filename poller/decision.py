@@ -9,9 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import SpoolError
-from shared.spool import RESULTS, Files
-
-DECISION = "collected.json"
+from shared.spool import DECISION, RESULTS, Files
 
 
 class Decision(BaseModel):

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 
-from poller.decision import DECISION, read_decision, results_in
+from poller.decision import read_decision, results_in
 from poller.messages import Messages
 from poller.outbox import Outbox
 from poller.outboxes import Outboxes
@@ -18,7 +18,7 @@ from shared.failpoints import Failpoint, reached
 from shared.lifecycle import Event, State
 from shared.manifest import Manifest
 from shared.messages import ProgressMarker
-from shared.spool import Spool
+from shared.spool import DECISION, Spool
 from shared.store import Batch, Lease, Store
 
 _READ = 1 << 20

@@ -71,5 +71,5 @@ def newest_receipt(spool: Spool, folder: str, since: int) -> Receipt | None:
 def _newest(spool: Spool, folder: str, name: re.Pattern[str]) -> int:
     """The number of the last of such files; 0 where there is none."""
     prefix = name.pattern.partition("(")[0]
-    found = (name.fullmatch(entry.name) for entry in spool.files.entries(folder, prefix))
+    found = (name.fullmatch(entry.name) for entry in spool.files.entries(folder, prefix) if not entry.is_folder)
     return max((int(match[1]) for match in found if match), default=0)

@@ -29,6 +29,7 @@ from shared.errors import (
     Unknown,
 )
 from shared.failpoints import Failpoint, reached
+from shared.hindsight import Hindsight
 from shared.intents import Intent, Receipt, write_intent, write_receipt
 from shared.lease import Keeper
 from shared.lifecycle import SUBMITTABLE, Event, State
@@ -101,6 +102,7 @@ class Submission:
         self._store, self._spool, self._provider_for, self._clock = store, spool, provider_for, clock
         self._keeper = Keeper(store, holder, stop)
         self._recovery = Recovery(store, spool, clock, quarantine)
+        self._hindsight = Hindsight(store, spool, clock)
         self._waits = waits
         self._random = Random()  # noqa: S311 jitter, no cryptography
 
@@ -119,7 +121,8 @@ class Submission:
             attempts = self._store.attempts.of(key)
             if batch.state in (State.SUBMITTING, State.AMBIGUOUS) or (attempts and attempts[0].outcome is None):
                 return self._look(batch, lease)
-            return self._submit(batch, attempts, lease)
+            number = attempts[0].attempt + 1 if attempts else 1
+            return self._hindsight.known(batch, number, lease) or self._submit(batch, attempts, lease)
 
     def _look(self, batch: Batch, lease: Lease) -> Batch:
         definition = self._manifest(batch).definition

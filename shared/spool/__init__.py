@@ -2,10 +2,11 @@
 
 from shared.spool.address import folder_at, open_files
 from shared.spool.disk import create_if_absent, make_folder, private_opener, sync_folder, write_atomic
-from shared.spool.layout import MANIFEST, REQUESTS, RESULTS, SealedFile, Spool
+from shared.spool.layout import DECISION, MANIFEST, REQUESTS, RESULTS, SealedFile, Spool
 from shared.spool.port import Entry, Files
 
 __all__ = [
+    "DECISION",
     "MANIFEST",
     "REQUESTS",
     "RESULTS",

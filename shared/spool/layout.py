@@ -15,7 +15,7 @@ from shared.spool.address import open_files
 from shared.spool.local import LocalFiles
 from shared.spool.port import Entry, Files
 
-MANIFEST, REQUESTS, RESULTS = "manifest.json", "requests.jsonl", "results"
+MANIFEST, REQUESTS, RESULTS, DECISION = "manifest.json", "requests.jsonl", "results", "collected.json"
 _DEFINITION = re.compile(r"[0-9a-f]{16}")
 _ATTEMPT = re.compile(r"\.plan-[0-9a-f]{32}")
 _EPOCH = datetime.fromtimestamp(0, UTC)

@@ -1,5 +1,6 @@
 """Attempts to create a batch at the provider: the write-ahead intent, its resolution, and the look-ups in between."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Unpack
 
@@ -13,7 +14,7 @@ from shared.store.columns import UtcTime
 from shared.store.database import Database, serialise
 from shared.store.leases import hold
 from shared.store.tables import attempts, batches
-from shared.store.values import ADOPTED, ALLOWED, PROVEN, Attempt, Batch, Changes, Fence
+from shared.store.values import ADOPTED, ALLOWED, PROVEN, Attempt, Batch, Changes, Fence, Remembered
 
 OUTCOME = {
     Event.ACCEPT: "accepted",
@@ -75,6 +76,32 @@ class Attempts:
             attempt = _select(connection, _this(key, number))[0]
         reached(MOVED[Event.INTEND])
         return attempt
+
+    def remember(
+        self,
+        key: str,
+        lease: Fence,
+        attempt: Remembered,
+        event: Event,
+        *,
+        note: str | None = None,
+        **changes: Unpack[Changes],
+    ) -> Batch:
+        """Insert an attempt that an older copy of the store has forgotten, and move its batch by what came of it.
+
+        Event.DOUBT leaves it unresolved. Raises LeaseLost, IllegalTransition.
+        """
+        with self._database.write() as connection:
+            hold(connection, lease)
+            now = self._database.clock()
+            batch = advance(connection, now, key, Event.INTEND, {})
+            row = {**asdict(attempt), "batch_key": key, "account": batch.account, "note": note}
+            if event in OUTCOME:
+                row |= {"outcome": OUTCOME[event], "resolved_at": now}
+            batch = advance(connection, now, key, event, changes)
+            connection.execute(insert(attempts).values(**row, provider_batch_id=batch.provider_batch_id))
+        reached(MOVED[event])
+        return batch
 
     def record_lookup(self, key: str, attempt: int, lease: Fence, *, clean: bool) -> Attempt:
         """Count a look-up that found nothing. One that is not clean (an error, a cut list) restarts the quarantine."""

@@ -224,6 +224,17 @@ class Attempt:
         return self.outcome == ADOPTED and self.note != PROVEN
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """An attempt as the spool remembers it."""
+
+    attempt: int
+    started_at: datetime
+    requests: int
+    bytes: int
+    input_file_id: str | None
+
+
 class Whose(StrEnum):
     """What is known of who made a stray."""
 

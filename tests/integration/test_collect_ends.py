@@ -12,10 +12,11 @@ import pytest
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
 from poller.bisection import Bisection
-from poller.decision import DECISION, Decision, decide
+from poller.decision import Decision, decide
 from shared.keys import child_key
 from shared.lifecycle import Event, State
 from shared.messages import ErrorRecord, Header
+from shared.spool import DECISION
 from shared.store import PlannedBatch
 from tests.rig.fixtures import MakeTopic
 from tests.rig.results import SINK_TOPIC, Back, sink

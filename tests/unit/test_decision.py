@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from poller.decision import DECISION, Decision, decide, read_decision
+from poller.decision import Decision, decide, read_decision
 from shared.errors import SpoolError
-from shared.spool import open_files
+from shared.spool import DECISION, open_files
 
 ONE, OTHER = (Decision(results=digit * 32, refused=False, children=("key-0a",)) for digit in "12")
 
