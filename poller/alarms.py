@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from poller.schedule import Deadlines
+from shared.admission import TOO_LARGE
 from shared.lifecycle import TERMINAL, State
 from shared.recovery import DECIDE
 from shared.standing import Standing
@@ -28,6 +29,7 @@ class Kind(StrEnum):
     DEPENDENCY_AWAY = "dependency-away"
     DECISION = "decision"
     """Nothing but a person's word ends it: `poller resolve`."""
+    TOO_LARGE = "too-large"
     HELD_LONG = "held-long"
     CREATE_UNKNOWN = "create-unknown"
     OVERDUE = "overdue"
@@ -141,6 +143,8 @@ def _of_state(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:
     waiting = now - batch.sealed_at
     if batch.state is State.HELD and (batch.held_reason or "").startswith(DECIDE):
         yield Alarm(Kind.DECISION, batch.batch_key, batch.sealed_at, batch.held_reason or "")
+    elif batch.state is State.HELD and (batch.held_reason or "").startswith(TOO_LARGE):
+        yield Alarm(Kind.TOO_LARGE, batch.batch_key, batch.sealed_at, batch.held_reason or "")
     elif batch.state is State.HELD and waiting >= limits.held:
         yield Alarm(Kind.HELD_LONG, batch.batch_key, batch.sealed_at, batch.held_reason or "held without a reason")
     if batch.state is State.AMBIGUOUS and waiting >= limits.create_unknown:

@@ -113,6 +113,8 @@ class Collection:
         reached(Failpoint.DECIDED)
         if stands != own:
             self._drop(into, attempt)
+        elif counts.billed:
+            self._store.queues.measure(batch, batch.bytes * counts.billed // batch.requests, counts.input_tokens)
         return stands
 
     def _judged(

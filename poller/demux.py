@@ -37,6 +37,8 @@ class Scan:
     foreign: int = 0
     """Of those, lines that belong to another batch of ours."""
     malformed: int = 0
+    billed: int = 0
+    """Of the batch's own lines, those that tell what they used."""
     input_tokens: int = 0
     output_tokens: int = 0
     account_fault: str | None = None
@@ -76,6 +78,7 @@ def scan(
             counts.duplicates += 1
             continue
         counts.own += 1
+        counts.billed += answer.input_tokens > 0
         counts.input_tokens += answer.input_tokens
         counts.output_tokens += answer.output_tokens
         if answer.status == "account" and counts.account_fault is None:

@@ -142,16 +142,24 @@ class Looks:
         tries = max(len(self._store.attempts.of(batch.batch_key)), 1)
         if verdict.kind is Kind.FILE_GONE and tries >= _MOST_BOUNCES:
             return self._ended(batch, remote, verdict, learned, lease)
-        until = self._clock() + self._how.bounce.delay(tries, self._random.random())
-        if verdict.kind is Kind.ACCOUNT:
-            until = pause_account(self._store, batch.account, verdict.error or "", by_results=True).until
-        if verdict.limit is not None:
-            self._store.accounts.learn(batch.account, f"enqueued_tokens:{batch.model}", verdict.limit)
-            reached(Failpoint.LIMIT_LEARNED)
-        learned |= bounced(f"{_HELD[verdict.kind]}: {verdict.error}", until)
+        reason, until = self._told(batch, verdict, tries)
+        learned |= bounced(reason, until)
         self._store.batches.apply(batch.batch_key, Event.BOUNCE, lease=lease, expected=batch.state, **learned)
         log(Action.BATCH_BOUNCED, logging.WARNING, batch=batch.batch_key, until=until, error=verdict.error)
         return "bounced"
+
+    def _told(self, batch: Batch, verdict: Verdict, tries: int) -> tuple[str, datetime]:
+        """Why a batch is held that was taken and is given back, and until when: told to those whom it concerns."""
+        said = SECRETS.redact(verdict.error or "no reason given")
+        if verdict.kind is Kind.ACCOUNT:
+            paused = pause_account(self._store, batch.account, said, by_results=True)
+            return paused.reason, paused.until
+        if verdict.kind is Kind.QUEUE_FULL:
+            wait = self._store.queues.refused(batch, verdict.limit, said)
+            reached(Failpoint.LIMIT_LEARNED)
+            return wait.reason, wait.until
+        until = self._clock() + self._how.bounce.delay(tries, self._random.random())
+        return f"the provider lost its input file: {said}", until
 
     def _disowned(self, batch: Batch, remote: RemoteBatch, verdict: Verdict, learned: Changes, lease: Lease) -> str:
         del learned
@@ -168,10 +176,3 @@ class Looks:
         stuck_at = self._how.deadlines.stuck_at(remote.status, since, remote.expires_at)
         if (batch.next_check_at or since) <= stuck_at <= now:
             log(Action.BATCH_OVERDUE, logging.WARNING, batch=batch.batch_key, status=remote.status, since=since)
-
-
-_HELD = {
-    Kind.QUEUE_FULL: "enqueued limit",
-    Kind.ACCOUNT: "account",
-    Kind.FILE_GONE: "the provider lost its input file",
-}

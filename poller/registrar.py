@@ -11,12 +11,12 @@ from collections.abc import Callable
 from poller.announced import Skip, contradicts, read_event
 from poller.consumer import Events, Raw
 from poller.duty import KNOWN, SKIPPED, WAITING, Counts
-from poller.estimate import estimated_cost
 from poller.health import Watchdog
 from poller.place import read_place
 from poller.sinks import SinkClusters
 from shared.definition import Definition, Sink
 from shared.errors import KafkaUnavailable, SettingsError, SpoolAway, SpoolError
+from shared.estimate import estimated_cost, prompt_tokens
 from shared.failpoints import Failpoint, reached
 from shared.manifest import Manifest
 from shared.messages import BatchEvent
@@ -142,7 +142,7 @@ class Registrar:
     def _estimate(self, batch: Batch, definition: Definition) -> None:
         """A child has its share of its parent's."""
         if batch.estimated_cost_usd is None:
-            guess = estimated_cost(definition.model, batch.requests, batch.bytes, batch.mode)
+            guess = estimated_cost(definition.model, batch.requests, prompt_tokens(batch.bytes), batch.mode)
             if guess is not None:
                 self._store.batches.record(batch.batch_key, estimated_cost_usd=guess)
 

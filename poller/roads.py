@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from poller.ceiling import Ceiling
 from poller.deadline import DeadlinePolicy
-from poller.estimate import answer_tokens
 from poller.outcome import Carry, together
 from poller.pacing import Paces
 from shared.clock import Clock
 from shared.definition import Definition
+from shared.estimate import answer_tokens
 from shared.keys import generation
 from shared.providers.prices import cost
 from shared.store import Batch, Store

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from math import inf
+from typing import NamedTuple
 
 from shared.lessons import IGNORANT, POLICY, Learned, Policy
 
@@ -30,6 +31,16 @@ TOO_LARGE = "too-large"
 """How the reason begins for which a batch is held that the provider refused though none of ours was in its queue."""
 ROOM = (Unit.TOKENS, Unit.REQUESTS, CREATES)
 """The reasons for which a batch stands in the line."""
+
+
+class Cut(NamedTuple):
+    """Where a planner cuts, so that a batch fits its queue alone; None: no limit is known."""
+
+    max_bytes: int | None = None
+    max_requests: int | None = None
+
+
+UNCUT = Cut()
 
 
 @dataclass(frozen=True)
@@ -104,12 +115,11 @@ def turn_of(queue: Queue, key: str, now: datetime, policy: Policy = POLICY) -> T
     return next((turn for turn in turns(queue, now, policy) if turn.batch.key == key), None)
 
 
-def fits(queue: Queue, need: int) -> bool:
+def fits(queue: Queue, need: int, now: datetime, policy: Policy = POLICY) -> bool:
     """Whether a batch whose turn it was still has room, whatever the line."""
     limit = queue.limit
-    return (queue.creates is None or queue.creates > 0) and (
-        limit is None or queue.used == 0 or queue.used + need <= limit
-    )
+    has_room = limit is None or queue.used == 0 or queue.used + need <= limit or _doubts(queue, now, policy)
+    return has_room and (queue.creates is None or queue.creates > 0)
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,10 @@ class BatchOptions(Frozen):
     """US dollars for what is asked synchronously of one sealed batch, and of all that is carried from it."""
     fallback_max_concurrency: int = Field(default=16, exclude_if=lambda calls: calls == 16)
     """Synchronous calls at once, at most; fewer while the provider throttles."""
+    max_enqueued_tokens: int | None = Field(default=None, exclude_if=lambda tokens: tokens is None)
+    """Prompt tokens in a provider's queue for the model, where it counts those: what is above waits."""
+    max_queued_requests: int | None = Field(default=None, exclude_if=lambda requests: requests is None)
+    """Requests in a provider's queue for the account, where it counts those."""
     on_ambiguous: OnAmbiguous = Field(default="quarantine", exclude_if=lambda choice: choice == "quarantine")
 
 

@@ -54,6 +54,10 @@ class AccountBusy(BatchlineError):
     """Another create of this account is unresolved, and this provider allows one at a time: wait until it is known."""
 
 
+class NoRoom(BatchlineError):
+    """The provider's queue has no room for a batch that was let in, for others were meanwhile: nothing was written."""
+
+
 class Unbalanced(BatchlineError):
     """A write would break records = succeeded + failed + carried + in flight: nothing was written. A fault of ours."""
 

@@ -48,7 +48,7 @@ class Learned:
         is_news = limit != self.limit
         lesson = replace(self, limit=limit, learned_at=now if is_news else self.learned_at, confirmed_at=now)
         is_explained = is_news or (limit is not None and refusal.used + refusal.need > limit)
-        if is_explained or self._knew_less(refusal.sent_at):
+        if is_explained or self.knew_less(refusal.sent_at):
             return lesson
         wait = min(policy.first_full * 2 ** min(self.refusals, 16), policy.most_full)
         return replace(lesson, full_at=now, full_until=now + wait, refusals=self.refusals + 1)
@@ -70,7 +70,7 @@ class Learned:
         """Whether the limit is so old that the provider may have raised it."""
         return self.confirmed_at is not None and now - self.confirmed_at >= policy.memory
 
-    def _knew_less(self, sent_at: datetime | None) -> bool:
+    def knew_less(self, sent_at: datetime | None) -> bool:
         """Whether a batch was sent before the last lesson, so that its refusal says nothing new."""
         lessons = (self.learned_at, self.full_at)
         return sent_at is not None and any(lesson is not None and sent_at <= lesson for lesson in lessons)

@@ -20,6 +20,7 @@ from shared.errors import (
     AccountFault,
     EnqueuedLimit,
     MissingCredential,
+    NoRoom,
     NotFound,
     NotSent,
     ProviderError,
@@ -146,9 +147,10 @@ class Submission:
             if batch.state is State.SEALED:
                 self._hold(batch, lease, f"credential: {error}", None)
             raise
-        paused = self._store.accounts.ask(batch.account, batch.batch_key)
-        if paused:
-            return self._hold(batch, lease, paused.reason, paused.until)
+        stated, per_hour = provider.profile.stated(manifest.definition.batch), provider.profile.creates_per_hour
+        admitted = self._store.queues.admit(batch.batch_key, lease, stated=stated, per_hour=per_hour)
+        if admitted.state is State.HELD and not admitted.is_admitted:
+            return admitted
         number = attempts[0].attempt + 1 if attempts else 1
         folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
         with self._spool.files.local(f"{folder}/{REQUESTS}") as requests:
@@ -192,8 +194,9 @@ class Submission:
                 bytes=batch.bytes,
                 input_file_id=file_id,
                 serial=not turn.provider.profile.has_metadata,
+                per_hour=turn.provider.profile.creates_per_hour,
             )
-        except AccountBusy as busy:
+        except (AccountBusy, NoRoom) as busy:
             self._hold(batch, lease, str(busy), self._clock() + self._waits.busy)
             return None
         intent = Intent(
@@ -239,10 +242,12 @@ class Submission:
                 paused = self._store.accounts.pause(batch.account, str(error), self._waits.account)
                 reached(Failpoint.ACCOUNT_PAUSED)
                 return self._hold(batch, lease, paused.reason, paused.until, attempt)
-            case Throttled(retry_after=timedelta() as wait):
-                return self._hold(batch, lease, f"throttled: {error}", now + wait, attempt)
+            case Throttled(retry_after=timedelta() as asked):
+                return self._hold(batch, lease, f"throttled: {error}", now + asked, attempt)
             case EnqueuedLimit():
-                return self._hold(batch, lease, f"enqueued limit: {error}", again, attempt)
+                wait = self._store.queues.refused(batch, error.limit, str(error))
+                reached(Failpoint.LIMIT_LEARNED)
+                return self._hold(batch, lease, wait.reason, wait.until, attempt)
             case Rejected() if attempt is not None:
                 return self._store.attempts.resolve(
                     batch.batch_key, attempt.attempt, lease, Event.REJECT, error=str(error)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from shared.admission import UNCUT, Cut
 from shared.causes import Cause
 from shared.definition import Definition, Source
 from shared.errors import SpoolError
@@ -113,12 +114,14 @@ class Draft:
         file: SealedFile,
         folder: Path,
         ledger: Ledger | None,
+        cut: Cut = UNCUT,
     ) -> None:
         self._definition, self._file, self._folder, self._ledger = definition, file, folder, ledger
         self._prompt = prompt_of(definition)
         self._read = row_reader(definition)
         self._line = requests.line
-        self._limits = Limits.of(profile, definition.batch, embeddings=definition.model.task == "embeddings")
+        embeddings = definition.model.task == "embeddings"
+        self._limits = Limits.of(profile, definition.batch, embeddings=embeddings, cut=cut)
         self._manifests: list[Manifest] = []
         self._part = self._open(0)
         self.rows = self.skipped = 0

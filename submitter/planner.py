@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from shared.clock import Clock
 from shared.definition import Definition, Model
 from shared.errors import SpoolAway, SpoolError, StoreUnavailable
+from shared.estimate import estimated_cost, prompt_tokens
 from shared.failpoints import Failpoint, reached
 from shared.keys import batch_key
 from shared.manifest import Manifest
@@ -100,7 +102,9 @@ class Planner:
     def _draft(self, definition: Definition, file: SealedFile, attempt: str) -> Plan:
         ledger = self._ledger(definition)
         provider, folder = self._provider_for(definition.model), self._spool.files.work(attempt)
-        draft = Draft(definition, provider.requests(definition.model), provider.profile, file, folder, ledger)
+        stated = provider.profile.stated(definition.batch)
+        cut = self._store.queues.cut(definition.model, definition.pipeline, definition.statement, stated)
+        draft = Draft(definition, provider.requests(definition.model), provider.profile, file, folder, ledger, cut)
         with self._spool.files.local(file.address) as sealed:
             manifests = draft.write(sealed)
         self._spool.keep_attempt(attempt, [manifest.batch_key for manifest in manifests])
@@ -114,9 +118,18 @@ class Planner:
             sealed_at=file.modified_at,
             planned_at=self._clock(),
             attempt_folder=attempt,
-            batches=tuple(PlannedBatch.of(manifest) for manifest in manifests),
+            batches=tuple(self._estimated(PlannedBatch.of(manifest), definition) for manifest in manifests),
             positions=tuple(PositionRun(*run) for run in draft.positions()),
         )
+
+    def _estimated(self, batch: PlannedBatch, definition: Definition) -> PlannedBatch:
+        if batch.requests == 0:
+            return batch
+        model = definition.model
+        rate = self._store.queues.rate(model.provider, model.model, batch.pipeline, batch.statement)
+        tokens = prompt_tokens(batch.bytes, rate)
+        price = estimated_cost(model, batch.requests, tokens, batch.mode)
+        return replace(batch, estimated_tokens=tokens, estimated_cost_usd=price)
 
     def _ledger(self, definition: Definition) -> Ledger | None:
         source = definition.source

@@ -35,7 +35,7 @@ _QUEUE_CODES = frozenset({"token_limit_exceeded", "enqueued_token_limit_exceeded
 _QUEUE = re.compile(
     r"enqueued token|\b(batch requests|requests|tokens)\b.{0,40}\bqueue|queued (batch )?requests", re.IGNORECASE
 )
-_LIMIT = re.compile(r"\blimit(?: is)?:?\s*([0-9][0-9,._]*)", re.IGNORECASE)
+_LIMIT = re.compile(r"\blimit(?: is| of)?:?\s*([0-9][0-9,._]*)", re.IGNORECASE)
 
 _FILTER_CODES = frozenset(
     {"content_filter", "content_policy_violation", "moderation_blocked", "ResponsibleAIPolicyViolation"}

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-from shared.definition import Model
+from shared.definition import BatchOptions, Model
 from shared.errors import ProviderError
 from shared.manifest import Manifest
 
@@ -24,6 +24,10 @@ class Profile:
     max_inputs: int | None
     """Of an embeddings batch."""
     creates_per_hour: int | None
+    queue: Literal["tokens", "requests"]
+    """What its queue has a limit for: prompt tokens of each model, or requests of the account."""
+    validates_later: bool
+    """Whether a create that is accepted may still be refused for want of room."""
     has_metadata: bool
     """Whether a batch carries our metadata, so that a look-up can match it by itself."""
     results_kept: timedelta
@@ -32,6 +36,10 @@ class Profile:
     """What the create adds to requests.jsonl's own bytes, at most."""
     price_factor: float = 1.0
     """What a batched token costs, as a share of the synchronous price."""
+
+    def stated(self, options: BatchOptions) -> int | None:
+        """The limit of its queue that an option states."""
+        return options.max_enqueued_tokens if self.queue == "tokens" else options.max_queued_requests
 
 
 @dataclass(frozen=True)

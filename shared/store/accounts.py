@@ -35,22 +35,8 @@ class Accounts:
     def ask(self, account: str, key: str) -> Standing | None:
         """Why batch `key` may not be sent now; None when it may. It may be the one that asks for all the others."""
         with self._database.write() as connection:
+            serialise(connection, f"account/{account}")
             return ask(connection, self._database.clock(), account, key)
-
-    def learn(self, account: str, limit: str, value: int) -> None:
-        """Keep a limit that the provider named, such as enqueued tokens."""
-        with self._database.write() as connection:
-            now = self._database.clock()
-            insert_absent(connection, accounts, {"account": account, "updated_at": now})
-            this = accounts.c.account == account
-            known = connection.execute(select(accounts.c.limits).where(this).with_for_update()).scalar_one()
-            connection.execute(update(accounts).where(this).values(limits={**known, limit: value}, updated_at=now))
-
-    def limits(self, account: str) -> dict[str, int]:
-        """What was learned of an account's limits."""
-        with self._database.read() as connection:
-            query = select(accounts.c.limits).where(accounts.c.account == account)
-            return dict(connection.execute(query).scalar_one_or_none() or {})
 
     def all_paused(self) -> dict[str, Standing]:
         """The pauses that are not over, by account."""
@@ -60,11 +46,15 @@ class Accounts:
         return {row.account: _standing(row) for row in rows}
 
 
+def standing_of(connection: Connection, account: str) -> Standing | None:
+    """A paused account's standing; None when nothing is known against it."""
+    row = connection.execute(select(accounts).where(accounts.c.account == account, accounts.c.paused)).one_or_none()
+    return _standing(row) if row is not None else None
+
+
 def ask(connection: Connection, now: datetime, account: str, key: str) -> Standing | None:
     """`Accounts.ask` within a transaction."""
-    serialise(connection, f"account/{account}")
-    row = connection.execute(select(accounts).where(accounts.c.account == account, accounts.c.paused)).one_or_none()
-    standing = _standing(row) if row is not None else None
+    standing = standing_of(connection, account)
     if standing is None:
         return None
     if not standing.may_ask(key, now):

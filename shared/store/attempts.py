@@ -9,10 +9,11 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, se
 from shared.errors import AccountBusy, StaleState
 from shared.failpoints import MOVED, reached
 from shared.lifecycle import Event, State
-from shared.store.batch_rows import advance
+from shared.store.batch_rows import advance, locked
 from shared.store.columns import UtcTime
 from shared.store.database import Database, serialise
 from shared.store.leases import hold
+from shared.store.queue_rows import check
 from shared.store.tables import attempts, batches
 from shared.store.values import ADOPTED, ALLOWED, PROVEN, Attempt, Batch, Changes, Fence, Remembered
 
@@ -45,13 +46,15 @@ class Attempts:
         bytes: int,  # noqa: A002 - the column's name
         input_file_id: str | None = None,
         serial: bool = False,
+        per_hour: int | None = None,
     ) -> Attempt:
         """Commit the intent to create: a new attempt, and the batch in `submitting`; one transaction.
 
         `input_file_id` is the uploaded file that the create will name, where there is one.
 
         Raises AccountBusy when `serial` and an attempt of the account is unresolved; StaleState when one of the batch's
-        own is; LeaseLost; IllegalTransition.
+        own is; NoRoom when others have come into the provider's queue since the batch was let in; LeaseLost;
+        IllegalTransition.
         """
         with self._database.write() as connection:
             hold(connection, lease)
@@ -65,6 +68,7 @@ class Attempts:
                     "unresolved, and this provider allows one at a time"
                 )
             now = self._database.clock()
+            check(connection, now, locked(connection, key), per_hour)
             advance(connection, now, key, Event.INTEND, {})
             if _select(connection, _open() & (attempts.c.batch_key == key)):
                 raise StaleState(f"the last create of batch {key} is still unknown: no other may follow it")

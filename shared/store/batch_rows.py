@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Row, select, update
 from shared.errors import StaleState, Unbalanced
 from shared.lifecycle import TERMINAL, Event, State, after
 from shared.store.accounts import hear
-from shared.store.database import insert_absent
+from shared.store.database import insert_absent, serialise
+from shared.store.queue_rows import frees, let_in
 from shared.store.tables import batches
 from shared.store.values import Batch, Changes, PlannedBatch
 
@@ -53,26 +54,47 @@ def advance(
     Raises IllegalTransition; StaleState when it is absent or not in state `expected`; Unbalanced when the counts
     would not add up.
     """
+    alone(connection, key)
     batch = locked(connection, key)
     if expected is not None and batch.state is not expected:
         raise StaleState(f"batch {key} is '{batch.state}' by now, not '{expected}': '{event}' is not applied")
     implied = {"state": after(batch.state, event), **_implied(batch.state, event, now)}
     following = _write(connection, batch, implied, changes, now)
     hear(connection, now, batch.account, key, event, following.held_until)
+    if frees(batch, following):
+        let_in(connection, now, following)
     return following
 
 
 def amend(connection: Connection, now: datetime, key: str, changes: Changes) -> Batch:
     """Set columns of a batch, and leave its state. Raises StaleState, Unbalanced."""
-    return _write(connection, locked(connection, key), {}, changes, now)
+    if "remote_status" in changes:
+        alone(connection, key)
+    batch = locked(connection, key)
+    following = _write(connection, batch, {}, changes, now)
+    if frees(batch, following):
+        let_in(connection, now, following)
+    return following
+
+
+def admit(connection: Connection, now: datetime, batch: Batch) -> Batch:
+    """Say that a batch may be sent."""
+    return _write(connection, batch, {"is_admitted": True}, {}, now)
+
+
+def alone(connection: Connection, key: str) -> None:
+    """Be the only one who moves batches of its account, before any row is locked: then no two wait for each other."""
+    if connection.dialect.name == "postgresql":
+        account = connection.execute(select(batches.c.account).where(batches.c.batch_key == key)).scalar()
+        serialise(connection, f"account/{account}")
 
 
 def _implied(state: State, event: Event, now: datetime) -> dict[str, Any]:
     """What an event sets by itself: its time, and nothing left of a hold that it ends."""
     values: dict[str, Any] = {_STAMP[event]: now} if event in _STAMP else {}
     if after(state, event) is not State.HELD:
-        values |= {"held_reason": None, "held_until": None}
-    return values
+        return values | {"held_reason": None, "held_until": None}
+    return values | {"is_admitted": False}
 
 
 def _write(connection: Connection, batch: Batch, implied: dict[str, Any], changes: Changes, now: datetime) -> Batch:

@@ -14,6 +14,7 @@ from shared.store.lineage import Lineage
 from shared.store.migrate import migrate
 from shared.store.plans import Plans
 from shared.store.positions import Positions
+from shared.store.queues import Queues
 from shared.store.recalls import Recalls
 from shared.store.shards import Shards
 from shared.store.status import Status
@@ -33,6 +34,7 @@ class Store:
         self.strays = Strays(database)
         self.leases = Leases(database)
         self.accounts = Accounts(database)
+        self.queues = Queues(database)
         self.recalls = Recalls(database)
         self.shards = Shards(database)
         self.health = Health(database)

@@ -141,6 +141,8 @@ batches = Table(
     *_times("deadline_at", "harvested_at"),
     _count("unknown_calls"),
     Column("marker_forgotten_at", UtcTime),
+    Column("is_admitted", Boolean, nullable=False, server_default=false()),
+    _count("yielded"),
     CheckConstraint(
         "succeeded >= 0 AND failed >= 0 AND carried >= 0 AND succeeded + failed + carried <= records",
         name="ck_batches_conservation",
@@ -212,11 +214,27 @@ accounts = Table(
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("paused_until", UtcTime),
     Column("reason", Text),
-    Column("limits", JSON, nullable=False, server_default="{}"),
     _needed("updated_at", UtcTime),
     Column("rest_seconds", Float, nullable=False, server_default="300"),
     Column("probe", String(64)),
     *(Column(name, Boolean, nullable=False, server_default=false()) for name in ("needs_results", "is_proving")),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    _needed("account", key=True),
+    _needed("model", key=True),
+    *(Column(name, BigInteger) for name in ("learned_limit", "stated_limit")),
+    *_times("learned_at", "confirmed_at", "full_at", "full_until"),
+    Column("refusals", Integer, nullable=False, server_default="0"),
+)
+
+usages = Table(
+    "usages",
+    metadata,
+    *(_needed(name, key=True) for name in ("provider", "model", "pipeline", "statement")),
+    *(_needed(name, BigInteger) for name in ("bytes", "tokens")),
 )
 
 health = Table(

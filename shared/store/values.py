@@ -52,8 +52,8 @@ class PlannedBatch:
     attempt_folder: str | None = None
     """The address of the plan attempt that wrote its folder; a plan fills it in."""
     estimated_tokens: int | None = None
+    """Prompt tokens."""
     estimated_cost_usd: float | None = None
-    sync_cost_usd: float | None = None
     mode: Mode = "batch"
     deadline_at: datetime | None = None
     """When its records should be out; None for never."""
@@ -105,6 +105,7 @@ class Batch(PlannedBatch):
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = None
+    sync_cost_usd: float | None = None
     remote_status: str | None = None
     """The provider's own word."""
     remote_since: datetime | None = None
@@ -123,6 +124,11 @@ class Batch(PlannedBatch):
     """When its end was asked for last, because its deadline nears."""
     unknown_calls: int = 0
     """Synchronous calls of which nobody saw the answer: each may have been paid for, and was asked again."""
+
+    is_admitted: bool = False
+    """It may be sent: while somebody works on it, its share of its provider's queue is kept for it."""
+    yielded: int = 0
+    """How much room batches behind it in the line have taken, passing it."""
 
     @property
     def in_flight(self) -> int:

@@ -56,6 +56,8 @@ BATCH: dict[str, Kind] = {
     "batch.max-age": kinds.period,
     "batch.request-timeout": kinds.period,
     "batch.max-retries": kinds.integer(0, 20),
+    "batch.max-enqueued-tokens": kinds.integer(1),
+    "batch.max-queued-requests": kinds.integer(1),
     "batch.on-ambiguous": kinds.choice("quarantine", "hold"),
     "batch.error-topic": kinds.topic,
     "batch.prompt": kinds.text,

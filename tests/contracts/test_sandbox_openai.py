@@ -222,7 +222,7 @@ def test_the_limits_of_the_table_are_enforced(tmp_path: Any) -> None:
         body = {"model": "e", "input": ["a", "b", "c"]}
         line = {"custom_id": "e", "method": "POST", "url": "/v1/embeddings", "body": body}
         assert user.run([line], endpoint="/v1/embeddings").status == "failed"
-        tokens = user.run([chat_line("r", "x" * 200)])
+        tokens = user.run([chat_line("r", "x" * 240)])
         assert tokens.errors
         assert tokens.errors.data
         assert tokens.errors.data[0].code == "token_limit_exceeded"

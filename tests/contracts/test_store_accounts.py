@@ -101,16 +101,6 @@ def test_results_that_take_long_do_not_keep_the_others_waiting(store: Store, clo
     assert [store.accounts.ask(ACCOUNT, key) for key in ("k-1", "k-2")] == [None, None]
 
 
-def test_limits_are_learned_by_several_at_once(stores: list[Store]) -> None:
-    stores[0].accounts.pause("a", "full", MINUTE)
-    at_once([partial(each.accounts.learn, "a", f"limit-{n}", n) for n, each in enumerate(stores)])
-    assert stores[0].accounts.limits("a") == {f"limit-{n}": n for n in range(len(stores))}
-    stores[0].accounts.learn("a", "limit-0", 99)
-    assert stores[0].accounts.limits("a")["limit-0"] == 99
-    assert stores[0].accounts.limits("b") == {}
-    assert stores[0].accounts.all_paused() == {"a": Standing("account: full", NOON + MINUTE, MINUTE)}
-
-
 def test_a_shard_is_kept_for_good(stores: list[Store]) -> None:
     keys = [f"k-{n}" for n in range(40)]
     put(stores[0], *(planned(key) for key in keys))

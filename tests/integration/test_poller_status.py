@@ -24,9 +24,9 @@ def drawn(shown: Report) -> str:
 
 def fill(store: Store) -> None:
     """One batch out, one running, one held."""
-    put(store, planned("done-0", sync_cost_usd=2.0), planned("running-0"), planned("held-0", sealed_at=NOON + HOUR))
+    put(store, planned("done-0"), planned("running-0"), planned("held-0", sealed_at=NOON + HOUR))
     walk(store, "done-0", *TO_RUNNING, Event.END)
-    store.batches.collect("done-0", cost_usd=1.0)
+    store.batches.collect("done-0", cost_usd=1.0, sync_cost_usd=2.0)
     store.batches.apply("done-0", Event.PUBLISH, succeeded=9, failed=1)
     walk(store, "running-0", *TO_RUNNING)
     store.batches.apply("held-0", Event.HOLD, held_reason="enqueued limit: [2,000] tokens", held_until=NOON + 3 * HOUR)

@@ -108,10 +108,10 @@ class Stage:
         wait_until(is_there, 30, lambda: f"{key} to be submitted, it is {self.batch(key)}")
         return key
 
-    def submission(self) -> Submission:
+    def submission(self, holder: str = "") -> Submission:
         models = self.models()
         return Submission(
-            self.store, self.spool, models.provider_for, self.clock, this_process(), quarantine=timedelta(seconds=1)
+            self.store, self.spool, models.provider_for, self.clock, holder or this_process(), quarantine=SECOND
         )
 
     def roads(self, policy: DeadlinePolicy = DEADLINE) -> Roads:

@@ -77,7 +77,14 @@ def test_an_old_limit_is_doubted_by_one_batch() -> None:
 def test_creates_of_an_hour_are_counted() -> None:
     assert admitted(Queue(line(1, 1, 1), creates=2)) == ["k-0", "k-1"]
     assert admitted(Queue(line(1), creates=0)) == []
-    assert not fits(Queue([], creates=0), 1)
+    assert not fits(Queue([], creates=0), 1, NOON)
+
+
+def test_what_was_let_in_is_sent_only_while_there_is_room() -> None:
+    assert fits(Queue([], used=60, learned=known()), 40, NOON)
+    assert not fits(Queue([], used=60, learned=known()), 41, NOON)
+    assert fits(Queue([], used=60, learned=known()), 41, NOON + POLICY.memory)
+    assert fits(Queue([], used=0, learned=known()), 400, NOON)
 
 
 @pytest.mark.parametrize(

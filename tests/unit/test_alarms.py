@@ -49,6 +49,7 @@ def test_a_batch_on_its_way_is_no_alarm(state: State) -> None:
     ("found", "kind"),
     [
         (batch(State.HELD, sealed_at=NOON - 7 * HOUR, held_reason="enqueued limit"), Kind.HELD_LONG),
+        (batch(State.HELD, held_reason="too-large: it needs about 300 tokens"), Kind.TOO_LARGE),
         (batch(State.AMBIGUOUS, sealed_at=NOON - HOUR), Kind.CREATE_UNKNOWN),
         (batch(State.LOST), Kind.LOST),
         (batch(State.SUBMITTED, missing_since=NOON - HOUR), Kind.MISSING),

@@ -47,7 +47,7 @@ def test_answers_in_any_order_are_found_by_their_request(texts: list[str], seed:
         counts, results = scanned(Path(folder), data if newline else data.removesuffix(b"\n"), len(texts))
         with results:
             assert [results.answer(request).decode() for request in range(len(texts))] == texts
-    assert counts == Scan(own=len(texts), input_tokens=3 * len(texts), output_tokens=2 * len(texts))
+    assert counts == Scan(own=len(texts), billed=len(texts), input_tokens=3 * len(texts), output_tokens=2 * len(texts))
 
 
 ODD = st.sampled_from(["own", "again", "unknown", "foreign", "malformed", "blank", "padded", "negative"])
@@ -77,7 +77,7 @@ def test_every_line_counts_once_and_the_first_of_a_request_wins(kinds: list[str]
         else:
             lines.append(b'{"custom_id": \n' if kind == "malformed" else b"\n")
             expected.malformed += kind == "malformed"
-    expected.input_tokens, expected.output_tokens = 3 * expected.own, 2 * expected.own
+    expected.billed, expected.input_tokens, expected.output_tokens = expected.own, 3 * expected.own, 2 * expected.own
     with TemporaryDirectory() as folder:
         counts, results = scanned(Path(folder), b"".join(lines), requests)
         with results:

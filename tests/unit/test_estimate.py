@@ -2,8 +2,8 @@
 
 import pytest
 
-from poller.estimate import estimated_cost
 from shared.definition import Model
+from shared.estimate import estimated_cost, prompt_tokens
 from shared.providers.prices import cost
 from tests.rig.samples import definition
 
@@ -21,7 +21,7 @@ def test_an_estimate_is_the_price_of_its_bytes_and_of_its_longest_answers(
 ) -> None:
     price = cost("openai", "gpt-5-mini", 1_000, 10 * output)
     assert price is not None
-    assert estimated_cost(model(**changes), 10, 4_000) == pytest.approx(price.batch_usd)
+    assert estimated_cost(model(**changes), 10, prompt_tokens(4_000)) == pytest.approx(price.batch_usd)
 
 
 def test_a_model_without_a_known_price_has_no_estimate() -> None:

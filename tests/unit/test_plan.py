@@ -5,7 +5,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.admission import Cut
+from shared.definition import BatchOptions
 from shared.manifest import Fate
+from shared.providers.profiles import PROFILES
 from submitter.plan import Fates, Limits, Offsets
 
 offsets = st.lists(st.integers(0, 40), max_size=60)
@@ -39,7 +42,18 @@ def test_fates_are_run_lengths_of_what_was_said(said: list[Fate]) -> None:
 
 
 def test_a_batch_is_full_exactly_at_its_limits() -> None:
-    limits = Limits(max_requests=3, max_bytes=100)
+    limits = Limits(max_requests=3, max_bytes=100, cut_bytes=100)
     assert not limits.full(2, 90, 10)
     assert limits.full(2, 90, 11)
     assert limits.full(3, 0, 1)
+
+
+def test_a_batch_is_cut_to_the_room_in_its_queue_and_no_request_refused_for_it() -> None:
+    profile, options = PROFILES["openai"], BatchOptions(max_bytes=100)
+    limits = Limits.of(profile, options, cut=Cut(max_bytes=40))
+    assert limits.full(1, 30, 11)
+    assert not limits.full(0, 0, 100), "a large request is a batch by itself"
+    assert limits.full(0, 0, 101)
+    assert Limits.of(profile, options, cut=Cut(max_bytes=400)) == Limits(profile.max_requests, 100, 100)
+    assert Limits.of(profile, options, cut=Cut(max_requests=7)).max_requests == 7
+    assert Limits.of(profile, options) == Limits(profile.max_requests, 100, 100)

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from deploy.sandbox.provider.asks import Ask
+from deploy.sandbox.provider.asks import Ask, ask_of
 from deploy.sandbox.provider.errors import ProviderError
 from deploy.sandbox.provider.structured import Filler, wants_sentiment
 
@@ -43,6 +43,14 @@ def tokens(characters: int) -> int:
 
 def prompt_tokens(ask: Ask) -> int:
     return tokens(ask.characters) + 4
+
+
+def enqueued_tokens(endpoint: str, body: dict[str, Any]) -> int:
+    """Return what a request takes of its model's queue: what it is billed for; nothing when it is invalid."""
+    try:
+        return prompt_tokens(ask_of(endpoint, body))
+    except ProviderError:
+        return 0
 
 
 def prompt_hash(prompt: str) -> str:

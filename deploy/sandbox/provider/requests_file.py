@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TextIO
 
 import orjson
 
-from deploy.sandbox.provider.answers import tokens
+from deploy.sandbox.provider.answers import enqueued_tokens, tokens
 from deploy.sandbox.provider.bodies import embedding_inputs
 from deploy.sandbox.provider.errors import ProviderError
 from deploy.sandbox.provider.limits import Limits
@@ -72,6 +72,7 @@ def _check_model(findings: Findings, body: dict[str, Any], number: int, endpoint
     findings.model = model
     if endpoint == "/v1/embeddings":
         findings.embedding_inputs += embedding_inputs(body)
+    findings.input_tokens += enqueued_tokens(endpoint, body)
     return None
 
 
@@ -79,18 +80,15 @@ def validate(path: str, endpoint: str, limits: Limits, bad_line: dict[str, Any] 
     """Validate an uploaded file as OpenAI does after the create; `bad_line` holds the options of that fault."""
     findings = Findings()
     seen: set[str] = set()
-    characters = 0
     with Path(path).open("rb") as file:
         for number, raw in enumerate(file, start=1):
             if not raw.strip():
                 continue
             findings.total += 1
-            characters += len(raw)
             _check_line(findings, raw, number, endpoint, seen)
             if bad_line is not None and _is_bad(bad_line, raw, number):
                 named = number if bad_line["named"] else None
                 findings.add(bad_line["code"], "A request of the batch is invalid.", named)
-    findings.input_tokens = tokens(characters)
     if findings.total == 0:
         findings.add("empty_file", "The batch input file is empty. Please ensure it holds at least one request.")
     if findings.total > limits.openai_requests:
