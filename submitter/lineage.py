@@ -6,6 +6,8 @@ from datetime import datetime
 
 from shared.store.values import Run
 
+FINISHED = "finished"
+"""The outcome of a run that submitted all of a bounded input."""
 NAMED = "execution.state-recovery.path"
 """The option by which the user, or a Kubernetes operator, names a state."""
 
@@ -62,14 +64,23 @@ def newest(runs: Sequence[Run], found: Found) -> Checkpoint | None:
     return next((checkpoint for checkpoint in everything if checkpoint.address == run.restored_from), None)
 
 
-def choose(runs: Sequence[Run], found: Found, definition: str, sealed: Sealed, *, fresh: bool) -> Road:
-    """The road of the next run of a pipeline, for which nobody named a state."""
+def choose(
+    runs: Sequence[Run], found: Found, definition: str, sealed: Sealed, *, fresh: bool, reads_on: bool = False
+) -> Road:
+    """The road of the next run of a pipeline, for which nobody named a state.
+
+    `reads_on`: all of its input has positions, and there is nothing else that a start without state would begin anew.
+    """
     if not runs:
         return Road(None, "the pipeline's first run", first=True)
     if fresh:
         return Road(None, "--fresh")
-    if max(runs, key=lambda run: run.epoch).definition != definition:
+    last = max(runs, key=lambda run: run.epoch)
+    if last.definition != definition:
         return Road(None, "the definition has changed")
+    if last.outcome == FINISHED and reads_on:
+        # Its sources would never look beyond the end that they came to.
+        return Road(None, "the earlier run came to the end of its bounded input")
     checkpoint = newest(runs, found)
     if checkpoint is None:
         return Road(None, "the earlier run left no complete checkpoint")

@@ -19,7 +19,7 @@ class Roads:
     folder: str
     """The URL of its checkpoints."""
 
-    def find(self, definition: str, named: str | None, *, fresh: bool) -> Road:
+    def find(self, definition: str, named: str | None, *, fresh: bool, reads_on: bool = False) -> Road:
         """The road of the next run; `named` is the state that the user names.
 
         Raises SettingsError for one that is not there.
@@ -27,7 +27,7 @@ class Roads:
         runs = self.store.lineage.runs(self.pipeline)
         found, sealed = self._found(runs), self._sealed()
         if named is None or fresh:
-            return choose(runs, found, definition, sealed, fresh=fresh)
+            return choose(runs, found, definition, sealed, fresh=fresh, reads_on=reads_on)
         named = named.rstrip("/").removesuffix("/_metadata")
         state = _read(named)
         # What we can't look at can't be judged here: Flink will.

@@ -134,7 +134,8 @@ class Runner:
 
     def _road(self, mark: str) -> Road:
         roads = Roads(self.pipeline.name, self.store, self.spool, self._checkpoint_folder())
-        road = roads.find(mark, recovery_path(self._theirs()), fresh=self.wishes.fresh)
+        reads_on = not self.pipeline.plain and all(each.definition.source for each in self.pipeline.statements)
+        road = roads.find(mark, recovery_path(self._theirs()), fresh=self.wishes.fresh, reads_on=reads_on)
         if road.restore:
             self.say(f"continues from checkpoint {road.restore} ({road.reason})")
         elif not road.first:
@@ -169,6 +170,8 @@ class Runner:
         positioned = [each.name for each in self.pipeline.statements if each.definition.source is not None]
         for said in admit(self._blind(), positioned, resubmit=self.wishes.resubmit):
             self.say(said)
+        for plain in self.pipeline.plain:
+            self.say(f"the plain INSERT INTO {plain.sink} begins anew, where its tables say: its rows may come again")
 
     def _blind(self) -> list[str]:
         return blind(self.pipeline.name, self.pipeline.statements, self.store, self.spool)

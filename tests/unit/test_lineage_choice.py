@@ -118,6 +118,18 @@ def test_a_named_state_that_can_not_be_seen_from_here_is_flink_s_to_judge() -> N
     assert choose_named("s3://b/s", None, [], {}, "d", Sealed(NOON)).restore == "s3://b/s"
 
 
+def test_a_run_that_came_to_the_end_of_a_bounded_input_is_followed_by_one_that_reads_on() -> None:
+    """Restored, its sources would never see what was added since."""
+    found = {"job1": [checkpoint(1, 7, minute=5)]}
+    finished = replace(run(1), outcome="finished")
+    roads = [
+        choose([finished], found, "d", Sealed(NOON), fresh=False, reads_on=True),
+        choose([finished], found, "d", Sealed(NOON), fresh=False, reads_on=False),
+        choose([run(1)], found, "d", Sealed(NOON), fresh=False, reads_on=True),
+    ]
+    assert [road.restore is None for road in roads] == [True, False, False]
+
+
 def test_the_first_start_of_a_partition_is_remembered_over_later_ones() -> None:
     runs = [
         run(3, started_from={"s": {"t": {"0": 500, "2": 7}}}),
