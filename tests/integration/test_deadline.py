@@ -141,11 +141,25 @@ def test_a_create_in_doubt_is_not_asked_until_its_outcome_is_known(make_back: Ma
     check_all_out_once(back, family)
 
 
+def test_what_is_only_taken_for_ours_is_not_cancelled(make_back: MakeBack) -> None:
+    back = make_back("anthropic", fallback="sync")
+    back.stage.server.set_fault("stuck_in_progress", times=1, seconds=3600)
+    back.stage.server.set_fault("create_accepted_response_lost", times=1)
+    key = back.stage.submit(RECORDS)
+    (attempt,) = back.stage.store.attempts.of(key)
+    assert attempt.outcome == "adopted"
+    cancelled = len(back.stage.server.witness().events("cancel"))
+    back.stage.ahead = 50 * MINUTE
+    assert moved(Road(back.stage).harvester().run_once()) == 0
+    assert len(back.stage.server.witness().events("cancel")) == cancelled
+
+
 def test_what_there_is_no_money_for_goes_into_a_batch_and_nothing_is_lost(make_back: MakeBack) -> None:
     each = cost("openai", "gpt-5-mini", 150, 200)
     assert each is not None
     back = make_back(deadline=MINUTE, fallback="sync", fallback_max_cost=1.3 * each.sync_usd)
     key = back.stage.plan(RECORDS)
+    assert Road(back.stage).harvester().run_once() == {"diverted": 1}
     family = Road(back.stage).finish(back, key)
     assert [batch.mode for batch in family] == ["batch", "sync", "batch"]
     assert family[1].carried == family[2].records > 0
