@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
-from typing import ClassVar
 from uuid import uuid4
 
 from poller import journal
@@ -21,9 +20,10 @@ from poller.outcome import Carry, give_up, refuse, settle, settle_asked
 from poller.resolving import GIVEN_UP
 from poller.results import ANSWERS, INDEX, ResultsWriter, Verdict
 from poller.roads import Roads
+from poller.undone import Bounced, Disproved, Early
 from shared.causes import Cause
 from shared.clock import Clock
-from shared.errors import BatchlineError, NotFound, SpoolError
+from shared.errors import NotFound, SpoolError
 from shared.failpoints import Failpoint, reached
 from shared.intents import Receipt, write_receipt
 from shared.lease import TTL
@@ -32,28 +32,6 @@ from shared.manifest import Manifest
 from shared.providers.port import LineError, Provider, RemoteBatch
 from shared.spool import RESULTS, Spool
 from shared.store import Batch, Lease, Store
-
-
-class Undone(BatchlineError):
-    """There is nothing to collect: the batch went back, and counts under `count`."""
-
-    count: ClassVar[str]
-
-
-class Disproved(Undone):
-    """The results belong to another batch: what was adopted is not ours, and was disowned."""
-
-    count = "disowned"
-
-
-class Bounced(Undone):
-    """The account's fault kept every request from running: the batch is held, and sent again as it is."""
-
-    count = "bounced"
-
-
-class Early(BatchlineError):
-    """Results are missing that may still show; read them again later."""
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from random import Random
 
 from poller.accounts import Keyless, pause_account
-from poller.collection import Collected, Collection, Early, Undone
+from poller.collection import Collected, Collection
 from poller.deadline import DEADLINE, DeadlinePolicy
 from poller.duty import BUSY, FAULTS, WAITING, Counts
 from poller.health import Watchdog
 from poller.pacing import Paces
 from poller.roads import Roads
 from poller.schedule import Backoff, by_account
+from poller.undone import Early, Undone
 from shared.clock import Clock
 from shared.errors import (
     AccountFault,

@@ -82,7 +82,8 @@ class DeadlinePolicy:
     ) -> Step:
         """What to do with a batch. `asks`: its rest may be asked for synchronously, and there is money for it.
 
-        `sent_at` is when its create was sent, by our own clock. One whose create is in flight or unknown waits: it may be running, and is not paid for twice.
+        `sent_at` is when its create was sent, by our own clock. One whose create is in flight or unknown waits: it may
+        be running, and is not paid for twice.
         """
         nears_at = self.nears_at(batch, asks=asks, rate=rate)
         if nears_at is None or batch.mode == "sync":

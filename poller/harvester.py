@@ -25,7 +25,6 @@ from shared.lease import Keeper
 from shared.lifecycle import Event, State
 from shared.providers.port import Provider
 from shared.store import Batch, Lease, Store
-from shared.store.attempts import OUTCOME, PROVEN
 from shared.telemetry import Action, log
 
 STATES = (State.SEALED, State.HELD, State.SUBMITTED, State.RUNNING)
@@ -88,7 +87,7 @@ class Harvester:
         if batch.state is State.HELD and last is not None and last.outcome is None:
             # It waits for an operator's word on a create that may have been accepted.
             return Step.WAIT
-        if last is not None and last.outcome == OUTCOME[Event.ADOPT] and last.note != PROVEN:
+        if last is not None and last.is_guess:
             # Only its results can prove that it is ours: another user's must not be cancelled.
             return Step.WAIT
         # The provider's clock may be another.

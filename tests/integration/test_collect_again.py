@@ -10,9 +10,10 @@ import pytest
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.collection import Collection, Early
+from poller.collection import Collection
 from poller.janitor import Janitor
 from poller.place import Place, read_place
+from poller.undone import Early
 from shared.errors import LeaseLost
 from shared.lease import Keeper
 from shared.lifecycle import Event, State
@@ -115,7 +116,7 @@ def test_a_collector_that_was_overtaken_changes_nothing(back: Back) -> None:
     slow = Collection(stage.store, stage.spool, stage.roads(), stage.clock, timedelta())
     with pytest.raises(LeaseLost):
         slow.collect(ended, provider, lease)
-    folder = stage.spool.path(stage.spool.batch("pipe", "sentiments", key))
+    folder = stage.path(stage.spool.batch("pipe", "sentiments", key))
     assert len(list(folder.glob("results/*"))) == 1
     (batch,) = back.finish(key)
     assert (batch.state, batch.succeeded, batch.carried) == (State.PUBLISHED, RECORDS, 0)

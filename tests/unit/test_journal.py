@@ -30,7 +30,7 @@ def histories(draw: st.DrawFn) -> list[Head]:
                 waiting.append(request)
         window = [waiting.pop(0) for _ in range(min(draw(st.integers(0, 3)), len(waiting)))]
         under_way += window
-        heads.append(Head(**{end: tuple(found) for end, found in ends.items()}, intended=tuple(window)))
+        heads.append(Head.model_validate({**ends, "intended": window}))
     return heads
 
 

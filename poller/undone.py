@@ -1,0 +1,27 @@
+"""Why a batch that has ended is not collected now."""
+
+from typing import ClassVar
+
+from shared.errors import BatchlineError
+
+
+class Undone(BatchlineError):
+    """There is nothing to collect: the batch went back, and counts under `count`."""
+
+    count: ClassVar[str]
+
+
+class Disproved(Undone):
+    """The results belong to another batch: what was adopted is not ours, and was disowned."""
+
+    count = "disowned"
+
+
+class Bounced(Undone):
+    """The account's fault kept every request from running: the batch is held, and sent again as it is."""
+
+    count = "bounced"
+
+
+class Early(BatchlineError):
+    """Results are missing that may still show; read them again later."""
