@@ -191,7 +191,8 @@ class World:
         """Where nothing but waiting is left to do, wait by the clock of the run, not the machine's."""
         if self.census.last != self._seen:
             self._seen, self._lull = self.census.last, time.monotonic()
-        is_resting = self._seen is not None and self._seen.due == 0
+        seen = self._seen
+        is_resting = seen is not None and seen.due == 0 and seen.planned >= len(self.pipeline.files)
         if time.monotonic() < max(self._last, self._lull) + (LULL if is_resting else LULL * BUSY):
             return
         self._lull = time.monotonic()
