@@ -109,7 +109,7 @@ def _duplicates(report: Report) -> Table:
 
 
 def _batches(report: Report) -> Table:
-    columns = ("requests", "waiting")
+    columns = ("requests", "waiting", "cost")
     table = _table(
         "Unfinished batches", "batch", "pipeline", "state", *columns, "next", "expires", "why", right=columns
     )
@@ -122,6 +122,7 @@ def _batches(report: Report) -> Table:
             str(row["state"]),
             f"{row['requests']:,}",
             _age(row["waiting_seconds"]),
+            _money(row["cost_usd"]) or _estimate(row["estimated_cost_usd"]),
             _moment(row["held_until"] if is_held else row["next_check_at"]),
             _moment(row["expires_at"]),
             (row["held_reason"] if is_held else row["error"]) or "",
@@ -186,3 +187,7 @@ def _moment(moment: datetime | None) -> str:
 
 def _money(dollars: float | None) -> str:
     return "" if dollars is None else f"${dollars:,.4f}" if dollars < 1 else f"${dollars:,.2f}"
+
+
+def _estimate(dollars: float | None) -> str:
+    return "" if dollars is None else f"~{_money(dollars)}"

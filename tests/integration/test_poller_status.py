@@ -24,12 +24,17 @@ def drawn(shown: Report) -> str:
 
 def fill(store: Store) -> None:
     """One batch out, one running, one held."""
-    put(store, planned("done-0"), planned("running-0"), planned("held-0", sealed_at=NOON + HOUR))
+    put(
+        store,
+        planned("done-0"),
+        planned("running-0"),
+        planned("held-0", sealed_at=NOON + HOUR, estimated_cost_usd=1.25),
+    )
     walk(store, "done-0", *TO_RUNNING, Event.END)
     store.batches.collect("done-0", cost_usd=1.0, sync_cost_usd=2.0)
     store.batches.apply("done-0", Event.PUBLISH, succeeded=9, failed=1)
     walk(store, "running-0", *TO_RUNNING)
-    store.batches.apply("held-0", Event.HOLD, held_reason="enqueued limit: [2,000] tokens", held_until=NOON + 3 * HOUR)
+    store.batches.apply("held-0", Event.HOLD, held_reason="tokens: [2,000] of 90,000", held_until=NOON + 3 * HOUR)
 
 
 def test_an_empty_store_is_healthy(store: Store, clock: SetClock) -> None:
@@ -59,9 +64,10 @@ def test_people_see_reason_next_try_cost_and_states(store: Store, clock: SetCloc
     text = drawn(report(store, clock))
     for said in (
         "held-0",
-        "enqueued limit: [2,000] tokens",
+        "tokens: [2,000] of 90,000",
         "03-01 15:00:00",
         "$2.00",
+        "~$1.25",
         "1 held, 1 running, 1 published",
     ):
         assert " ".join(said.split()) in " ".join(text.split()), said
