@@ -47,6 +47,8 @@ class JobPipeline:
             "model": "gpt-5-mini",
             "api-key": "${OPENAI_API_KEY}",
             "batch.max-age": "2 s",
+            # No poller runs beside it: nobody hears the provider's first word, which admission would wait for.
+            "batch.max-enqueued-tokens": "1000000000",
         }
 
     def start(self, processes: Processes, *flags: str) -> Child:
