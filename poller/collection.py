@@ -1,6 +1,7 @@
 """One batch's collection: results to disk, one scan, the verdicts, the children, the decision, then one transaction."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,13 +11,13 @@ from uuid import uuid4
 
 from poller import journal
 from poller.accounts import pause_account
-from poller.bisection import Bisection
+from poller.bisection import HALVING, Bisection, Halving
 from poller.children import planned, write_children
 from poller.costs import costs
 from poller.decision import Decision, decide, read_decision
 from poller.demux import Scan, lines_of, scan
 from poller.looks import bounced
-from poller.outcome import Carry, give_up, refuse, settle, settle_asked
+from poller.outcome import Carry, give_up, reason, refuse, settle, settle_asked
 from poller.resolving import GIVEN_UP
 from poller.results import ANSWERS, INDEX, ResultsWriter, Verdict
 from poller.roads import Roads
@@ -32,6 +33,7 @@ from shared.manifest import Manifest
 from shared.providers.port import LineError, Provider, RemoteBatch
 from shared.spool import RESULTS, Spool
 from shared.store import Batch, Lease, Store
+from shared.telemetry import Action, log
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,17 @@ class Collected:
 class Collection:
     """Collects one batch at a time; the caller holds the batch's lease."""
 
-    def __init__(self, store: Store, spool: Spool, roads: Roads, clock: Clock, patience: timedelta) -> None:
+    def __init__(
+        self,
+        store: Store,
+        spool: Spool,
+        roads: Roads,
+        clock: Clock,
+        patience: timedelta,
+        halving: Halving = HALVING,
+    ) -> None:
         self._store, self._spool, self._roads, self._clock, self._patience = store, spool, roads, clock, patience
-        self._bisection = Bisection(store, spool)
+        self._halving, self._bisection = halving, Bisection(store, spool, halving)
 
     def collect(self, batch: Batch, provider: Provider, lease: Lease) -> Collected:
         """Collect a batch that has ended or is lost. Raises Undone, Early, or what kept it from it."""
@@ -134,12 +144,14 @@ class Collection:
             if refused and is_harvested:
                 # Its deadline came near before anything of it was sent.
                 return Scan(), False, settle(results, manifest, harvested=True)
-            return Scan(), refused, self._without_results(batch, manifest, results)
+            if not refused:
+                return Scan(), False, settle(results, manifest, Cause.LOST)
+            errors = [LineError(None, None, batch.error or "the provider refused the batch")]
+            return Scan(), True, self._refused(batch, manifest, errors, results, lease)
         if remote.phase != "ended":
             raise Early(f"it is '{remote.status}' at the provider")
         if remote.errors and not remote.results:
-            in_vain = self._bisection.was_in_vain(batch)
-            return Scan(), True, refuse(results, manifest, remote.errors, bisected=in_vain)
+            return Scan(), True, self._refused(batch, manifest, remote.errors, results, lease)
         counts = self._read(batch, remote, provider, into, results)
         self._judge(batch, counts, results, remote, provider, lease)
         if counts.account_fault:
@@ -167,11 +179,22 @@ class Collection:
                 return None
             raise
 
-    def _without_results(self, batch: Batch, manifest: Manifest, results: ResultsWriter) -> list[Carry]:
-        if batch.provider_batch_id is None and batch.state is not State.LOST:
-            errors = [LineError(None, None, batch.error or "the provider refused the batch")]
-            return refuse(results, manifest, errors, bisected=self._bisection.was_in_vain(batch))
-        return settle(results, manifest, Cause.LOST)
+    def _refused(
+        self, batch: Batch, manifest: Manifest, errors: Sequence[LineError], results: ResultsWriter, lease: Lease
+    ) -> list[Carry]:
+        verdict = reason(errors, manifest.requests)
+        if verdict.kind == "unnamed" and self._bisection.must_rest(batch):
+            until = self._clock() + self._halving.rest
+            why = (
+                f"all of it was refused so far, part by part, and no line named, as if the definition were at fault: "
+                f"{verdict.message}; it is sent once more, and then halved on"
+            )
+            self._store.batches.apply(
+                batch.batch_key, Event.BOUNCE, lease=lease, expected=State.ENDED, **bounced(why, until)
+            )
+            log(Action.BATCH_BOUNCED, logging.WARNING, batch=batch.batch_key, until=until, error=why)
+            raise Bounced(why)
+        return refuse(results, manifest, verdict)
 
     def _read(self, batch: Batch, remote: RemoteBatch, provider: Provider, into: Path, results: ResultsWriter) -> Scan:
         try:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from poller.accounts import Keyless, pause_account
+from poller.bisection import HALVING, Halving
 from poller.collection import Collected, Collection
 from poller.deadline import DEADLINE, DeadlinePolicy
 from poller.duty import BUSY, FAULTS, WAITING, Counts
@@ -55,6 +56,7 @@ class Collecting:
     deadline: DeadlinePolicy = DEADLINE
     """When what is carried is asked record by record."""
     paces: Paces = field(default_factory=Paces)
+    halving: Halving = HALVING
 
 
 COLLECTING = Collecting()
@@ -81,7 +83,7 @@ class Collector:
         self._keeper, self._watchdog, self._clock, self._how = keeper, watchdog, clock, collecting
         self._keyless = keyless or Keyless(watchdog, clock)
         roads = Roads(store, collecting.paces, clock, collecting.deadline)
-        self._collection = Collection(store, spool, roads, clock, collecting.patience)
+        self._collection = Collection(store, spool, roads, clock, collecting.patience, collecting.halving)
         self._random = Random()  # noqa: S311 jitter, no cryptography
         self._failures: Counter[str] = Counter()
 

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from poller.results import ResultsWriter, Verdict
-from poller.verdict import failure
+from poller.verdict import Failure, failure
 from shared.causes import Cause
 from shared.definition import Mode
 from shared.manifest import Fate, Manifest
@@ -74,29 +74,33 @@ def together(carries: list[Carry], mode: Mode) -> list[Carry]:
     return [Carry(tuple(requests), max(carry.retries for carry in carries), mode)] if requests else []
 
 
-def refuse(results: ResultsWriter, manifest: Manifest, errors: Iterable[LineError], *, bisected: bool) -> list[Carry]:
+def reason(errors: Iterable[LineError], requests: int) -> Failure:
+    """Why a batch of so many requests was refused as such. A line that it does not have is not named."""
+    named = (_named(error) for error in errors)
+    return failure([error if error.line in range(1, requests + 1) else replace(error, line=None) for error in named])
+
+
+def refuse(results: ResultsWriter, manifest: Manifest, verdict: Failure) -> list[Carry]:
     """Decide on the requests of a batch that was refused as such: nothing of it ran, so no retry is used.
 
     Named lines fail with the provider's word on them and the rest is carried; where none is named, the halves are
-    carried, until one request is left. `bisected`: halving has found no part that is accepted, so all of it fails.
+    carried, until one request is left: only that is known to be bad.
     """
-    verdict = failure([_named(error) for error in errors])
     everyone = range(results.requests)
     if verdict.kind == "transient":
         return settle(results, manifest, Cause.LOST)
     if verdict.kind in ("queue full", "account"):
         return mark(results, [Carry(tuple(everyone), manifest.retries)], manifest)
-    if verdict.kind == "unnamed" and results.requests > 1 and not bisected:
+    if verdict.kind == "unnamed" and results.requests > 1:
         half = results.requests // 2
         halves = (tuple(everyone[:half]), tuple(everyone[half:]))
         return mark(results, [Carry(part, manifest.retries) for part in halves], manifest)
     if verdict.kind == "lines":
         for error in verdict.lines:
-            if error.line is not None and 0 < error.line <= results.requests:
+            if error.line is not None:
                 results.fail(error.line - 1, Cause.INVALID_LINE, f"{error.code or 'error'}: {error.message}")
         rest = tuple(n for n in everyone if results.verdicts[n] == Verdict.MISSING)
-        if len(rest) < results.requests:
-            return mark(results, [Carry(rest, manifest.retries)] if rest else [], manifest)
+        return mark(results, [Carry(rest, manifest.retries)] if rest else [], manifest)
     for request in everyone:
         results.fail(request, Cause.REJECTED, verdict.message)
     return []

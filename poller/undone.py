@@ -18,7 +18,7 @@ class Disproved(Undone):
 
 
 class Bounced(Undone):
-    """The account's fault kept every request from running: the batch is held, and sent again as it is."""
+    """None of its requests ran, by a fault of the account or the definition: it is held, and sent again as it is."""
 
     count = "bounced"
 

@@ -11,15 +11,18 @@ import pytest
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.bisection import Bisection
+from poller.bisection import Bisection, Halving
+from poller.collector import Collecting, Collector
 from poller.decision import Decision, decide
+from poller.health import Watchdog
 from shared.keys import child_key
+from shared.lease import Keeper, this_process
 from shared.lifecycle import Event, State
 from shared.messages import ErrorRecord, Header
 from shared.spool import DECISION
 from shared.store import PlannedBatch
 from tests.rig.fixtures import MakeTopic
-from tests.rig.results import SINK_TOPIC, Back, sink
+from tests.rig.results import QUICK, SINK_TOPIC, Back, sink
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
@@ -136,10 +139,25 @@ def test_when_every_line_is_refused_unnamed_halving_ends(make_back: MakeBack) ->
     assert causes(back) == {"rejected": 4}
 
 
-def test_halving_is_given_up_when_no_part_is_ever_accepted(make_back: MakeBack) -> None:
-    """Else a batch with a fault that is everywhere, and named nowhere, would cost a create for each of its requests."""
-    stage = make_back().stage
-    key = stage.submit(1)
+def test_no_good_record_fails_where_one_in_twenty_is_bad_and_none_is_named(make_back: MakeBack) -> None:
+    records, bad = 200, {23, 24, 25, 26, 90, 117, 118, 119, 120, 199}
+    back = make_back(review=lambda number: f"{'bad' if number in bad else 'good'} review {number}")
+    back.stage.server.set_fault("bad_line_fails_batch", contains="bad review", named=False)
+    family = back.finish(back.stage.submit(records))
+    outputs = back.outputs(at_least=records)
+    failed = {int(record.json()["review_id"]) for record in outputs if record.headers.get(Header.ERROR)}
+    assert (failed, len(outputs)) == (bad, records)
+    assert {int(record.json()["review_id"]) for record in outputs} == set(range(records))
+    assert max(batch.generation for batch in family) + 1 <= (records - 1).bit_length() + 1
+    assert max(back.stage.server.witness().billed_custom_ids().values()) == 1
+
+
+def test_a_large_batch_of_which_no_part_is_ever_accepted_rests_before_it_is_halved_on(make_back: MakeBack) -> None:
+    """Else a fault that is everywhere, and named nowhere, would at once cost a create for each of its requests."""
+    back = make_back()
+    stage = back.stage
+    stage.server.set_fault("bad_line_fails_batch", contains="review", named=False)
+    key = stage.submit(65)
     known = PlannedBatch.of(stage.spool.manifest("pipe", "sentiments", key))
 
     def settled(batch: str, decision: Decision) -> None:
@@ -147,16 +165,46 @@ def test_halving_is_given_up_when_no_part_is_ever_accepted(make_back: MakeBack) 
 
     bisection = Bisection(stage.store, stage.spool)
     for _ in range(6):
-        assert not bisection.was_in_vain(stage.batch(key)), "it is not deep enough"
+        assert not bisection.must_rest(stage.batch(key)), "it is not deep enough"
         halves = [child_key(key, number) for number in range(2)]
         for half in halves:
             child = replace(known, batch_key=half, parent=key)
             stage.store.batches.register(child, provider_batch_id=f"batch_{half}", submitted_at=stage.clock())
         settled(key, Decision(results="0" * 32, refused=True, children=tuple(halves)))
         other, key = halves
-        assert not bisection.was_in_vain(stage.batch(key)), "the other half may be accepted"
+        assert not bisection.must_rest(stage.batch(key)), "the other half may be accepted"
         settled(other, Decision(results="0" * 32, refused=True))
-    assert bisection.was_in_vain(stage.batch(key))
+    assert bisection.must_rest(stage.batch(key))
+    small = replace(stage.batch(key), requests=64)
+    assert not bisection.must_rest(small)
+
+
+def test_a_part_that_must_rest_is_sent_once_more_and_then_halved(make_back: MakeBack) -> None:
+    back = make_back()
+    stage = back.stage
+    keeper, watchdog = Keeper(stage.store, this_process()), Watchdog(stage.store, this_process())
+    how = Collecting(timedelta(), QUICK, halving=Halving(deepest=1, small=1, rest=HOUR))
+    provider_of = stage.models().provider_of
+    collector = Collector(stage.store, stage.spool, provider_of, keeper, watchdog, stage.clock, collecting=how)
+
+    def refused(key: str) -> Counter[str]:
+        stage.submission().work(key)
+        stage.watch_until(key, State.ENDED)
+        return Counter(collector.run_once())
+
+    stage.server.set_fault("bad_line_fails_batch", contains="review", named=False)
+    key = stage.submit(4)
+    assert refused(key) == {"collected": 1}
+    first, second = [child.batch_key for child in back.children(key)]
+    assert refused(first) == {"collected": 1}, "the other half may be accepted"
+    assert refused(second) == {"bounced": 1}
+    held = stage.batch(second)
+    assert (held.state, held.provider_batch_id) == (State.HELD, None)
+    assert "as if the definition were at fault" in (held.held_reason or "")
+    assert second not in {batch.batch_key for batch in stage.store.batches.due((State.HELD,), stage.clock(), 10)}
+    stage.ahead = HOUR
+    assert refused(second) == {"collected": 1}
+    assert [child.requests for child in back.children(second)] == [1, 1]
 
 
 def test_rows_that_were_set_aside_come_out_without_a_request(make_back: MakeBack) -> None:

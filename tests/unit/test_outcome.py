@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poller.outcome import Carry, child_runs, records_in, refuse, settle, settle_asked, together
+from poller.outcome import Carry, child_runs, reason, records_in, refuse, settle, settle_asked, together
 from poller.results import ResultsWriter, Verdict
 from shared.definition import BatchOptions
 from shared.keys import batch_key
@@ -89,7 +89,7 @@ def test_without_retries_left_only_the_account_s_faults_are_carried(tmp_path: Pa
 def test_named_lines_fail_and_the_rest_is_carried_without_using_a_retry(tmp_path: Path) -> None:
     errors = [LineError("invalid_json", 2, "bad line"), LineError("invalid_json", 99, "no such line")]
     with ResultsWriter(tmp_path, 6) as results:
-        (carry,) = refuse(results, manifest(), errors, bisected=False)
+        (carry,) = refuse(results, manifest(), reason(errors, 6))
         assert (carry.requests, carry.retries) == ((0, 2, 3, 4, 5), 0)
         assert results.verdicts[1] == Verdict.FAILED
 
@@ -97,42 +97,44 @@ def test_named_lines_fail_and_the_rest_is_carried_without_using_a_retry(tmp_path
 def test_a_line_that_a_refused_create_names_is_set_aside(tmp_path: Path) -> None:
     errors = [LineError(None, None, "requests.3.custom_id: String should match pattern")]
     with ResultsWriter(tmp_path, 6) as results:
-        (carry,) = refuse(results, manifest(), errors, bisected=False)
+        (carry,) = refuse(results, manifest(), reason(errors, 6))
         assert carry.requests == (0, 1, 2, 4, 5)
 
 
-@settings(max_examples=25)
-@given(st.integers(1, 64), st.data())
-def test_halving_finds_the_one_bad_request_and_bills_nothing_twice(requests: int, data: st.DataObject) -> None:
-    """Follow the children of a batch with one bad line: it alone fails, every other one is accepted once."""
-    bad = data.draw(st.integers(0, requests - 1))
+@pytest.mark.parametrize("line", [0, 7, 99])
+def test_a_line_that_a_batch_does_not_have_is_not_named(tmp_path: Path, line: int) -> None:
+    with ResultsWriter(tmp_path, 6) as results:
+        carries = refuse(results, manifest(), reason([LineError("invalid_json", line, "bad line")], 6))
+        assert [carry.requests for carry in carries] == [(0, 1, 2), (3, 4, 5)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 200), st.data())
+def test_halving_fails_the_bad_requests_and_no_other_within_its_rounds(requests: int, data: st.DataObject) -> None:
+    """Follow the children of a batch with any bad lines: they alone fail, every other one is accepted once."""
+    bad = data.draw(st.frozensets(st.integers(0, requests - 1), max_size=max(requests // 20, 1)))
     accepted: list[int] = []
     failed: list[int] = []
-    waiting = [tuple(range(requests))]
-    creates = 0
+    waiting, rounds = [tuple(range(requests))], 0
     while waiting:
-        batch = waiting.pop()
-        creates += 1
-        if bad not in batch:
-            accepted += batch
-            continue
-        with TemporaryDirectory() as folder, ResultsWriter(Path(folder), len(batch)) as results:
-            runs: tuple[tuple[int, Fate], ...] = ((len(batch), "request"),)
-            carries = refuse(results, manifest(runs), [LineError(None, None, "something is bad")], bisected=False)
-            failed += [batch[n] for n, verdict in enumerate(results.verdicts) if verdict == Verdict.FAILED]
-        waiting += [tuple(batch[n] for n in carry.requests) for carry in carries]
-    assert failed == [bad]
-    assert sorted([*accepted, bad]) == list(range(requests))
-    assert creates <= 2 * requests.bit_length() + 1
+        rounds += 1
+        refused = [each for each in waiting if bad.intersection(each)]
+        accepted += [number for each in waiting if not bad.intersection(each) for number in each]
+        waiting = []
+        for batch in refused:
+            with TemporaryDirectory() as folder, ResultsWriter(Path(folder), len(batch)) as results:
+                runs: tuple[tuple[int, Fate], ...] = ((len(batch), "request"),)
+                carries = refuse(results, manifest(runs), reason([LineError(None, None, "it is bad")], len(batch)))
+                failed += [batch[n] for n, verdict in enumerate(results.verdicts) if verdict == Verdict.FAILED]
+            waiting += [tuple(batch[n] for n in carry.requests) for carry in carries]
+    assert sorted(failed) == sorted(bad)
+    assert sorted([*accepted, *failed]) == list(range(requests))
+    assert rounds <= (requests - 1).bit_length() + 1
 
 
-@pytest.mark.parametrize(
-    ("error", "bisected"),
-    [(LineError("model_not_found", 1, "no such model"), False), (LineError(None, None, "no"), True)],
-)
-def test_what_is_true_of_every_line_fails_them_all(tmp_path: Path, error: LineError, bisected: bool) -> None:
+def test_what_is_true_of_every_line_fails_them_all(tmp_path: Path) -> None:
     with ResultsWriter(tmp_path, 6) as results:
-        assert refuse(results, manifest(), [error], bisected=bisected) == []
+        assert refuse(results, manifest(), reason([LineError("model_not_found", 1, "no such model")], 6)) == []
         assert set(results.verdicts) == {Verdict.FAILED}
 
 
