@@ -29,9 +29,9 @@ class Roads:
         if named is None or fresh:
             return choose(runs, found, definition, sealed, fresh=fresh, reads_on=reads_on)
         named = named.rstrip("/").removesuffix("/_metadata")
-        state = _read(named)
+        state, is_seen = self._look(named)
         # What we can't look at can't be judged here: Flink will.
-        if state is None and checkpoints.is_readable(named):
+        if state is None and is_seen:
             raise SettingsError(
                 f"{NAMED}: there is no complete checkpoint or savepoint at {named}; correct it, or leave it out: then "
                 "the run continues from the pipeline's own newest checkpoint"
@@ -39,20 +39,20 @@ class Roads:
         return choose_named(named, state, runs, found, definition, sealed)
 
     def _found(self, runs: list[Run]) -> Found:
-        restored = {run.restored_from: self._once_restored(run.restored_from) for run in runs if run.restored_from}
+        restored = {run.restored_from: self._look(run.restored_from)[0] for run in runs if run.restored_from}
         return {
             **{address: [state] for address, state in restored.items() if state is not None},
             **checkpoints.complete(self.folder, [run.job_id for run in runs if run.job_id]),
         }
 
-    def _once_restored(self, address: str) -> Checkpoint | None:
-        """A state that a run was restored from; one that lay elsewhere may have gone with all that was there."""
+    def _look(self, address: str) -> tuple[Checkpoint | None, bool]:
+        """The state at an address, and whether we can look there: not into every store, nor into one that is gone."""
         try:
-            return _read(address)
+            return _read(address), checkpoints.is_readable(address)
         except SpoolError:
             if address.startswith(f"{self.spool.files.url}/"):
                 raise
-            return None
+            return None, False
 
     def _sealed(self) -> Sealed:
         files = [

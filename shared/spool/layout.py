@@ -5,14 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import uuid4
 
 from shared.errors import SpoolError
 from shared.keys import is_batch_key, is_name
 from shared.manifest import Manifest
 from shared.spool.address import open_files
-from shared.spool.local import LocalFiles
 from shared.spool.port import Entry, Files
 
 MANIFEST, REQUESTS, RESULTS, DECISION = "manifest.json", "requests.jsonl", "results", "collected.json"
@@ -40,15 +38,6 @@ class Spool:
         """Raises SpoolError for an address that can't be used."""
         self.files: Files = open_files(address)
         self.address = address.rstrip("/")
-
-    @property
-    def root(self) -> Path:
-        return self.path("")
-
-    def path(self, relative: str) -> Path:
-        if not isinstance(self.files, LocalFiles):
-            raise SpoolError(f"the spool {self.address} is on no disk of this machine")
-        return self.files.path(relative)
 
     def statement(self, pipeline: str, statement: str) -> str:
         """The address of a statement's folder. Raises SpoolError for a name that can't stand in a path."""

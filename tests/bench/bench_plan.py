@@ -59,7 +59,7 @@ class _Bench:
         return seconds
 
     def plain(self) -> float:
-        sealed, out = self._spool.path(self._seal().address), self._folder / "plain.jsonl"
+        sealed, out = self._folder / "spool" / self._seal().address, self._folder / "plain.jsonl"
         body = json.loads(provider_for(self._stated.model, {}).requests(self._stated.model).line("", ""))
 
         def script() -> None:
@@ -73,7 +73,7 @@ class _Bench:
 
     def _seal(self) -> SealedFile:
         first, self._files = self._files * REQUESTS, self._files + 1
-        return samples.seal(self._spool.root, self._stated, _lines(first), f"part-0-{self._files}")
+        return samples.seal(self._spool.files, self._stated, _lines(first), f"part-0-{self._files}")
 
 
 def _lines(first: int) -> Iterator[bytes]:

@@ -46,7 +46,7 @@ def seal(spool: Spool, stated: Definition, rows: int, characters: int) -> Sealed
         samples.sealed_line(number, " ".join(islice(texts, each))[:characters], [0, 0, number])
         for number in range(rows)
     )
-    return samples.seal(spool.root, stated, lines, f"part-{rows}-{characters}")
+    return samples.seal(spool.files, stated, lines, f"part-{rows}-{characters}")
 
 
 def outgoing(folder: Path, stated: Definition, rows: int, characters: int) -> Outgoing:
@@ -57,6 +57,6 @@ def outgoing(folder: Path, stated: Definition, rows: int, characters: int) -> Ou
         planner = Planner(store, spool, lambda model: provider_for(model, ENVIRON), system_clock)
         (key,) = planner.plan(stated.pipeline, stated.statement, seal(spool, stated, rows, characters))
     manifest = spool.manifest(stated.pipeline, stated.statement, key)
-    requests = spool.path(f"{spool.batch(stated.pipeline, stated.statement, key)}/{REQUESTS}")
+    requests = folder / "spool" / spool.batch(stated.pipeline, stated.statement, key) / REQUESTS
     metadata = {"batch_key": key, "attempt": "1", "sha256": manifest.sha256}
     return Outgoing(manifest, requests, 1, metadata, timedelta(seconds=120))

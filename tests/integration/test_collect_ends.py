@@ -248,7 +248,7 @@ def test_results_of_another_batch_disprove_an_adoption(make_back: MakeBack) -> N
     batch = back.stage.batch(mine)
     assert (batch.state, batch.provider_batch_id) == (State.AMBIGUOUS, None)
     assert back.stage.store.attempts.of(mine)[0].disowned
-    assert not back.stage.spool.path(back.stage.spool.batch("pipe", "sentiments", mine)).joinpath(DECISION).exists()
+    assert not back.stage.path(back.stage.spool.batch("pipe", "sentiments", mine)).joinpath(DECISION).exists()
 
 
 def test_one_poisoned_batch_does_not_hold_up_the_others(make_back: MakeBack) -> None:
@@ -257,7 +257,7 @@ def test_one_poisoned_batch_does_not_hold_up_the_others(make_back: MakeBack) -> 
     for key in keys:
         back.stage.watch_until(key, State.ENDED)
     poisoned = back.stage.batch(keys[0])
-    manifest = back.stage.spool.path(back.stage.spool.batch("pipe", "sentiments", keys[0])) / "manifest.json"
+    manifest = back.stage.path(back.stage.spool.batch("pipe", "sentiments", keys[0])) / "manifest.json"
     kept = manifest.read_bytes()
     manifest.write_bytes(b"{")
     collector = back.collector()
@@ -274,7 +274,7 @@ def test_a_poisoned_publication_does_not_hold_up_the_others(make_back: MakeBack)
     for key in keys:
         back.collect(key)
     back.assign(*keys)
-    folder = back.stage.spool.path(back.stage.spool.batch("pipe", "sentiments", keys[0]))
+    folder = back.stage.path(back.stage.spool.batch("pipe", "sentiments", keys[0]))
     (index,) = folder.glob("results/*/results.index")
     index.write_bytes(b"damaged")
     publisher = back.publisher()

@@ -50,7 +50,7 @@ def published(stage: Stage) -> Batch:
 
 def sealed_file(stage: Stage, batch: Batch) -> Path:
     assert batch.sealed_file is not None
-    return stage.spool.path(batch.sealed_file)
+    return stage.path(batch.sealed_file)
 
 
 def has_results(stage: Stage, batch: Batch, into: Path) -> bool:
@@ -63,7 +63,7 @@ def has_results(stage: Stage, batch: Batch, into: Path) -> bool:
 
 def test_what_is_out_and_old_is_deleted_here_and_at_the_provider(stage: Stage, tmp_path: Path) -> None:
     batch = published(stage)
-    folder = stage.spool.path(stage.spool.batch(batch.pipeline, batch.statement, batch.batch_key))
+    folder = stage.path(stage.spool.batch(batch.pipeline, batch.statement, batch.batch_key))
     assert has_results(stage, batch, tmp_path / "before")
     assert janitor(stage).run_once() == {}, "it is not old enough"
     stage.ahead = OLDER
@@ -90,7 +90,7 @@ def test_what_a_restorable_checkpoint_is_older_than_is_kept(stage: Stage) -> Non
     store.lineage.claim_name(batch.pipeline, "/somewhere/file.sql")
     epoch = store.lineage.begin(batch.pipeline, definition=batch.definition, spool=stage.spool_url, job_id="job")
     assert epoch == 1
-    checkpoint = stage.spool.path(f"{batch.pipeline}/checkpoints/job/chk-3/_metadata")
+    checkpoint = stage.path(f"{batch.pipeline}/checkpoints/job/chk-3/_metadata")
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
     os.utime(checkpoint, (sealed_at - 60, sealed_at - 60))
@@ -116,7 +116,7 @@ def test_what_killed_processes_left_is_removed_and_what_is_planned_is_not(stage:
     left, fresh = sealed / ".part-x.inprogress.1", sealed / ".part-x.inprogress.2"
     for path in (left, fresh):
         path.touch()
-    attempt = stage.spool.path(stage.spool.new_attempt(planned.pipeline, planned.statement))
+    attempt = stage.path(stage.spool.new_attempt(planned.pipeline, planned.statement))
     (attempt / planned.batch_key).mkdir()
     for path in (left, attempt):
         os.utime(path, (0, 0))
@@ -139,7 +139,7 @@ def test_a_file_in_progress_of_a_pipeline_that_stood_still_is_there_when_it_is_s
     wanted, left = sealed / ".part-x-0-7.inprogress.1", sealed / ".part-x-0-6.inprogress.2"
     for path in (wanted, left):
         path.touch()
-    checkpoint = stage.spool.path(f"{planned.pipeline}/checkpoints/job/chk-3")
+    checkpoint = stage.path(f"{planned.pipeline}/checkpoints/job/chk-3")
     checkpoint.mkdir(parents=True)
     (checkpoint / "_metadata").touch()
     (checkpoint / beside).write_bytes(b"\x00\x17" + wanted.name.encode() + b"\x00")

@@ -209,11 +209,11 @@ def test_offsets_are_committed_only_after_the_rows(
 ) -> None:
     key = stage.submit()
     announce(broker, topic, event_of(stage, key))
-    hidden = stage.spool.root.rename(stage.folder / "unmounted")
+    hidden = stage.path("").rename(stage.folder / "unmounted")
     first = registrar(stage, broker, topic, forgetful)
     with pytest.raises(SpoolError, match="mount it"):
         Drained(first).run_once()
-    hidden.rename(stage.spool.root)
+    hidden.rename(stage.path(""))
     wait_until(lambda: first.run_once().get("registered") == 1)
     first.close()
     second = registrar(stage, broker, topic, forgetful)

@@ -78,7 +78,7 @@ def test_a_batch_that_somebody_works_on_is_left_alone(stage: Stage) -> None:
 
 def test_one_poisoned_batch_is_set_aside_and_shown(stage: Stage) -> None:
     bad, good = stage.plan(), stage.plan()
-    for requests in stage.spool.root.rglob(f"{bad}/{REQUESTS}"):
+    for requests in stage.path("").rglob(f"{bad}/{REQUESTS}"):
         requests.unlink()
     rescued(stage, good)
     broken = stage.batch(bad)

@@ -280,7 +280,7 @@ def test_a_batch_whose_definition_is_gone_does_not_hide_the_others(stage: Stage)
     bad = stage.submit()
     stage.batch_options = {"max_age": 1.0}
     good = stage.submit()
-    folder = stage.spool.path(stage.spool.batch("pipe", "sentiments", bad))
+    folder = stage.path(stage.spool.batch("pipe", "sentiments", bad))
     with closing(sqlite3.connect(stage.folder / "state.db")) as store, store:
         store.execute("PRAGMA foreign_keys = OFF")
         store.execute("DELETE FROM definitions WHERE hash = ?", (stage.batch(bad).definition,))

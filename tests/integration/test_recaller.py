@@ -91,7 +91,7 @@ def test_a_batch_whose_receipt_is_gone_too_is_looked_up(back: Back) -> None:
     stage = back.stage
     older = copied(stage)
     key = stage.submit(RECORDS)
-    stage.spool.path(f"{stage.spool.batch('pipe', 'sentiments', key)}/receipt-1.json").unlink()
+    stage.path(f"{stage.spool.batch('pipe', 'sentiments', key)}/receipt-1.json").unlink()
     restore(stage, older)
     assert recaller(stage).run_once() == {"recalled": 1}
     back.finish(key)
@@ -139,11 +139,11 @@ def test_a_batch_that_was_planned_only_is_sent_once(stage: Stage) -> None:
 def test_another_store_s_pipeline_and_a_damaged_manifest_are_left_alone(stage: Stage) -> None:
     older = copied(stage)
     good, damaged = stage.plan(), stage.plan()
-    stage.spool.path(f"{stage.spool.batch('pipe', 'sentiments', damaged)}/manifest.json").write_text("{")
+    stage.path(f"{stage.spool.batch('pipe', 'sentiments', damaged)}/manifest.json").write_text("{")
     restore(stage, older)
-    stage.spool.path("pipe").rename(stage.spool.path("other"))
+    stage.path("pipe").rename(stage.path("other"))
     assert recaller(stage).run_once() == {}
-    stage.spool.path("other").rename(stage.spool.path("pipe"))
+    stage.path("other").rename(stage.path("pipe"))
     assert recaller(stage).run_once() == {"recalled": 1, "faults": 1}
     assert stage.batch(good).state is State.SEALED
 
@@ -187,13 +187,13 @@ def test_a_forgotten_batch_that_stood_in_its_plan_s_folder_gets_its_place(stage:
     stated = stage.definition()
     stage.store.lineage.put_definition(stated)
     lines = [samples.sealed_line(number, f"text {number}", [0, 0, number]) for number in range(5)]
-    file = samples.seal(stage.spool.root, stated, lines)
+    file = samples.seal(stage.spool.files, stated, lines)
     keys = planner(stage).plan("pipe", "sentiments", file)
     assert len(keys) == 3
     attempt = stage.spool.new_attempt("pipe", "sentiments")
-    place = stage.spool.path(stage.spool.batch("pipe", "sentiments", keys[2]))
-    stage.spool.path(attempt).mkdir(exist_ok=True)
-    place.rename(stage.spool.path(f"{attempt}/{keys[2]}"))
+    place = stage.path(stage.spool.batch("pipe", "sentiments", keys[2]))
+    stage.path(attempt).mkdir(exist_ok=True)
+    place.rename(stage.path(f"{attempt}/{keys[2]}"))
     restore(stage, older)
     assert planner(stage).plan("pipe", "sentiments", file) == keys
     assert place.is_dir()
@@ -213,12 +213,12 @@ def test_rows_that_a_forgotten_plan_skipped_are_not_paid_for_by_its_memory(stage
 
     def seal(name: str, offsets: range) -> Any:
         lines = [samples.sealed_line(number, f"text {number}", [0, 0, number]) for number in offsets]
-        return samples.seal(stage.spool.root, stated, lines, name)
+        return samples.seal(stage.spool.files, stated, lines, name)
 
     first, second = seal("part-a-0-0", range(5)), seal("part-b-0-0", range(3, 9))
     assert planner(stage).plan("pipe", "sentiments", first)
     (key,) = planner(stage).plan("pipe", "sentiments", second)
-    stage.spool.path(first.address).unlink()
+    stage.path(first.address).unlink()
     restore(stage, older)
     assert planner(stage).plan("pipe", "sentiments", second) == [key]
     assert stage.store.positions.all("pipe", "sentiments") == [PositionRun("cluster", "topic-id", 0, 5, 9)]

@@ -191,7 +191,7 @@ def test_a_process_that_was_stopped_before_its_create_does_not_send_it(stage: St
 
 def test_an_answer_that_only_the_spool_can_not_keep_is_kept_by_the_store(stage: Stage) -> None:
     key = stage.plan()
-    folder = stage.spool.path(stage.spool.batch("pipe", "sentiments", key))
+    folder = stage.path(stage.spool.batch("pipe", "sentiments", key))
     stage.spool.settle(stage.batch(key).attempt_folder or "", "pipe", "sentiments", key)
     (folder / "receipt-1.json" / "in-the-way").mkdir(parents=True)
     submission = stage.submission()
@@ -214,7 +214,7 @@ def test_an_empty_store_finds_in_the_spool_what_it_has_paid_for(stage: Stage) ->
 
 
 def test_a_file_of_an_unknown_definition_that_was_never_planned_is_left_alone(openai: Stage) -> None:
-    file = samples.seal(openai.spool.root, openai.definition(), [samples.sealed_line(0, "good", [0, 0, 0])])
+    file = samples.seal(openai.spool.files, openai.definition(), [samples.sealed_line(0, "good", [0, 0, 0])])
     planner = Planner(openai.store, openai.spool, openai.models().provider_for, openai.clock)
     with pytest.raises(SpoolError, match="neither the store nor a manifest knows"):
         planner.plan("pipe", "sentiments", file)

@@ -25,7 +25,7 @@ class Past:
         self.store = Store.open(f"sqlite:///{folder / 'state.db'}", self.clock)
         self.store.lineage.claim_name("pipe", "file.sql")
         spool = Spool(f"file://{folder / 'spool'}")
-        self.roads = Roads("pipe", self.store, spool, folder / "checkpoints")
+        self.roads = Roads("pipe", self.store, spool, (folder / "checkpoints").as_uri())
 
     def run(self, job: int, restored_from: str | None = None) -> None:
         begin = self.store.lineage.begin
@@ -41,7 +41,7 @@ class Past:
 
     def seal(self, minute: int) -> None:
         stated = samples.definition()
-        file = samples.seal(self.folder / "spool", stated, [samples.sealed_line(1, "x", None)])
+        file = samples.seal(self.roads.spool.files, stated, [samples.sealed_line(1, "x", None)])
         _date(self.folder / "spool" / file.address, minute)
 
 

@@ -51,6 +51,9 @@ class Stage:
     def store_url(self) -> str:
         return f"sqlite:///{self.folder / 'state.db'}"
 
+    def path(self, address: str) -> Path:
+        return self.folder / "spool" / address
+
     def definition(self) -> Definition:
         batch = BatchOptions(request_timeout=1.0)
         if self.provider == "openai":
@@ -71,7 +74,7 @@ class Stage:
         self.store.lineage.put_definition(stated)
         start, self.files = self.files * RECORDS, self.files + 1
         lines = [samples.sealed_line(n, f"review {n}", [0, 0, n]) for n in range(start, start + RECORDS)]
-        file = samples.seal(self.spool.root, stated, lines, f"part-{uuid4()}-0-{self.files}")
+        file = samples.seal(self.spool.files, stated, lines, f"part-{uuid4()}-0-{self.files}")
         planner = Planner(self.store, self.spool, lambda model: provider_for(model, ENVIRON), system_clock)
         (key,) = planner.plan(stated.pipeline, stated.statement, file)
         assert planner.plan(stated.pipeline, stated.statement, file) == [], "a file was planned twice"
@@ -135,7 +138,7 @@ def test_a_planned_batch_is_created_once(stage: Stage, counted: Callable[[], int
     assert stage.submission().work(key) is None, "a submitted batch is nobody's to submit"
     assert counted() == 1
     assert stage.server.witness().custom_ids()[f"{key}-0"] == 1
-    folder = stage.spool.path(stage.spool.batch("pipe", "sentiments", key))
+    folder = stage.path(stage.spool.batch("pipe", "sentiments", key))
     names = {path.name for path in folder.iterdir()}
     assert names == {"manifest.json", "requests.jsonl", "intent-1.json", "receipt-1.json"}
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir()), "others may read the spool"

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from shared.definition import BatchOptions, Column, Definition, Model, Projected, Sink, Source, SqlType
-from shared.spool import SealedFile
+from shared.spool import Files, SealedFile
 
 STRING = SqlType(root="VARCHAR", length=2147483647)
 DOUBLE = SqlType(root="DOUBLE")
@@ -74,11 +73,12 @@ def sealed_line(number: int, review: str | None, position: list[int] | None) -> 
     return orjson.dumps({"row": row, "position": position}) + b"\n"
 
 
-def seal(root: Path, stated: Definition, lines: Iterable[bytes], name: str = "part-0-0") -> SealedFile:
+def seal(files: Files, stated: Definition, lines: Iterable[bytes], name: str = "part-0-0") -> SealedFile:
     """Write a finished file where Flink would have sealed it."""
-    address = f"{stated.pipeline}/{stated.statement}/sealed/{stated.hash}/{name}"
-    path = root / address
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = f"{stated.pipeline}/{stated.statement}/sealed/{stated.hash}"
+    path = files.work(folder) / name
     with path.open("wb") as file:
         file.writelines(lines)
-    return SealedFile(address, stated.hash, path.stat().st_size, EPOCH)
+    size = path.stat().st_size
+    files.keep(folder, [name])
+    return SealedFile(f"{folder}/{name}", stated.hash, size, EPOCH)

@@ -50,6 +50,8 @@ class Stage:
     ahead: timedelta = timedelta()
     state_store: str = ""
     """Its address; SQLite in the folder unless told otherwise."""
+    spool_address: str = ""
+    """Its address; a folder in the folder unless told otherwise."""
     store: Store = field(init=False)
     spool: Spool = field(init=False)
     files: int = 0
@@ -67,7 +69,11 @@ class Stage:
 
     @property
     def spool_url(self) -> str:
-        return f"file://{self.folder / 'spool'}"
+        return self.spool_address or f"file://{self.folder / 'spool'}"
+
+    def path(self, address: str) -> Path:
+        """What stands at an address of a spool that is a folder."""
+        return self.folder / "spool" / address
 
     def definition(self) -> Definition:
         batch = BatchOptions(**{"request_timeout": 5.0, **self.batch_options})
@@ -91,7 +97,7 @@ class Stage:
         self.store.lineage.put_definition(stated)
         first, self.files = self.files * records, self.files + 1
         lines = [samples.sealed_line(n, self.review(n), [0, 0, n]) for n in range(first, first + records)]
-        file = samples.seal(self.spool.root, stated, lines, f"part-{uuid4()}-0-{self.files}")
+        file = samples.seal(self.spool.files, stated, lines, f"part-{uuid4()}-0-{self.files}")
         planner = Planner(self.store, self.spool, lambda model: provider_for(model, self.environ), self.clock)
         (key,) = planner.plan(stated.pipeline, stated.statement, file)
         return key

@@ -14,7 +14,7 @@ from shared.errors import SpoolError
 from shared.manifest import Manifest
 from shared.providers.bodies import request_lines
 from shared.providers.profiles import PROFILES
-from shared.spool import REQUESTS
+from shared.spool import REQUESTS, open_files
 from submitter.draft import Draft, Ledger
 from tests.rig import samples
 
@@ -25,7 +25,7 @@ texts = st.one_of(st.none(), st.text(max_size=30), st.text(min_size=1200, max_si
 def draft(
     root: Path, stated: Definition, lines: list[bytes], paid: list[tuple[int, int]] | None = None
 ) -> tuple[Draft, list[Manifest], Path]:
-    file = samples.seal(root, stated, lines)
+    file = samples.seal(open_files(root.as_uri()), stated, lines)
     assert stated.source is not None
     ledger = Ledger(stated.source, lambda _topic, _partition, _low: paid or [])
     made = Draft(stated, request_lines(stated.model), LIMITS, file, root / "attempt", ledger)
