@@ -20,7 +20,7 @@ from submitter import jvm
 from submitter.assembly import assemble
 from submitter.configuration import Start, embedded
 from submitter.file_systems import load_file_systems
-from submitter.flink_rest import FlinkAway, FlinkRest, root_cause
+from submitter.flink_rest import FlinkAway, FlinkRest, is_of_state, root_cause
 from submitter.pipeline.flink import with_connectors
 from submitter.pipeline.values import Pipeline
 
@@ -30,6 +30,10 @@ ENTRY = Path(__file__).with_name("remote.py")
 
 class LaunchError(BatchlineError):
     """Flink did not take the job; the message has its reason."""
+
+
+class Unrestorable(LaunchError):
+    """Flink did not take the job, as it can't use the state that it was to restore."""
 
 
 class EmbeddedCluster:
@@ -50,7 +54,7 @@ class EmbeddedCluster:
         return False
 
     def launch(self, pipeline: Pipeline, start: Start, configuration: Mapping[str, str]) -> None:
-        """Start the job. Raises LaunchError."""
+        """Start the job. Raises LaunchError, Unrestorable."""
         log = self._spool.files.home(f"{pipeline.name}/log") / "flink.log"
         jvm.log_to(log)
         self.log = str(log)
@@ -58,7 +62,13 @@ class EmbeddedCluster:
             load_file_systems(configuration, os.environ)
         for name, value in {**embedded(self._port), **configuration}.items():
             self._tables.get_config().set(name, value)
-        self._client = assemble(self._tables, pipeline, start).execute()
+        job = assemble(self._tables, pipeline, start)
+        try:
+            self._client = job.execute()
+        except Exception as error:
+            cause = root_cause(str(error))
+            kind = Unrestorable if start.restore and is_of_state(cause) else LaunchError
+            raise kind(f"Flink did not take the job: {cause}") from error
         self._result = self._client.get_job_execution_result()
 
     def ended(self) -> str | None:

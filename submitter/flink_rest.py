@@ -83,6 +83,12 @@ class FlinkRest:
 
 
 def root_cause(trace: str) -> str:
-    """The last `Caused by` of a Java stack trace, or its first line."""
+    """The last `Caused by` of a Java stack trace, or its first line; and whether it came while a state was read."""
     causes = [line.removeprefix("Caused by: ") for line in trace.splitlines() if line.startswith("Caused by: ")]
-    return (causes or trace.splitlines() or [""])[-1 if causes else 0].strip()
+    cause = (causes or trace.splitlines() or [""])[-1 if causes else 0].strip()
+    return f"{cause} (while a state was restored)" if "CheckpointCoordinator.restoreSavepoint" in trace else cause
+
+
+def is_of_state(cause: str) -> bool:
+    """Whether a root cause says that a state can't be used."""
+    return any(word in cause for word in ("FileNotFoundException", "restore", "StateMigration", "CheckpointException"))

@@ -17,7 +17,7 @@ from shared.topics import BATCHES_PARTITIONS, ensure_topic
 from submitter import checkpoints
 from submitter.assembly import errand
 from submitter.claim import AlreadyRunning, claimed, outlive
-from submitter.cluster import EmbeddedCluster, RemoteCluster
+from submitter.cluster import EmbeddedCluster, RemoteCluster, Unrestorable
 from submitter.configuration import CHECKPOINTS, Start, defaults, is_local, recovery_path, whole
 from submitter.fingerprint import fingerprint
 from submitter.hands import Workers
@@ -80,8 +80,10 @@ class Runner:
             try:
                 cluster.launch(self.pipeline, start, self._configuration(start))
                 outcome = self._watch(cluster, start)
-            except BaseException:
+            except BaseException as error:
                 self.store.lineage.finish(name, start.epoch, "failed")
+                if isinstance(error, Unrestorable):
+                    raise self._unrestorable(start, str(error)) from error
                 raise
             self._end(cluster, start, outcome)
             if outcome == "superseded":
@@ -202,10 +204,13 @@ class Runner:
             outcome = watch.follow()
         self._trouble = watch.trouble
         if outcome == "unrestorable":
-            raise RunFailed(f"Flink can't restore {start.restore}: {watch.trouble}\n{way_out(self._blind())}")
+            raise self._unrestorable(start, watch.trouble)
         if outcome in ("failed", "canceled", "away"):
             raise RunFailed(f"the job is {outcome}: {watch.trouble or 'see its log'} ({cluster.log})")
         return outcome
+
+    def _unrestorable(self, start: Start, trouble: str | None) -> RunFailed:
+        return RunFailed(f"Flink can't restore {start.restore}: {trouble}\n{way_out(self._blind())}")
 
     def _exhausted(self, job_id: str, newer_than: int) -> bool:
         found = checkpoints.complete(self._checkpoint_folder(), [job_id])[job_id]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from shared.errors import BatchlineError, StoreUnavailable
-from submitter.flink_rest import FlinkAway
+from submitter.flink_rest import FlinkAway, is_of_state
 from submitter.progress import Ending, Glimpse, Tally, line
 
 LOOK_SECONDS = 0.5
@@ -55,6 +55,8 @@ class Watch:
     gives_up: bool = True
     """Whether a cluster that does not answer counts as dead: the embedded one does."""
     trouble: str | None = None
+    _has_begun: bool = False
+    """Whether it has completed a checkpoint of its own."""
     _exhausted_since: int | None = None
     """The checkpoint that the job was restored from when its sources were found exhausted."""
 
@@ -71,7 +73,7 @@ class Watch:
             except FlinkAway as away:
                 self.trouble = self.ended()
                 if self.trouble is not None:
-                    return "failed"
+                    return self._failed()
                 if self.gives_up and time.monotonic() - answered > GIVE_UP_AFTER:
                     self.trouble = str(away)
                     return "away"
@@ -94,10 +96,11 @@ class Watch:
         return outcome
 
     def _judge(self, glimpse: Glimpse) -> Outcome | None:
+        self._has_begun = self._has_begun or glimpse.checkpoint is not None
         if glimpse.state in ("FAILED", "CANCELED", "FINISHED"):
             self.trouble = next(iter(self.flink.failures(self.job_id)), None)
-            return "failed" if glimpse.state == "FAILED" else "canceled"
-        if self.restored and glimpse.checkpoint is None and self._cannot_restore():
+            return self._failed() if glimpse.state == "FAILED" else "canceled"
+        if self.restored and not self._has_begun and self._cannot_restore():
             return "unrestorable"
         if not self.bounded:
             return None
@@ -117,10 +120,12 @@ class Watch:
         """Whether the job has failed again and again since its start, on a state that it can't use."""
         failures = self.flink.failures(self.job_id)
         self.trouble = failures[0] if failures else None
-        return len(failures) >= 3 and any(
-            word in failures[0]
-            for word in ("FileNotFoundException", "restore", "StateMigration", "CheckpointException")
-        )
+        return len(failures) >= 3 and is_of_state(failures[0])
+
+    def _failed(self) -> Outcome:
+        """What it means that the job has ended by itself."""
+        is_of_its_state = self.restored and not self._has_begun and is_of_state(self.trouble or "")
+        return "unrestorable" if is_of_its_state else "failed"
 
     def _announced(self, glimpse: Glimpse) -> bool:
         """Wait for a checkpoint that the last events precede; they are on their topic then."""

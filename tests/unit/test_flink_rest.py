@@ -1,0 +1,24 @@
+"""What the last lines of a Java stack trace say."""
+
+from submitter.flink_rest import is_of_state, root_cause
+
+TRACE = """java.lang.RuntimeException: outer
+\tat a.b.C.d(C.java:1)
+Caused by: java.io.IOException: middle
+\tat a.b.C.e(C.java:2)
+Caused by: java.io.EOFException
+\tat java.base/java.io.DataInputStream.readFully(DataInputStream.java:203)
+"""
+
+
+def test_the_root_cause_is_the_last() -> None:
+    assert root_cause(TRACE) == "java.io.EOFException"
+    assert root_cause("only a line\n\tat x") == "only a line"
+    assert root_cause("") == ""
+
+
+def test_a_state_that_is_damaged_shows_in_the_trace_alone() -> None:
+    reading = TRACE + "\tat org.apache.flink.runtime.checkpoint.CheckpointCoordinator.restoreSavepoint(X.java:1912)\n"
+    assert not is_of_state(root_cause(TRACE))
+    assert is_of_state(root_cause(reading))
+    assert is_of_state("java.io.FileNotFoundException: /spool/.part-0.inprogress")
