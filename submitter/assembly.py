@@ -49,10 +49,11 @@ def errand(pipeline: Pipeline, epoch: int) -> Errand:
 
 
 def _announcements(tables: StreamTableEnvironment, pipeline: Pipeline) -> Announcements:
-    """The batches topic, reached as a sink on the same brokers says it."""
+    """The batches topic, reached as a sink or an input on the same brokers says it."""
     servers = pipeline.bootstrap_servers
-    for statement in pipeline.statements:
-        options = UserTable(tables, statement.sink).options()
+    named = [*(each.sink for each in pipeline.statements), *(each.input.identifier for each in pipeline.statements)]
+    for table in named:
+        options = UserTable(tables, table).options()
         if options.get("properties.bootstrap.servers") == servers:
             # A sink's transactions and acks are its own matter.
             kept = ("properties.security.", "properties.sasl.", "properties.ssl.", "properties.client.")
