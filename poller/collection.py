@@ -15,7 +15,7 @@ from poller.bisection import HALVING, Bisection, Halving
 from poller.children import planned, write_children
 from poller.costs import costs
 from poller.decision import Decision, decide, read_decision
-from poller.demux import Scan, lines_of, scan
+from poller.demux import Scan, fail_spoilt, lines_of, scan
 from poller.looks import bounced
 from poller.outcome import Carry, give_up, reason, refuse, settle, settle_asked
 from poller.resolving import GIVEN_UP
@@ -154,6 +154,7 @@ class Collection:
             return Scan(), True, self._refused(batch, manifest, remote.errors, results, lease)
         counts = self._read(batch, remote, provider, into, results)
         self._judge(batch, counts, results, remote, provider, lease)
+        fail_spoilt(results, counts)
         if counts.account_fault:
             self._pause(batch, counts.account_fault, results, lease)
         return counts, False, settle(results, manifest, harvested=is_harvested)

@@ -3,8 +3,10 @@ r"""One scan of a batch's results: each line is judged by itself, all are checke
 Lines end at b"\n" and nowhere else: U+2028 and its kin stand inside JSON. The first line of a request wins.
 """
 
+import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import orjson
@@ -17,6 +19,11 @@ from shared.providers.port import Answer
 LONGEST_LINE = 16 << 20
 """Bytes; a longer line is malformed, so that no file can fill the memory."""
 
+_CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
+"""As a line's own key: within an answer's text the quotes are escaped."""
+_ORDINAL = re.compile(r"0|[1-9][0-9]{0,8}")
+_RAW = 1000
+"""Bytes of a malformed line that are kept."""
 _VERDICTS = {
     "succeeded": Verdict.ANSWERED,
     "failed": Verdict.FAILED,
@@ -37,6 +44,8 @@ class Scan:
     foreign: int = 0
     """Of those, lines that belong to another batch of ours."""
     malformed: int = 0
+    spoilt: dict[int, bytes] = field(default_factory=dict)
+    """Of the malformed lines, the beginnings of those that still say whose they are, by request."""
     billed: int = 0
     """Of the batch's own lines, those that tell what they used."""
     input_tokens: int = 0
@@ -66,6 +75,9 @@ def scan(
         answer = judge(line)
         if answer is None:
             counts.malformed += line != b"\n"
+            request = _spoilt(line, prefix)
+            if request < requests:
+                counts.spoilt[request] = line[:_RAW]
             continue
         custom_id = answer.custom_id
         digits = custom_id[start:] if custom_id.startswith(prefix) else ""
@@ -85,6 +97,26 @@ def scan(
             counts.account_fault = answer.message or answer.cause
         results.put(request, _VERDICTS[answer.status], _kept(answer))
     return counts
+
+
+def fail_spoilt(results: ResultsWriter, counts: Scan) -> None:
+    """Fail the requests whose only line can't be read. They were executed, and may be billed: asking again would cost.
+
+    To be called once nobody hopes any more that another download brings the line whole.
+    """
+    for request, line in counts.spoilt.items():
+        if results.verdicts[request] == Verdict.MISSING:
+            raw = line.decode("utf-8", "replace")
+            results.put(request, Verdict.FAILED, failure(Cause.MALFORMED, "its result can't be read", raw))
+
+
+def _spoilt(line: bytes, prefix: str) -> int:
+    """The request that a malformed line is of; beyond all requests when it does not say."""
+    named = _CUSTOM_ID.search(line)
+    custom_id = named[1].decode() if named else ""
+    digits = custom_id.removeprefix(prefix)
+    is_own = custom_id.startswith(prefix) and _ORDINAL.fullmatch(digits)
+    return int(digits) if is_own else sys.maxsize
 
 
 def _kept(answer: Answer) -> bytes:

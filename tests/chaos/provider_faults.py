@@ -152,6 +152,7 @@ def spoilt(draft: Draft) -> None:
     causes: dict[str, tuple[str, Mapping[str, Any]]] = {
         "refusal": ("refusal", {}),
         "cut_at_max_tokens": ("truncated", {}),
+        "line_malformed": ("malformed", {}),
         "line_errored": ("rejected", {"status": 400, "type": "invalid_request_error"}),
     }
     if draft.provider == "openai":

@@ -41,7 +41,7 @@ CASES = [
     Case("lines_missing", {"lines": 3}),
     Case("lines_duplicated", {"lines": 2}, generations=1, retries=0),
     Case("lines_unknown", {"lines": 2}, generations=1, retries=0),
-    Case("line_malformed", {"lines": 1}),
+    Case("line_malformed", {"lines": 1}, failed={"malformed": 1}, generations=1, retries=0),
     Case("line_errored", {"lines": 2}),
     Case("line_errored", {"lines": 2, "status": 400, "type": "invalid_request_error"}, failed={"rejected": 2},
          generations=1, retries=0),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poller.demux import Scan, lines_of, scan
+from poller.demux import Scan, fail_spoilt, lines_of, scan
 from poller.results import Results, ResultsWriter, Verdict, parse_failure
 from shared.errors import SpoolError
 from shared.keys import batch_key, custom_id
@@ -99,6 +99,21 @@ def test_a_file_cut_anywhere_loses_only_what_was_cut(texts: list[str], data: st.
             assert [results.answer(request).decode() for request in range(complete)] == texts[:complete]
     assert counts.own in (complete, complete + 1)
     assert counts.own + counts.malformed <= complete + 1
+
+
+def test_a_broken_line_is_the_end_of_its_own_request_only(tmp_path: Path) -> None:
+    """It was executed and may be billed; what its answer quotes names nobody."""
+    broken, quoting = line("half an answer", 0)[:-30] + b"\n", line(f'"custom_id": "{KEY}-3"', 9, OTHER)[:-30] + b"\n"
+    writer = ResultsWriter(tmp_path, 4)
+    data = broken + quoting + line("again", 1)[:-30] + b"\n" + line("again", 1)
+    counts = scan(lines_of(io.BytesIO(data)), KEY, judge, writer)
+    assert writer.verdicts.count(Verdict.MISSING) == 3
+    fail_spoilt(writer, counts)
+    writer.seal()
+    with Results(tmp_path, 4) as results:
+        cause, _, raw = parse_failure(results.answer(0))
+        assert (cause, raw) == ("malformed", broken.decode())
+        assert list(results.verdicts) == [Verdict.FAILED, Verdict.ANSWERED, Verdict.MISSING, Verdict.MISSING]
 
 
 def test_an_endless_line_is_malformed_and_does_not_fill_the_memory() -> None:
