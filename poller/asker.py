@@ -129,7 +129,8 @@ class Asker:
             self._journals.pop(key, None)
             log(Action.BATCH_FAULT, logging.ERROR, batch=key, message=f"{type(error).__name__}: {error}")
             told = SECRETS.redact(f"it can't be asked: {str(error) or type(error).__name__}")[:1000]
-            return self._wait(batch, lease, told, self._clock() + _REST, FAULTS)
+            # It may have been begun meanwhile.
+            return self._wait(self._store.batches.get(key) or batch, lease, told, self._clock() + _REST, FAULTS)
 
     def _turn(self, batch: Batch, lease: Lease) -> str:
         if batch.attempt_folder:

@@ -20,6 +20,7 @@ from shared.definition import BatchOptions
 from shared.errors import LeaseLost
 from shared.lifecycle import State
 from shared.providers.prices import cost
+from shared.spool import REQUESTS
 from shared.store import Batch
 from submitter.tally import Counter
 from tests.rig.asking import PASS, Road, deadline_in
@@ -227,6 +228,20 @@ def test_a_bounded_job_does_not_wait_for_what_the_poller_asks(make_stage: MakeSt
     stage.plan(RECORDS)
     tally = Counter(stage.store, stage.spool, "pipe", ("sentiments",)).tally()
     assert (tally.files, tally.open, tally.settled) == (1, 0, True)
+
+
+def test_a_batch_that_can_not_be_asked_is_held_and_says_why(make_stage: MakeStage) -> None:
+    stage = make_stage()
+    key = stage.plan(RECORDS)
+    requests = stage.folder / "spool" / stage.spool.batch("pipe", "sentiments", key) / REQUESTS
+    kept = requests.read_bytes()
+    requests.unlink()
+    held = ask_until(Road(stage), key, State.HELD)
+    assert "it can't be asked" in (held.held_reason or "")
+    requests.write_bytes(kept)
+    stage.ahead += timedelta(minutes=2)
+    ask_until(Road(stage), key, State.ENDED)
+    assert billed(stage) == [1] * RECORDS
 
 
 def test_whoever_was_overtaken_makes_no_call_more(make_stage: MakeStage) -> None:
