@@ -105,6 +105,15 @@ def test_once_in_a_loop_brings_batches_to_the_sink(stage: Stage, broker: LocalBr
     assert out(stage, broker, 8) == {f"{key}-{request}": 1 for key in keys for request in range(4)}
 
 
+def test_once_asks_record_by_record_what_goes_that_way(stage: Stage, broker: LocalBroker, poller: Started) -> None:
+    stage.batch_options = {"mode": "sync"}
+    key, creates = stage.plan(records=4), len(stage.server.witness().creates())
+    assert poller("once").wait(60) == HEALTHY
+    assert stage.batch(key).state is State.PUBLISHED
+    assert out(stage, broker, 4) == {f"{key}-{request}": 1 for request in range(4)}
+    assert len(stage.server.witness().creates()) == creates
+
+
 def test_overlapping_passes_create_and_publish_once(stage: Stage, broker: LocalBroker, poller: Started) -> None:
     keys = [stage.plan(records=4) for _ in range(4)]
     before = len(stage.server.witness().creates("openai"))
