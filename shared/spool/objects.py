@@ -98,16 +98,16 @@ class ObjectFiles:
         found = []
         for page in self._pages(top + prefix, Delimiter="/"):
             found += [Entry(self._address(each["Prefix"].rstrip("/")), is_folder=True) for each in page[0]]
-            found += [self._entry(each) for each in page[1]]
+            found += [self._entry(each) for each in page[1] if not _is_mark(each)]
         return found
 
     def find(self, folder: str) -> list[Entry]:
-        return [self._entry(each) for page in self._pages(self._key(f"{folder}/")) for each in page[1]]
+        return [self._entry(each) for each in self._below(folder) if not _is_mark(each)]
 
     def delete(self, address: str) -> None:
         self._scratch.forget(address)
-        for entry in self.find(address):
-            self._delete(entry.address)
+        for each in self._below(address):
+            self._delete(self._address(each["Key"]))
         self._delete(address)
 
     def move(self, source: str, target: str, last: str) -> bool:
@@ -187,6 +187,10 @@ class ObjectFiles:
         with self._told(address):
             self._call("delete_object", address)
 
+    def _below(self, folder: str) -> Iterator[dict[str, Any]]:
+        for _, objects in self._pages(self._key(f"{folder}/")):
+            yield from objects
+
     def _pages(self, prefix: str, **more: str) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
         """The folders and the objects of each page of a listing."""
         token: dict[str, str] = {}
@@ -227,6 +231,11 @@ class ObjectFiles:
         except (OSError, BotoCoreError) as error:
             said = str(error) or type(error).__name__
             raise SpoolAway(SECRETS.redact(f"{self.url} can't be reached, at '{address}': {said}")) from error
+
+
+def _is_mark(listed: dict[str, Any]) -> bool:
+    """Whether it is what Flink's plugin writes to have a folder, which is no file."""
+    return str(listed["Key"]).endswith("/")
 
 
 @cache

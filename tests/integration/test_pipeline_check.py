@@ -14,6 +14,7 @@ from submitter.pipeline.explain import explain
 from submitter.pipeline.faults import PipelineError
 from tests.integration.pipeline_files import ENVIRON, WHOLE
 from tests.rig.fixtures import MakeTopic
+from tests.rig.objects import ObjectStore
 
 # A port that is reserved and never served.
 NOBODY = "127.0.0.1:1"
@@ -120,6 +121,17 @@ def test_what_is_away_is_told_beside_other_faults(rig: Rig) -> None:
 def test_what_is_away_alone_is_told_apart(rig: Rig) -> None:
     rig.environ = {**rig.environ, "BROKER": NOBODY}
     assert rig.faults().away
+
+
+def test_a_spool_in_a_store_is_probed(rig: Rig, object_store: ObjectStore) -> None:
+    bucket = object_store.bucket()
+    rig.text = rig.text.replace(f"file://{rig.folder}/spool", f"s3://{bucket}/spool")
+    assert rig.check().pipeline.settings.spool == f"s3://{bucket}/spool"
+    assert object_store.keys(bucket) == []
+    rig.text = rig.text.replace(bucket, f"{bucket}-gone")
+    found = str(rig.faults())
+    assert f"SET 'batchline.spool': s3://{bucket}-gone/spool can't be reached" in found
+    assert "bucket does not exist" in found
 
 
 def test_a_variable_that_is_not_set_is_told_once_for_each_place(rig: Rig) -> None:

@@ -40,6 +40,17 @@ def test_copies_that_were_cut_short_are_made_again(object_store: ObjectStore) ->
     assert files.move("attempt/batch", "batches/batch", "last")
 
 
+def test_what_stands_for_a_folder_is_no_file(object_store: ObjectStore) -> None:
+    bucket = object_store.bucket()
+    files = open_files(f"s3://{bucket}/spool")
+    files.create("chk-1/_metadata", b"")
+    object_store.client.put_object(Bucket=bucket, Key="spool/chk-1/", Body=b"")
+    assert [entry.name for entry in files.entries("chk-1")] == ["_metadata"]
+    assert [entry.name for entry in files.find("chk-1")] == ["_metadata"]
+    files.delete("chk-1")
+    assert object_store.keys(bucket) == []
+
+
 def test_a_store_that_is_away_is_told_without_its_keys(
     object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,6 +76,25 @@ def test_keys_that_are_missing_are_told(object_store: ObjectStore, monkeypatch: 
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     with pytest.raises(SpoolAway, match=r"[Cc]redentials"):
         open_files(f"s3://{object_store.bucket()}").reach()
+
+
+def test_a_probe_leaves_nothing_behind(object_store: ObjectStore) -> None:
+    bucket = object_store.bucket()
+    open_files(f"s3://{bucket}/spool").probe()
+    assert object_store.keys(bucket) == []
+
+
+def test_a_store_that_knows_no_conditions_is_refused(object_store: ObjectStore) -> None:
+    bucket = object_store.bucket()
+    with object_store.taking_no_notice(), pytest.raises(SpoolError, match="ignores If-None-Match"):
+        open_files(f"s3://{bucket}/spool").probe()
+    assert object_store.keys(bucket) == []
+
+
+def test_what_is_to_be_installed_is_told() -> None:
+    code = "import sys; sys.modules['s3fs'] = None; from shared.spool import Spool; Spool('s3://bucket/spool')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'batchline[s3]'" in done.stderr
 
 
 @pytest.mark.parametrize(

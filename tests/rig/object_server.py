@@ -2,6 +2,7 @@
 
 moto looks whether an object is there and writes it in two steps, which S3 does in one. A POST to LOSE makes the answer
 to the next write with a condition a 500, though it took effect; one to CLASH makes it a 409, and it took none.
+From a POST to DEAF until one to HEED it takes no notice of conditions.
 """
 
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.serving import run_simple
 
-LOSE, CLASH = "/-/lose-an-answer", "/-/clash"
+LOSE, CLASH, DEAF, HEED = "/-/lose-an-answer", "/-/clash", "/-/be-deaf", "/-/heed"
 Environ = dict[str, Any]
 
 
@@ -25,11 +26,13 @@ class OneByOne:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         with self._lock:
-            if environ["PATH_INFO"] in (LOSE, CLASH):
+            if environ["PATH_INFO"] in (LOSE, CLASH, DEAF, HEED):
                 self._fault = environ["PATH_INFO"]
                 start_response("204 No Content", [])
                 return []
-            if self._fault and "HTTP_IF_NONE_MATCH" in environ:
+            if self._fault == DEAF:
+                environ.pop("HTTP_IF_NONE_MATCH", None)
+            if self._fault in (LOSE, CLASH) and "HTTP_IF_NONE_MATCH" in environ:
                 return [self._failed(environ, start_response)]
             return [b"".join(self._application(environ, start_response))]
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ import pytest
 from deploy.sandbox.child import Child
 from deploy.sandbox.ports import free_ports
 from deploy.sandbox.waiting import wait_until
-from tests.rig.object_server import CLASH, LOSE
+from tests.rig.object_server import CLASH, DEAF, HEED, LOSE
 
 SECRET = "secret-of-the-object-store-0451"
 
@@ -65,6 +66,15 @@ class ObjectStore:
     def clash(self) -> None:
         """The next write with a condition is answered by a 409: another one is under way."""
         self._post(CLASH)
+
+    @contextmanager
+    def taking_no_notice(self) -> Iterator[None]:
+        """While the block lasts, conditions of writes are of no effect, as in a store that doesn't know them."""
+        self._post(DEAF)
+        try:
+            yield
+        finally:
+            self._post(HEED)
 
     def close(self) -> None:
         self._server.terminate()
