@@ -67,7 +67,9 @@ class Pace:
         """A call was answered: one more at once after each round of them. A closed circuit stays so."""
         self._throttles = self._failures = self._trips = 0
         self._open_until = None
-        self._limit = min(self._limit + 1 / self._limit, float(most))
+        # Until it was once too much, each round may be twice as large as the last.
+        more = 1.0 if self._cut_at is None else 1 / self._limit
+        self._limit = min(self._limit + more, float(most))
 
     def throttled(self, now: datetime, roll: float, asked: timedelta | None = None) -> None:
         """The provider said that it is too much; `asked` is its own word on how long to wait. It says nothing else."""

@@ -184,7 +184,8 @@ class ModelOptions:
             for message in template_faults(self._values["batch.prompt"], names):
                 self._fault("batch.prompt", message)
         provider, model = self._options.get("provider", "").lower(), self._options.get("model", "")
-        for remark in road_remarks(self._values, provider if provider in PROVIDERS else PROVIDERS[0], model):
+        given = {name: self._values.get(name) for name in self._options}
+        for remark in road_remarks(given, provider if provider in PROVIDERS else PROVIDERS[0], model):
             (self._fault if remark.is_fault else self._warn)(remark.option, remark.message)
         fields = {re.sub(r"[.-]", "_", name.removeprefix("batch.")): value for name, value in self._values.items()}
         return BatchOptions(**{name: value for name, value in fields.items() if name != "extra_body"})

@@ -15,7 +15,7 @@ class Remark(NamedTuple):
 
 
 def road_remarks(values: Mapping[str, Any], provider: str, model: str) -> Iterator[Remark]:
-    """Remarks on typed options; `model` is the provider's name of it."""
+    """Remarks on the given options, typed (None for what can't be used); `model` is the provider's name of it."""
     is_sync = values.get("batch.mode") == "sync"
     falls_back = "batch.fallback" in values and not is_sync
     if "batch.fallback" in values and is_sync:

@@ -51,14 +51,18 @@ def test_there_is_never_more_room_than_allowed_and_always_some_again(
             assert rests_until - now <= 111 * SECOND
 
 
-def test_each_round_of_answers_allows_one_more_up_to_the_most() -> None:
+def test_rounds_double_until_it_is_too_much_and_by_one_afterwards() -> None:
     pace = Pace(POLICY)
+    for _ in range(4):
+        pace.answered(MOST)
+    assert pace.limit == 8
+    pace.throttled(NOON, 0.0, SECOND)
     for _ in range(5):
         pace.answered(MOST)
     assert pace.limit == 5
     for _ in range(1000):
         pace.answered(MOST)
-    assert (pace.limit, pace.room(NOON, 10, MOST)) == (MOST, 6)
+    assert (pace.limit, pace.room(NOON + 9 * SECOND, 10, MOST)) == (MOST, 6)
 
 
 def test_a_throttle_halves_once_for_all_that_was_under_way() -> None:
@@ -93,7 +97,7 @@ def test_the_circuit_opens_lets_one_call_try_and_closes() -> None:
     pace.failed(later, 1.0)
     assert pace.rests_until(later) == later + 20 * SECOND, "it rests longer each time"
     pace.answered(MOST)
-    assert (pace.is_open, pace.room(later, 0, MOST)) == (False, 4)
+    assert (pace.is_open, pace.room(later, 0, MOST)) == (False, 5)
 
 
 def test_an_answer_between_failures_keeps_the_circuit_closed() -> None:
