@@ -2,14 +2,13 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
 
 from poller.accounts import Keyless
 from poller.deadline import DeadlinePolicy, Step
 from poller.duty import BUSY, CHECKED, FAULTS, WAITING, Counts
+from poller.models import Models
 from poller.roads import Roads
 from shared.clock import Clock
-from shared.definition import Definition
 from shared.errors import (
     IllegalTransition,
     LeaseLost,
@@ -21,9 +20,10 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.failpoints import Failpoint, reached
+from shared.intents import newest_intent
 from shared.lease import Keeper
 from shared.lifecycle import Event, State
-from shared.providers.port import Provider
+from shared.spool import Spool
 from shared.store import Batch, Lease, Store
 from shared.telemetry import Action, log
 
@@ -39,15 +39,15 @@ class Harvester:
     def __init__(
         self,
         store: Store,
-        definition_of: Callable[[Batch], Definition],
-        provider_of: Callable[[Batch], Provider],
+        spool: Spool,
+        models: Models,
         keeper: Keeper,
         roads: Roads,
         keyless: Keyless,
         clock: Clock,
         policy: DeadlinePolicy,
     ) -> None:
-        self._store, self._definition_of, self._provider_of, self._keeper = store, definition_of, provider_of, keeper
+        self._store, self._spool, self._models, self._keeper = store, spool, models, keeper
         self._roads, self._keyless, self._clock, self._policy = roads, keyless, clock, policy
 
     def run_once(self) -> Counts:
@@ -82,7 +82,7 @@ class Harvester:
             return FAULTS
 
     def _step(self, batch: Batch) -> Step:
-        asks = self._roads.may_ask(batch, self._definition_of(batch))
+        asks = self._roads.may_ask(batch, self._models.definition(batch))
         last = next(iter(self._store.attempts.of(batch.batch_key)), None)
         if batch.state is State.HELD and last is not None and last.outcome is None:
             # It waits for an operator's word on a create that may have been accepted.
@@ -99,6 +99,8 @@ class Harvester:
         key, now = batch.batch_key, self._clock()
         step = self._step(batch)
         if step is Step.DIVERT:
+            if self._was_sent(batch):
+                return CHECKED
             why = "its deadline nears, and nothing of it was sent: it is asked record by record"
             self._store.batches.apply(
                 key, Event.DIVERT, lease=lease, expected=batch.state, harvested_at=now, next_check_at=None, error=why
@@ -112,9 +114,15 @@ class Harvester:
             return self._cancel(batch, lease)
         return CHECKED
 
+    def _was_sent(self, batch: Batch) -> bool:
+        """Whether an intent stands in the spool that the store, an older copy, has forgotten: it is to be looked up."""
+        folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
+        last, known = newest_intent(self._spool, folder), self._store.attempts.of(batch.batch_key)
+        return last is not None and last.attempt > max((attempt.attempt for attempt in known), default=0)
+
     def _cancel(self, batch: Batch, lease: Lease) -> str:
         try:
-            self._provider_of(batch).cancel(batch.provider_batch_id or "")
+            self._models.provider_of(batch).cancel(batch.provider_batch_id or "")
         except (Rejected, NotFound) as error:
             # It has ended by itself, or does not show: whoever watches it finds out.
             log(Action.BATCH_HARVESTED, batch=batch.batch_key, provider_batch=batch.provider_batch_id, error=str(error))

@@ -122,7 +122,7 @@ def assembled(
     )
     paces = Paces(tempo.pace)
     roads = Roads(store, paces, clock, tempo.deadline)
-    harvester = Harvester(store, models.definition, models.provider_of, keeper, roads, keyless, clock, tempo.deadline)
+    harvester = Harvester(store, spool, models, keeper, roads, keyless, clock, tempo.deadline)
     how = replace(tempo.asking, budget=tempo.single_pass if is_single_pass else None, stop=stop)
     asker = Asker(store, spool, models.provider_of, keeper, roads, keyless, clock, how)
     collecting = replace(tempo.collecting, deadline=tempo.deadline, paces=paces)

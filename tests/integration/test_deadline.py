@@ -18,6 +18,7 @@ from shared.providers.prices import cost
 from shared.store import Batch
 from tests.rig.asking import Road, deadline_in
 from tests.rig.fixtures import MakeTopic
+from tests.rig.older import copied, restore
 from tests.rig.results import SINK_TOPIC, Back, requests_of, sink
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
@@ -139,6 +140,22 @@ def test_a_create_in_doubt_is_not_asked_until_its_outcome_is_known(make_back: Ma
     assert len(back.stage.server.witness().events("sync")) == asked
     family = road.finish(back, key)
     check_all_out_once(back, family)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_an_older_store_takes_for_never_sent_is_not_asked(make_back: MakeBack, provider: str) -> None:
+    back = make_back(provider, deadline=MINUTE, fallback="sync")
+    stage = back.stage
+    key = stage.plan(RECORDS)
+    older = copied(stage)
+    stage.submission().work(key)
+    assert stage.batch(key).state is State.SUBMITTED
+    restore(stage, older)
+    assert stage.batch(key).state is State.SEALED
+    stage.ahead = 2 * MINUTE
+    assert moved(Road(stage).harvester().run_once()) == 0
+    assert [batch.succeeded for batch in Road(stage).finish(back, key)] == [RECORDS]
+    check_all_out_once(back, [stage.batch(key)])
 
 
 def test_what_is_only_taken_for_ours_is_not_cancelled(make_back: MakeBack) -> None:

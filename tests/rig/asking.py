@@ -66,9 +66,7 @@ class Road:
     def harvester(self) -> Harvester:
         stage, models = self.stage, self.stage.models()
         keeper, keyless = self._common()
-        return Harvester(
-            stage.store, models.definition, models.provider_of, keeper, self._roads(), keyless, stage.clock, self.policy
-        )
+        return Harvester(stage.store, stage.spool, models, keeper, self._roads(), keyless, stage.clock, self.policy)
 
     def collector(self) -> Collector:
         stage, (keeper, _) = self.stage, self._common()
