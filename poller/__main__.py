@@ -1,4 +1,4 @@
-"""The command `poller`: run, once, status, resolve. Its options and exit codes are a contract."""
+"""The command `poller`: run, once, status, resolve, doctor. Its options and exit codes are a contract."""
 
 import logging
 import sys
@@ -11,6 +11,8 @@ from rich.console import Console
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_exponential_jitter
 
 from poller.daemon import Daemon, once
+from poller.doctor import Doctor
+from poller.doctor_table import draw_diagnosis
 from poller.resolving import Resolving
 from poller.settings import PollerSettings, StatusSettings
 from poller.signals import Signals
@@ -115,6 +117,27 @@ def resolve_command(keys: tuple[str, ...], how: str | None, provider_batch_id: s
                 else:
                     told = resolving.retry(key) if how == "retry" else resolving.fail(key)
                 click.echo(f"{key}: {told}")
+
+
+@main.command("doctor")
+@options(PollerSettings)
+@click.option("--json", "as_json", is_flag=True, help="print JSON with a schema version, for scripts")
+@click.option("--fix", is_flag=True, help="mend what can be mended safely, and say what was done")
+def doctor_command(*, as_json: bool, fix: bool, **flags: Any) -> None:
+    """Say what is stuck and why: in the store, in the spool, at the providers.
+
+    Ends with 0 when all is healthy, 3 when something needs attention, 4 when a dependency is away, 2 when a setting
+    can't be used.
+    """
+    with _told():
+        settings = load(PollerSettings, flags)
+        with Store.open(settings.state_store) as store:
+            diagnosis = Doctor(settings, store).examine(fix=fix)
+        if as_json:
+            click.echo(diagnosis.model_dump_json(indent=2))
+        else:
+            draw_diagnosis(diagnosis, Console(width=max(Console().width, WIDTH)))
+    sys.exit(AWAY if diagnosis.away else HEALTHY if diagnosis.healthy else ATTENTION)
 
 
 def _verify(poller: Poller) -> None:

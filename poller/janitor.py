@@ -8,24 +8,21 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from poller.decision import read_decision
 from poller.duty import BUSY, FAULTS, WAITING, Counts
-from poller.retained import State, is_named, oldest, restorable
+from poller.leftovers import ABANDONED, Leftovers
+from poller.retained import State, oldest, restorable
 from shared.clock import Clock
 from shared.closing import keep_closing
 from shared.errors import LeaseLost, NotFound, ProviderError, StoreUnavailable
 from shared.failpoints import Failpoint, reached
-from shared.keys import generation, is_batch_key
 from shared.lease import Keeper
 from shared.lifecycle import TERMINAL
 from shared.providers.port import Provider
-from shared.spool import MANIFEST, REQUESTS, RESULTS, SealedFile, Spool
+from shared.spool import REQUESTS, RESULTS, SealedFile, Spool
 from shared.store import Batch, Store
 from shared.telemetry import Action, log
 
 _OLD = timedelta(days=7)
-_ABANDONED = timedelta(days=1)
-"""A file in progress, or a plan's attempt, that nothing has touched for so long was left by a killed process."""
 
 
 class Janitor:
@@ -45,6 +42,7 @@ class Janitor:
     ) -> None:
         self._store, self._spool, self._provider_of = store, spool, provider_of
         self._keeper, self._clock, self._retention = keeper, clock, retention
+        self._leftovers = Leftovers(store, spool)
 
     def run_once(self) -> Counts:
         """Sweep once. Raises StoreUnavailable."""
@@ -132,27 +130,11 @@ class Janitor:
 
     def _sweep_abandoned(self, pipeline: str, statement: str, states: list[State]) -> None:
         """Files in progress that no process will finish, and attempts at plans that lost."""
-        until = self._clock() - max(self._retention, _ABANDONED)
-        for entry in self._spool.in_progress(pipeline, statement):
-            is_old = entry.modified_at is not None and entry.modified_at < until
-            if is_old and not is_named(entry.name, states):
-                self._spool.files.delete(entry.address)
-        for attempt in self._spool.attempts(pipeline, statement, until):
-            if not self._is_wanted(pipeline, statement, attempt):
-                self._spool.discard(attempt)
-
-    def _is_wanted(self, pipeline: str, statement: str, attempt: str) -> bool:
-        """Whether a batch of an attempt that was committed, or decided on, is not in its place yet."""
-        keys = [folder.name for folder in self._spool.files.entries(attempt) if is_batch_key(folder.name)]
-        for key in keys:
-            if self._spool.files.size(f"{self._spool.batch(pipeline, statement, key)}/{MANIFEST}") is not None:
-                continue
-            batch = self._store.batches.get(key)
-            parent = self._spool.batch(pipeline, statement, key[:-1]) if generation(key) else None
-            decision = read_decision(self._spool.files, parent) if parent else None
-            if attempt in (batch.attempt_folder if batch else None, decision.attempt if decision else None):
-                return True
-        return False
+        until = self._clock() - max(self._retention, ABANDONED)
+        for file in self._leftovers.in_progress(pipeline, statement, states, until):
+            self._spool.files.delete(file)
+        for attempt in self._leftovers.attempts(pipeline, statement, until):
+            self._spool.discard(attempt)
 
 
 def _results(provider: Provider, provider_batch_id: str) -> set[str]:

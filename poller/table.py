@@ -6,14 +6,13 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from poller.status import Report
 from shared.lifecycle import State
 
-_MOST_ROWS = 40
+MOST_ROWS = 40
 WIDTH = 140
 PROSE = ("why", "batches")
 
@@ -44,33 +43,35 @@ def _headline(report: Report) -> Text:
     if report.healthy:
         return Text(f"healthy at {at}; every dependency answers", style="green")
     away = sorted({word.dependency for word in report.dependencies})
-    missing = f"; away: {', '.join(away)}" if away else ""
+    missing = printable(f"; away: {', '.join(away)}") if away else ""
     count = len(report.attention)
     return Text(f"needs attention at {at}: {count} alarm{'s' if count > 1 else ''}{missing}", style="bold red")
 
 
 def _accounts(report: Report) -> Table:
     columns = ("batches held", "records held")
-    table = _table("Paused accounts", "account", "next try", *columns, "asks", "why", right=columns)
+    table = make_table("Paused accounts", "account", "next try", *columns, "asks", "why", right=columns)
     for account in report.accounts:
         counts = f"{account.held_batches:,}", f"{account.held_records:,}"
-        _row(table, account.account, _moment(account.until), *counts, account.asking or "", account.reason, style="red")
+        add_row(
+            table, account.account, moment(account.until), *counts, account.asking or "", account.reason, style="red"
+        )
     return table
 
 
 def _attention(report: Report) -> Table:
-    table = _table("Attention", "what", "which", "since", "why")
-    for alarm in report.attention[:_MOST_ROWS]:
-        _row(table, alarm.kind, alarm.subject, _moment(alarm.since), alarm.message)
-    _say_rest(table, len(report.attention))
+    table = make_table("Attention", "what", "which", "since", "why")
+    for alarm in report.attention[:MOST_ROWS]:
+        add_row(table, alarm.kind, alarm.subject, moment(alarm.since), alarm.message)
+    say_rest(table, len(report.attention))
     return table
 
 
 def _pipelines(report: Report) -> Table:
     columns = ("records", "out", "failed", "in flight", "skipped", "oldest", "cost", "sync cost", "saved")
-    table = _table("Pipelines", "pipeline", *columns, "batches", right=columns)
+    table = make_table("Pipelines", "pipeline", *columns, "batches", right=columns)
     for row in report.pipelines:
-        _row(
+        add_row(
             table,
             row["pipeline"],
             f"{row['records']:,}",
@@ -89,33 +90,33 @@ def _pipelines(report: Report) -> Table:
 
 def _duplicates(report: Report) -> Table:
     columns = ("input tokens", "output tokens", "cost")
-    table = _table(
+    table = make_table(
         "Duplicates at the provider", "batch", "second", "found", "cancelled", "end", *columns, right=columns
     )
-    for row in report.duplicates[:_MOST_ROWS]:
-        _row(
+    for row in report.duplicates[:MOST_ROWS]:
+        add_row(
             table,
             row["batch_key"],
             row["provider_batch_id"],
-            _moment(row["found_at"]),
-            _moment(row["cancelled_at"]),
-            _moment(row["settled_at"]),
+            moment(row["found_at"]),
+            moment(row["cancelled_at"]),
+            moment(row["settled_at"]),
             f"{row['input_tokens']:,}",
             f"{row['output_tokens']:,}",
             ("at most " if row["is_estimate"] else "") + _money(row["cost_usd"]),
         )
-    _say_rest(table, len(report.duplicates))
+    say_rest(table, len(report.duplicates))
     return table
 
 
 def _batches(report: Report) -> Table:
     columns = ("requests", "waiting", "cost")
-    table = _table(
+    table = make_table(
         "Unfinished batches", "batch", "pipeline", "state", *columns, "next", "expires", "why", right=columns
     )
-    for row in report.batches[:_MOST_ROWS]:
+    for row in report.batches[:MOST_ROWS]:
         is_held = row["state"] == State.HELD
-        _row(
+        add_row(
             table,
             row["batch_key"],
             f"{row['pipeline']}/{row['statement']}",
@@ -123,16 +124,17 @@ def _batches(report: Report) -> Table:
             f"{row['requests']:,}",
             _age(row["waiting_seconds"]),
             _money(row["cost_usd"]) or _estimate(row["estimated_cost_usd"]),
-            _moment(row["held_until"] if is_held else row["next_check_at"]),
-            _moment(row["expires_at"]),
+            moment(row["held_until"] if is_held else row["next_check_at"]),
+            moment(row["expires_at"]),
             (row["held_reason"] if is_held else row["error"]) or "",
             style="yellow" if is_held else "",
         )
-    _say_rest(table, len(report.batches) + report.batches_left_off)
+    say_rest(table, len(report.batches) + report.batches_left_off)
     return table
 
 
-def _table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
+def make_table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
+    """An empty table of the status; `right` are the columns of numbers."""
     table = Table(
         title=title,
         title_justify="left",
@@ -154,13 +156,20 @@ def _table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
     return table
 
 
-def _row(table: Table, *cells: str, style: str = "") -> None:
-    table.add_row(*(escape(cell) for cell in cells), style=style)
+def add_row(table: Table, *cells: str, style: str = "") -> None:
+    """Add texts from elsewhere: none of it is markup, and nothing in it speaks to the terminal."""
+    table.add_row(*(Text(printable(cell)) for cell in cells), style=style)
 
 
-def _say_rest(table: Table, total: int) -> None:
-    if total > _MOST_ROWS:
-        table.caption = f"and {total - _MOST_ROWS:,} more: poller status --json"
+def printable(text: str) -> str:
+    """A text with every character that a terminal would act on shown as its escape."""
+    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
+
+
+def say_rest(table: Table, total: int, where: str = "poller status --json") -> None:
+    """Say of a table that it is cut, and where the rest is told."""
+    if total > MOST_ROWS:
+        table.caption = f"and {total - MOST_ROWS:,} more: {where}"
 
 
 def _states(row: dict[str, Any]) -> str:
@@ -181,8 +190,9 @@ def _age(seconds: float | None) -> str:
     return f"{minutes} min" if minutes else f"{whole.seconds} s"
 
 
-def _moment(moment: datetime | None) -> str:
-    return f"{moment:%m-%d %H:%M:%S}" if moment else ""
+def moment(at: datetime | None) -> str:
+    """A time in UTC, short; "" for none."""
+    return f"{at:%m-%d %H:%M:%S}" if at else ""
 
 
 def _money(dollars: float | None) -> str:

@@ -22,7 +22,7 @@ from shared.errors import NotFound, ProviderError, Unknown
 from shared.providers import anthropic_answers
 from shared.providers.bodies import request_lines
 from shared.providers.lines import rename
-from shared.providers.port import Answer, Outgoing, Profile, RemoteBatch, Requests
+from shared.providers.port import Answer, Outgoing, Profile, RemoteBatch, RemoteFile, Requests
 from shared.spool import make_folder
 
 if TYPE_CHECKING:
@@ -96,6 +96,10 @@ class AnthropicProvider:
                 if found.created_at < moment:
                     return
                 yield found
+
+    def uploads(self) -> Iterator[RemoteFile]:
+        """A create carries its requests."""
+        return iter(())
 
     def cancel(self, batch_id: str) -> None:
         with self._session.call() as client:

@@ -22,7 +22,7 @@ from shared.errors import NotFound, ProviderError
 from shared.providers import openai_answers
 from shared.providers.bodies import URLS, request_lines
 from shared.providers.lines import rename
-from shared.providers.port import Answer, LineError, Outgoing, Profile, RemoteBatch, Requests
+from shared.providers.port import Answer, LineError, Outgoing, Profile, RemoteBatch, RemoteFile, Requests
 from shared.spool import make_folder
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _FILE_SECONDS = 30 * 86_400
 """The longest life that an uploaded file may ask for (the SDK's file_create_params)."""
 _PAGE = 100
+_FILES = 1000
 _PHASES: Mapping[str, Literal["running", "ended"]] = {
     "validating": "running",
     "in_progress": "running",
@@ -107,6 +108,13 @@ class OpenAIProvider:
                 if found.created_at < least:
                     return
                 yield found
+
+    def uploads(self) -> Iterator[RemoteFile]:
+        from shared.providers.session import identity
+
+        with self._session.call() as client:
+            for file in client.files.list(purpose="batch", order="desc", limit=_FILES):
+                yield RemoteFile(identity(file), file.filename, _moment(file.created_at))
 
     def cancel(self, batch_id: str) -> None:
         with self._session.call() as client:

@@ -74,6 +74,16 @@ class RemoteBatch:
 
 
 @dataclass(frozen=True)
+class RemoteFile:
+    """A file of requests that was uploaded to the provider."""
+
+    id: str
+    name: str
+    """As it was uploaded: <batch_key>-<attempt>.jsonl, where it is ours."""
+    created_at: datetime
+
+
+@dataclass(frozen=True)
 class Outgoing:
     """A batch on its way out."""
 
@@ -143,6 +153,10 @@ class Provider(Protocol):
 
     def created_since(self, moment: datetime) -> Iterator[RemoteBatch]:
         """All batches of the account that were created at a moment or later, newest first, page by page."""
+        ...
+
+    def uploads(self) -> Iterator[RemoteFile]:
+        """The account's uploaded files of requests, newest first, page by page; none where a create carries them."""
         ...
 
     def cancel(self, batch_id: str) -> None:

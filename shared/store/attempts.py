@@ -165,6 +165,17 @@ class Attempts:
         with self._database.read() as connection:
             return _select(connection, _open() & (attempts.c.account == account))
 
+    def open(self) -> list[Attempt]:
+        """Every attempt whose outcome is unknown, oldest first."""
+        with self._database.read() as connection:
+            return _select(connection, _open())
+
+    def names_file(self, account: str, file_id: str) -> bool:
+        """Whether an attempt of an account names an uploaded file."""
+        this = (attempts.c.account == account) & (attempts.c.input_file_id == file_id)
+        with self._database.read() as connection:
+            return connection.execute(select(attempts.c.attempt).where(this).limit(1)).first() is not None
+
     def on_trial(self, account: str, since: datetime) -> set[str]:
         """The provider batches of an account that a look-up has adopted since then, and no results have proved yet."""
         adopted = (

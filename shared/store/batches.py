@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 
 from shared.definition import Mode
 from shared.errors import Unbalanced
@@ -79,6 +79,11 @@ class Batches:
         """Keys of the batches that the provider has and that are not yet published."""
         found = self._select([_in(_ANNOUNCEABLE), _equal({"pipeline": pipeline, "statement": statement})], None)
         return [batch.batch_key for batch in found if batch.provider_batch_id is not None]
+
+    def samples(self) -> list[Batch]:
+        """One batch of each account and pipeline: who is asked, and with what."""
+        chosen = select(func.max(batches.c.batch_key)).group_by(batches.c.account, batches.c.pipeline)
+        return self._select([batches.c.batch_key.in_(chosen)], None)
 
     def provider_batches(self, account: str, since: datetime) -> set[str]:
         """The ids at the provider of an account's batches that were submitted at a moment or later."""

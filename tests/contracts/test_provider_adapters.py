@@ -68,6 +68,16 @@ def test_the_list_holds_what_was_created_since_newest_first(account: Account) ->
     assert later == []
 
 
+def test_uploaded_files_are_listed_under_the_name_of_their_attempt(account: Account) -> None:
+    batch = account.submit()
+    names = {file.id: file.name for file in account.provider.uploads()}
+    if account.provider.profile.has_metadata:
+        expected = f"{batch.metadata['batch_key']}-{batch.metadata['attempt']}.jsonl"
+        assert names[batch.input_file_id or ""] == expected
+    else:
+        assert names == {}
+
+
 def test_deleting_twice_is_no_error(account: Account) -> None:
     batch = account.run()
     target = batch.input_file_id or batch.id

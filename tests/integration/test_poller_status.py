@@ -37,6 +37,15 @@ def fill(store: Store) -> None:
     store.batches.apply("held-0", Event.HOLD, held_reason="tokens: [2,000] of 90,000", held_until=NOON + 3 * HOUR)
 
 
+def test_what_a_provider_says_does_not_speak_to_the_terminal(store: Store) -> None:
+    put(store, planned("held-0"))
+    hostile = "[bold]no[/bold] \x1b]0;title\x07 \x1b[2J \u202edetrevni\n[/]"
+    store.batches.apply("held-0", Event.HOLD, held_reason=hostile)
+    shown = drawn(report(store, lambda: NOON))
+    assert "[bold]no[/bold]" in shown
+    assert not {"\x1b", "\x07", "\u202e"}.intersection(shown)
+
+
 def test_an_empty_store_is_healthy(store: Store, clock: SetClock) -> None:
     shown = report(store, clock)
     assert shown.healthy
