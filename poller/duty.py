@@ -26,7 +26,10 @@ class Duty(Protocol):
 
     @property
     def name(self) -> str:
-        """The verb it is known by in logs: register, recall, rescue, watch, collect, publish, audit, janitor, forget."""
+        """The verb it is known by in logs.
+
+        register, recall, rescue, harvest, watch, ask, collect, publish, audit, janitor, forget.
+        """
         ...
 
     def run_once(self) -> Counts:
