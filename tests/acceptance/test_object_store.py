@@ -27,9 +27,14 @@ def test_a_spool_in_a_store_keeps_the_promise_through_kills(
     road: Road = make_road(bounded=False, spool=f"s3://{bucket}/batchline/spool")
     sql = road.write(road.model(**{"batch.max-age": "5 s"}), road.insert())
     submitter, poller = road.submitter(sql), road.poller()
+
+    def is_stored(part: str) -> bool:
+        return any(part in key for key in object_store.keys(bucket))
+
+    wait_until(lambda: is_stored("/_metadata"), START_SECONDS, "a checkpoint")
     road.produce([f"review {number}" for number in range(WAVE)])
     # A checkpoint has kept the beginning of a file, which only the next run can finish.
-    wait_until(lambda: [key for key in object_store.keys(bucket) if TAIL in key], START_SECONDS, "a file in progress")
+    wait_until(lambda: is_stored(TAIL), START_SECONDS, "a file in progress")
     submitter.kill()
     submitter = road.submitter(sql)
     road.wait_for(20)
