@@ -21,6 +21,7 @@ def bucket(object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.Monkey
     return object_store.bucket()
 
 
+@pytest.mark.timeout(900)
 def test_a_spool_in_a_store_keeps_the_promise_through_kills(
     make_road: MakeRoad, object_store: ObjectStore, bucket: str
 ) -> None:
