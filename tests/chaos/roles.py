@@ -29,6 +29,7 @@ from poller.wiring import Tempo, assembled
 from shared import failpoints
 from shared.clock import Clock
 from shared.errors import KafkaUnavailable, MustRestart, StoreUnavailable
+from shared.providers.prices import cost
 from shared.store import Store
 from shared.submission import Backoff as Holding
 from shared.submission import Waits
@@ -40,7 +41,21 @@ from tests.chaos.controls import weakness
 
 Spec = dict[str, Any]
 
-LATE = ("openai", "anthropic", "shared.providers.openai", "shared.providers.anthropic", "shared.providers.session")
+LATE = (
+    "anthropic.resources.messages.batches",
+    "encodings.idna",
+    "httpcore2",
+    "openai.resources.batches",
+    "openai.resources.files",
+    "shared.providers.anthropic",
+    "shared.providers.openai",
+    "shared.providers.session",
+    "shared.providers.transfer",
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.dialects.sqlite",
+    "sqlite3",
+    "truststore",
+)
 """What the product imports when it is first needed."""
 QUICK = Backoff(timedelta(milliseconds=50), timedelta(milliseconds=400))
 SOON = timedelta(milliseconds=100)
@@ -64,9 +79,11 @@ TEMPO = Tempo(
 
 
 def warm() -> None:
-    """Import what is imported late."""
-    for name in (*LATE, "shared.providers.transfer", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql"):
+    """Import what is imported late, and load what is loaded once: each life would do it anew."""
+    for name in LATE:
         importlib.import_module(name)
+    for priced in (("openai", "gpt-5-mini"), ("anthropic", "claude-haiku-4-5")):
+        assert cost(*priced, 1, 1)
 
 
 def desk(spec: Spec) -> int:
