@@ -43,10 +43,13 @@ Spec = dict[str, Any]
 
 LATE = (
     "anthropic.resources.messages.batches",
+    "encodings.ascii",
     "encodings.idna",
     "httpcore2",
     "openai.resources.batches",
     "openai.resources.files",
+    "psycopg",
+    "psycopg_binary",
     "shared.providers.anthropic",
     "shared.providers.openai",
     "shared.providers.session",
@@ -55,6 +58,8 @@ LATE = (
     "sqlalchemy.dialects.sqlite",
     "sqlite3",
     "truststore",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.asyncio",
 )
 """What the product imports when it is first needed."""
 QUICK = Backoff(timedelta(milliseconds=50), timedelta(milliseconds=400))
