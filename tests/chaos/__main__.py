@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tests.chaos.case import Case, Verdict
-from tests.chaos.exhaustive import pairs, singles
+from tests.chaos.exhaustive import drawn, pairs, singles
 from tests.chaos.schedule import schedule
 from tests.chaos.slots import Slots
 from tests.chaos.tally import Tally, markdown
@@ -30,6 +30,7 @@ _MILESTONE = 50
 )
 @click.option("--schedules", default=0, metavar="N", help="So many random schedules.")
 @click.option("--seed", default=1, show_default=True, metavar="S", help="The first schedule's seed.")
+@click.option("--sample", default=0, metavar="N", help="Only so many of the failpoints and pairs, drawn by the seed.")
 @click.option(
     "--only", multiple=True, metavar="CASE", help="One case, by the name that a failure gives: a:1, a,b or seed=7."
 )
@@ -42,6 +43,7 @@ def main(
     with_pairs: bool,
     schedules: int,
     seed: int,
+    sample: int,
     only: tuple[str, ...],
     slots: int,
     keep: Path | None,
@@ -49,8 +51,8 @@ def main(
 ) -> None:
     """Kill everything, everywhere, and ask the provider's own log what came of it."""
     groups: dict[str, Mapping[str, Case]] = {
-        "failpoints": singles() if failpoints else {},
-        "pairs": pairs() if with_pairs else {},
+        "failpoints": drawn(singles(), sample, seed) if failpoints else {},
+        "pairs": drawn(pairs(), sample, seed) if with_pairs else {},
         "schedules": {f"seed={n}": schedule(n) for n in range(seed, seed + schedules)},
         "cases": dict(map(_named, only)),
     }

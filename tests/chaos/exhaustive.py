@@ -5,6 +5,7 @@ What leads to a failpoint is part of its case. A kill that did not strike is a v
 
 from dataclasses import dataclass, replace
 from itertools import product
+from random import Random
 
 from shared.failpoints import Failpoint
 from tests.chaos.case import Case, Kill, ProviderName, Rule, StoreKind
@@ -79,9 +80,10 @@ ELSEWHERE = frozenset(
         Failpoint.CALLS_KEPT,
         Failpoint.ASK,
         Failpoint.DIVERT,
+        Failpoint.GIVE_UP,
     }
 )
-"""The road of single calls: its tests kill at these."""
+"""The road of single calls, and an operator's own word: their tests kill at these."""
 POINTS = tuple(point for point in Failpoint if point not in ELSEWHERE)
 
 
@@ -98,6 +100,12 @@ def pairs() -> dict[str, Case]:
         for (one, first), (two, second) in product(enumerate(POINTS), repeat=2)
         if {WAYS.get(first, Way()).only, WAYS.get(second, Way()).only} != {"openai", "anthropic"}
     }
+
+
+def drawn(cases: dict[str, Case], count: int, seed: int) -> dict[str, Case]:
+    """So many of them, drawn by a seed; all of them for 0."""
+    names = Random(seed).sample(sorted(cases), min(count, len(cases))) if count else list(cases)
+    return {name: cases[name] for name in names}
 
 
 def _case(number: int, *kills: Kill) -> Case:
