@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
@@ -52,7 +53,7 @@ class Brokers:
             return []
         resource = ConfigResource(ResourceType.TOPIC, topic)
         try:
-            admin = AdminClient(dict(client), logger=LIBRDKAFKA)
+            admin = _let_in(client)
             if topic not in admin.list_topics(timeout=_TIMEOUT).topics:
                 return []
             found = admin.describe_configs([resource])[resource].result(_TIMEOUT)["cleanup.policy"].value
@@ -91,9 +92,7 @@ class Brokers:
         """The id of each topic, and what is wrong with the others."""
         servers = client["bootstrap.servers"]
         try:
-            admin = AdminClient(dict(client), logger=LIBRDKAFKA)
-            # Its time-out is kept also where no broker answers at all, unlike that of the call below.
-            admin.list_topics(timeout=_TIMEOUT)
+            admin = _let_in(client)
             futures = admin.describe_topics(TopicCollection(list(topics)), request_timeout=_TIMEOUT)
         except KafkaException as error:
             raise self._gone(client, error) from error
@@ -124,6 +123,25 @@ class Brokers:
         servers = client["bootstrap.servers"]
         self._told.add(servers)
         return KafkaUnavailable(f"Kafka at {servers} does not answer while its topics are looked up")
+
+
+def _let_in(client: Mapping[str, str]) -> AdminClient:
+    """A client that the cluster has answered. Raises KafkaException, with the reason of one that keeps it out.
+
+    librdkafka tells of a wrong password or certificate beside the call, which itself only times out; and its time-out
+    is kept also where no broker answers at all, unlike that of other calls.
+    """
+    heard: list[KafkaError] = []
+    settings: dict[str, Any] = {**client, "error_cb": heard.append}
+    admin = AdminClient(settings, logger=LIBRDKAFKA)
+    try:
+        admin.list_topics(timeout=_TIMEOUT)
+    except KafkaException as error:
+        admin.poll(0)
+        kept_out = (each for each in heard if each.name() in ("_AUTHENTICATION", "_SSL") or " SSL " in each.str())
+        reason = next(kept_out, None)
+        raise (error if reason is None else KafkaException(reason)) from error
+    return admin
 
 
 def _way(client: Mapping[str, str]) -> str:
