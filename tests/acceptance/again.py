@@ -187,6 +187,11 @@ class Again(Road):
             runs = store.positions.all(self.pipeline, "answers")
         return {(run.topic_id, run.partition, offset) for run in runs for offset in range(run.start, run.end)}
 
+    def skipped(self) -> int:
+        """Rows that the newest run read again, and did not send."""
+        with Store.open(self.store) as store:
+            return store.lineage.runs(self.pipeline, 1)[0].skipped
+
     def planned_files(self) -> int:
         with Store.open(self.store) as store:
             return sum(store.plans.is_planned(self._address(path)) for path in self.finished())

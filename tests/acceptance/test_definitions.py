@@ -61,6 +61,8 @@ def test_a_start_without_state_loses_nothing_and_pays_for_nothing_twice(make_roa
     submitter.signal(signal.SIGTERM)
     assert submitter.wait(60) == 0, submitter.tail()
     assert poller.terminate() == 0
+    why = "--fresh" if change == "fresh" else "the definition has changed"
+    assert f"starts without Flink state: {why}" in submitter.log.read_text()
     road.check()
     accepted = road.server.witness().billed_prompts()
     assert accepted[sha256("late 99")] == 1
