@@ -4,7 +4,7 @@ import resource
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -135,20 +135,26 @@ def _unlock_store(world: World) -> None:
 
 
 def _copy_store(world: World) -> None:
-    """As `sqlite3 state.db '.backup copy.db'` does, beside the running processes."""
-    source, copy = sqlite3.connect(world.store_file, timeout=10), sqlite3.connect(world.folder / COPY)
-    source.backup(copy)
-    source.close()
-    copy.close()
+    """As `sqlite3 state.db '.backup copy.db'` does, beside the running processes; one of them may be frozen at it."""
+    with (
+        closing(sqlite3.connect(world.store_file, timeout=1)) as source,
+        closing(sqlite3.connect(world.folder / COPY)) as copy,
+        suppress(sqlite3.OperationalError),
+    ):
+        source.backup(copy)
+        world.held["copy"] = world.folder / COPY
 
 
 def _put_back_store(world: World) -> None:
     """Whoever restores a backup stops the processes first."""
+    copy: Path | None = world.held.pop("copy", None)
+    if copy is None:
+        return
     _unlock_store(world)
     _kill_all(world)
     for suffix in ("", "-wal", "-shm"):
         Path(f"{world.store_file}{suffix}").unlink(missing_ok=True)
-    shutil.copyfile(world.folder / COPY, world.store_file)
+    shutil.copyfile(copy, world.store_file)
 
 
 def _disk_full(world: World, life: str) -> None:

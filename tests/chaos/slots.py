@@ -1,5 +1,6 @@
 """Several slots at work at the same time, each a process of its own that makes its slot when it starts."""
 
+import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -47,4 +48,7 @@ def _open() -> None:
 
 def _run(case: Case, keep: Path | None) -> Verdict:
     assert _slot is not None
-    return run(case, _slot, strike, keep=keep)
+    try:
+        return run(case, _slot, strike, keep=keep)
+    except Exception:  # noqa: BLE001 the other cases are to run all the same
+        return Verdict(case, (f"the harness: {traceback.format_exc(limit=-3)}",))
