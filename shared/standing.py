@@ -25,6 +25,15 @@ class Standing:
     is_proving: bool = False
     """The create of the batch that asked was taken, and its results are awaited: a lack of credit shows soon."""
 
+    def faulted(self, known: "Standing | None", now: datetime) -> "Standing":
+        """What stands after this fault where `known` did before: batches that were sent together agree on one time.
+
+        A batch that asked, and is refused soon, leaves the time that the others were told.
+        """
+        if known is None or known.is_proving or known.until - now < self.rest / 2:
+            return self
+        return replace(known, probe=None, needs_results=known.needs_results or self.needs_results)
+
     def may_ask(self, key: str, now: datetime) -> bool:
         """Whether batch `key` may be sent: it asks for all already, or the pause is over."""
         return now >= self.until or (self.probe == key and not self.is_proving)

@@ -25,8 +25,10 @@ class Accounts:
     def pause(self, account: str, fault: str, rest: timedelta = REST, *, by_results: bool = False) -> Standing:
         """Let an account rest. `by_results`: a create that is taken does not prove that the fault is mended."""
         with self._database.write() as connection:
-            now = self._database.clock()
+            serialise(connection, f"account/{account}")
+            now, known = self._database.clock(), standing_of(connection, account)
             standing = Standing(f"{REASON}{fault}", now + rest, rest, needs_results=by_results)
+            standing = standing.faulted(known, now)
             row = _row(standing, now)
             if not insert_absent(connection, accounts, {"account": account, **row}):
                 connection.execute(update(accounts).where(accounts.c.account == account).values(**row))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -43,6 +44,23 @@ def test_after_a_pause_one_batch_asks_and_what_is_accepted_lets_all_go_at_once(s
     assert store.accounts.all_paused() == {}
     assert due(store, clock) == ["k-0"], "one that is held for another reason keeps its time"
     assert store.accounts.ask(ACCOUNT, "k-0") is None
+
+
+def test_those_who_find_the_same_fault_agree_when_to_ask_again(store: Store, clock: SetClock) -> None:
+    first = store.accounts.pause(ACCOUNT, "bad key", MINUTE)
+    clock.advance(MINUTE / 2)
+    assert store.accounts.pause(ACCOUNT, "bad key", MINUTE) == first
+    assert store.accounts.pause(ACCOUNT, "no credit", MINUTE, by_results=True).needs_results
+    clock.advance(MINUTE / 2)
+    assert store.accounts.ask(ACCOUNT, "k-0") is None
+    others = store.accounts.ask(ACCOUNT, "k-1")
+    assert others is not None
+    clock.advance(MINUTE / 60)
+    assert store.accounts.pause(ACCOUNT, "bad key", MINUTE) == replace(others, probe=None), "they know when"
+    clock.advance(MINUTE)
+    assert store.accounts.ask(ACCOUNT, "k-1") is None
+    clock.advance(MINUTE * 0.9)
+    assert store.accounts.pause(ACCOUNT, "bad key", MINUTE).until == clock.now + MINUTE, "it took long to be refused"
 
 
 def test_one_of_many_asks(stores: list[Store], clock: SetClock) -> None:

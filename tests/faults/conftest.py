@@ -1,5 +1,6 @@
 """A fake provider for all rows, and one for those who move its clock or fill it."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -39,7 +40,7 @@ def own_server(tmp_path: Path) -> Iterator[ProviderServer]:
 
 
 @pytest.fixture
-def make_road(broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path) -> Iterator[MakeRoad]:
+def make_road(broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path, migrated_sqlite: Path) -> Iterator[MakeRoad]:
     """Roads of this test's own: `make_road(server, "openai", patience=…, batch_options=…)`."""
     made: list[Stage] = []
 
@@ -47,6 +48,7 @@ def make_road(broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path) -> Ite
         topic = make_topic("sentiments", SINK_TOPIC)
         folder = tmp_path / f"road-{len(made)}"
         folder.mkdir()
+        shutil.copyfile(migrated_sqlite, folder / "state.db")
         made.append(Stage(server, folder, provider, sink(broker, topic), **stage))
         return Road(Back(made[-1], broker, f"progress-{topic}", patience=patience))
 
