@@ -23,7 +23,9 @@ class PollerSettings(StatusSettings):
     """What `poller run` and `poller once` need."""
 
     bootstrap_servers: Shown = Field(description="Kafka cluster of the batches topic, as host:port,…")
-    spool: Shown = Field(description="address of the spool, such as file:///var/lib/batchline/spool")
+    spool: Shown = Field(
+        description="address of the spool, such as file:///var/lib/batchline/spool or s3://bucket/prefix"
+    )
     batches_topic: Shown = Field(default=BATCHES_TOPIC, description="topic of the batch events")
     progress_topic: Shown = Field(
         default=PROGRESS_TOPIC, description="topic of the progress markers, on each sink's cluster"

@@ -1,7 +1,7 @@
 """The spool: addresses of sealed files, batches and results, and safe writes, in a folder or in an object store."""
 
 from shared.spool.address import folder_at, open_files
-from shared.spool.disk import create_if_absent, make_folder, private_opener, sync_folder, write_atomic
+from shared.spool.disk import make_folder, private_opener, sync_folder, write_atomic
 from shared.spool.layout import DECISION, MANIFEST, REQUESTS, RESULTS, SealedFile, Spool
 from shared.spool.port import Entry, Files
 
@@ -14,7 +14,6 @@ __all__ = [
     "Files",
     "SealedFile",
     "Spool",
-    "create_if_absent",
     "folder_at",
     "make_folder",
     "open_files",

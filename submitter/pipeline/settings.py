@@ -64,7 +64,7 @@ _KINDS: dict[str, Callable[[str], Any]] = {
 }
 _REQUIRED = {
     "pipeline": "a name that is unique in its store, such as 'review-sentiment'",
-    "spool": "a folder, such as 'file:///var/lib/batchline/spool'",
+    "spool": "an address, such as 'file:///var/lib/batchline/spool' or 's3://bucket/prefix'",
     "state-store": "an SQL address, such as 'sqlite:////var/lib/batchline/state.db'",
 }
 _OF_THE_FILE = frozenset({"pipeline", "shared-spool"})
