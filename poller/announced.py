@@ -1,6 +1,7 @@
 """Whether a message on the batches topic is an event that we may look at. Pure: nothing in it is trusted."""
 
 import re
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import ValidationError
@@ -24,7 +25,11 @@ class Skip(StrEnum):
     NO_MANIFEST = "no manifest"
     """Our spool does not hold the batch."""
     CONTRADICTED = "contradicted"
-    """It says something else than our own manifest."""
+    """It says something else than our own manifest, or than the receipt of its create."""
+    UNTRUSTED = "untrusted"
+    """Its manifest names an address that nobody vouches for."""
+    BREAKING = "breaking"
+    """It broke the reader: a fault of ours."""
 
 
 def read_event(key: bytes | None, value: bytes | None) -> BatchEvent | Skip:
@@ -69,6 +74,11 @@ def _is_ours(key: bytes | None, event: BatchEvent) -> bool:
         and event.spool == f"{event.pipeline}/{event.statement}/batches/{event.batch_key}"
         and event.generation == generation(event.batch_key)
         and is_provider_batch_id(event.provider_batch_id)
-        and event.submitted_at.tzinfo is not None
-        and event.sealed_at.tzinfo is not None
+        and _is_moment(event.submitted_at)
+        and _is_moment(event.sealed_at)
     )
+
+
+def _is_moment(at: datetime) -> bool:
+    """Whether a time has a zone, and none of the years at the calendar's ends, which can't be moved to another zone."""
+    return at.tzinfo is not None and 2000 <= at.year < 2200

@@ -15,14 +15,16 @@ from poller.health import Watchdog
 from poller.place import read_place
 from poller.sinks import SinkClusters
 from shared.definition import Definition, Sink
-from shared.errors import KafkaUnavailable, SettingsError, SpoolAway, SpoolError
+from shared.errors import KafkaUnavailable, SettingsError, SpoolAway, SpoolError, StoreUnavailable
 from shared.estimate import estimated_cost, prompt_tokens
 from shared.failpoints import Failpoint, reached
+from shared.intents import newest_receipt
 from shared.manifest import Manifest
 from shared.messages import BatchEvent
 from shared.spool import Spool
 from shared.store import Batch, PlannedBatch, Store
 from shared.telemetry import Action, log
+from shared.trust import Untrusted, vouch
 
 _MOST = 500
 """Events between two commits of the offsets."""
@@ -61,7 +63,7 @@ class Registrar:
         taken = events.take(_MOST, self._wait)
         try:
             for raw in taken:
-                counts[self._register(raw)] += 1
+                counts[self._register_safely(raw)] += 1
         except Exception:
             events.give_back()
             raise
@@ -88,6 +90,22 @@ class Registrar:
             self._events.close()
             self._events = None
 
+    def _register_safely(self, raw: Raw) -> str:
+        """Register an event; one that breaks us is passed over, for it would stand before all others for ever.
+
+        What is ours in it is not lost: the recaller finds every batch of the spool that the store lacks.
+        """
+        try:
+            return self._register(raw)
+        except Untrusted as error:
+            log(Action.EVENT_SKIPPED, logging.WARNING, why=Skip.UNTRUSTED, where=raw.where, message=str(error))
+        except (StoreUnavailable, KafkaUnavailable, SpoolAway):
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing that anybody can write may stop the duty
+            said = f"{type(error).__name__}: {error}"[:500]
+            log(Action.EVENT_SKIPPED, logging.ERROR, why=Skip.BREAKING, where=raw.where, message=said)
+        return SKIPPED
+
     def _register(self, raw: Raw) -> str:
         event = read_event(raw.key, raw.value)
         if isinstance(event, Skip):
@@ -99,6 +117,12 @@ class Registrar:
             return _skip(Skip.NO_MANIFEST, raw)
         if contradicts(event, manifest):
             return _skip(Skip.CONTRADICTED, raw)
+        folder = self._spool.batch(event.pipeline, event.statement, event.batch_key)
+        receipt = newest_receipt(self._spool, folder, 1)
+        if receipt is None or receipt.provider_batch_id != event.provider_batch_id:
+            # Without a receipt the recaller looks the create up; nobody's word alone names a batch at the provider.
+            return _skip(Skip.CONTRADICTED, raw)
+        vouch(self._store, manifest.definition)
         self._store.lineage.put_definition(manifest.definition)
         is_new = self._store.batches.register(
             PlannedBatch.of(manifest), provider_batch_id=event.provider_batch_id, submitted_at=event.submitted_at

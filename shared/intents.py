@@ -2,14 +2,17 @@
 
 import re
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from shared.errors import SpoolError
 from shared.spool import Spool
 
-_INTENT = re.compile(r"intent-([0-9]+)\.json")
-_RECEIPT = re.compile(r"receipt-([0-9]+)\.json")
+_INTENT = re.compile(r"intent-([0-9]{1,9})\.json")
+_RECEIPT = re.compile(r"receipt-([0-9]{1,9})\.json")
+
+Kept = TypeVar("Kept", bound=BaseModel)
 
 
 class Intent(BaseModel):
@@ -48,8 +51,7 @@ def write_receipt(spool: Spool, folder: str, receipt: Receipt) -> None:
 
 def read_intent(spool: Spool, folder: str, attempt: int) -> Intent | None:
     """The intent of an attempt; None when it has none."""
-    data = spool.files.read(f"{folder}/intent-{attempt}.json")
-    return None if data is None else Intent.model_validate_json(data)
+    return _read(spool, f"{folder}/intent-{attempt}.json", Intent)
 
 
 def newest_intent(spool: Spool, folder: str) -> Intent | None:
@@ -64,8 +66,16 @@ def newest_receipt(spool: Spool, folder: str, since: int) -> Receipt | None:
     A store that was restored from an older copy knows nothing of the later ones: what they created is what counts.
     """
     newest = _newest(spool, folder, _RECEIPT)
-    data = spool.files.read(f"{folder}/receipt-{newest}.json") if newest >= since else None
-    return None if data is None else Receipt.model_validate_json(data)
+    return _read(spool, f"{folder}/receipt-{newest}.json", Receipt) if newest >= since else None
+
+
+def _read(spool: Spool, address: str, kind: type[Kept]) -> Kept | None:
+    """A file beside the manifest; None where there is none. Raises SpoolError for a damaged one."""
+    data = spool.files.read(address)
+    try:
+        return None if data is None else kind.model_validate_json(data)
+    except ValidationError as error:
+        raise SpoolError(f"{address} can't be read: {error}") from error
 
 
 def _newest(spool: Spool, folder: str, name: re.Pattern[str]) -> int:

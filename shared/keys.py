@@ -6,8 +6,8 @@ import re
 import string
 from typing import NamedTuple
 
-_BATCH_KEY = re.compile(r"[a-z2-7]{26}-(0|[1-9][0-9]*)[a-z]*")
-_CUSTOM_ID = re.compile(rf"({_BATCH_KEY.pattern})-(0|[1-9][0-9]*)")
+_BATCH_KEY = re.compile(r"[a-z2-7]{26}-(0|[1-9][0-9]{0,8})[a-z]{0,99}")
+_CUSTOM_ID = re.compile(rf"({_BATCH_KEY.pattern})-(0|[1-9][0-9]{{0,8}})")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 

@@ -9,19 +9,21 @@ from shared.lifecycle import State
 from shared.manifest import Manifest
 from shared.spool import Spool
 from shared.store import PlannedBatch, Store
+from shared.trust import vouch
 
 
 def recall(store: Store, spool: Spool, manifest: Manifest) -> bool:
     """Put a batch back; False for one that the store knows, or that comes back or needs nothing otherwise.
 
     A child comes back with its parent's results, by the decision on them; where the rows are deleted, all is out.
-    Raises SpoolError for a damaged file in its folder.
+    Raises SpoolError for a damaged file in its folder, and for a definition that nobody vouches for.
     """
     folder = spool.batch(manifest.pipeline, manifest.statement, manifest.batch_key)
     planned = PlannedBatch.of(manifest)
     closing = read_closing(spool, folder)
     if closing is None and (manifest.generation > 0 or spool.files.size(manifest.sealed_file) is None):
         return False
+    vouch(store, manifest.definition)
     store.lineage.put_definition(manifest.definition)
     if closing is not None:
         end = closing.model_dump(exclude={"version", "batch_key", "state"})

@@ -134,7 +134,14 @@ class Submission:
     def _manifest(self, batch: Batch) -> Manifest:
         if batch.attempt_folder:
             self._spool.settle(batch.attempt_folder, batch.pipeline, batch.statement, batch.batch_key)
-        return self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key)
+        manifest = self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key)
+        if manifest.definition.hash != batch.definition:
+            # The key goes where the definition says: that is the store's word, not whoever's can write to the spool.
+            raise SpoolError(
+                f"the manifest of batch {batch.batch_key} has another definition than the store ({batch.definition}): "
+                "restore it; nothing is sent"
+            )
+        return manifest
 
     def _submit(self, batch: Batch, attempts: Sequence[Attempt], lease: Lease) -> Batch | None:
         manifest = self._manifest(batch)

@@ -15,6 +15,7 @@ from shared.providers.port import Provider
 from shared.recall import recall
 from shared.spool import SealedFile, Spool
 from shared.store import Plan, PlannedBatch, PositionRun, PositionsPaid, Store
+from shared.trust import vouch
 from submitter.draft import Draft, Ledger
 from submitter.remembered import positions, remembered
 
@@ -75,6 +76,7 @@ class Planner:
                 f"{file.address} was sealed by a definition that neither the store nor a manifest knows: it is left "
                 "as it is; its rows are read again by a start with --fresh"
             ) from None
+        vouch(self._store, remembered)
         self._store.lineage.put_definition(remembered)
         return remembered
 

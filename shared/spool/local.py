@@ -13,6 +13,8 @@ from shared.failpoints import Failpoint, reached
 from shared.spool.disk import create_if_absent, make_folder, sync_folder
 from shared.spool.port import Entry
 
+_LONGEST_ADDRESS = 2048
+
 
 class LocalFiles:
     """The port over one folder; `address` is its `file://` URL."""
@@ -29,8 +31,11 @@ class LocalFiles:
 
     def path(self, address: str) -> Path:
         """The path of an address. Raises SpoolError for one that leads outside."""
+        names = address.split("/")
+        if "\0" in address or len(address) > _LONGEST_ADDRESS or any(len(os.fsencode(each)) > 255 for each in names):
+            raise SpoolError(f"address {address[:100]!r} is none that a file can have")
         path = self.root / address
-        if address.startswith("/") or ".." in Path(address).parts or not _inside(path, self.root):
+        if address.startswith("/") or ".." in names or not _inside(path, self.root):
             raise SpoolError(f"address '{address}' leads out of the spool {self.url}")
         return path
 
@@ -127,7 +132,11 @@ class LocalFiles:
 
 
 def _inside(path: Path, root: Path) -> bool:
-    return path.resolve().is_relative_to(root.resolve())
+    try:
+        return path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError):
+        # A ring of links, or names that no file system takes.
+        return False
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:

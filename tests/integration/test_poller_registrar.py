@@ -20,6 +20,7 @@ from poller.status import report
 from shared.errors import KafkaUnavailable, SpoolError
 from shared.kafka import KafkaClusters
 from shared.lifecycle import Event, State
+from shared.manifest import Manifest
 from shared.messages import BatchEvent
 from shared.store import Store
 from tests.rig.fixtures import ONE_PARTITION, MakeTopic
@@ -180,6 +181,12 @@ HOSTILE: dict[str, Callable[[Stage, str], tuple[bytes | None, bytes | None]]] = 
     "an address in the id": lambda stage, key: _said(stage, key, provider_batch_id="../../files?x=1"),
     "another account": lambda stage, key: _said(stage, key, account="openai:KEY@evil.example"),
     "another count": lambda stage, key: _said(stage, key, records=1_000_000),
+    "another batch of the provider": lambda stage, key: _said(stage, key, provider_batch_id="batch_of_another"),
+    "the beginning of time": lambda stage, key: _said(
+        stage, key, submitted_at=datetime.fromisoformat("0001-01-01T00:00:00+14:00")
+    ),
+    "a name that no file can have": lambda stage, key: _long(stage, key + "a" * 5000),
+    "a number without end": lambda stage, key: _long(stage, key[:27] + "9" * 5000),
     "another pipeline": lambda stage, key: _said(
         stage, key, pipeline="unknown", spool=f"unknown/sentiments/batches/{key}"
     ),
@@ -189,6 +196,14 @@ HOSTILE: dict[str, Callable[[Stage, str], tuple[bytes | None, bytes | None]]] = 
 
 def _said(stage: Stage, key: str, **changes: Any) -> tuple[bytes, bytes]:
     return key.encode(), event_of(stage, key, **changes).encode()
+
+
+def _long(stage: Stage, key: str) -> tuple[bytes, bytes]:
+    """An event that is right in itself, of a batch whose key has too many letters."""
+    letters = len(key) - len(key.rstrip("a"))
+    source = stage.store.batches.rows()[0].batch_key
+    event = event_of(stage, source, batch_key=key, generation=letters, spool=f"pipe/sentiments/batches/{key}")
+    return key.encode(), event.encode()
 
 
 def test_hostile_foreign_and_malformed_events_are_counted_and_skipped(
@@ -202,6 +217,41 @@ def test_hostile_foreign_and_malformed_events_are_counted_and_skipped(
     announce(broker, topic, event_of(stage, key))
     wait_until(lambda: duty.run_once().get("registered") == 1)
     duty.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "servers"),
+    [("http://evil.example:9/v1", None), (None, "evil.example:9092"), ("https://a\\\\@b/v1", None)],
+)
+def test_a_manifest_that_names_a_foreign_address_is_not_believed(
+    stage: Stage, broker: LocalBroker, topic: str, forgetful: Store, address: str | None, servers: str | None
+) -> None:
+    key = stage.submit()
+    path = stage.path(stage.spool.batch("pipe", "sentiments", key)) / "manifest.json"
+    written = orjson.loads(path.read_bytes())
+    if address:
+        written["definition"]["model"]["base_url"] = address
+    else:
+        written["definition"]["sink"]["bootstrap_servers"] = servers
+    path.write_bytes(orjson.dumps(written))
+    account = Manifest.model_validate(written).definition.model.account
+    announce(broker, topic, event_of(stage, key, account=account))
+    duty = registrar(stage, broker, topic, forgetful)
+    assert Drained(duty).run_once() == {"skipped": 1}
+    assert forgetful.batches.rows() == []
+    duty.close()
+
+
+def test_a_known_batch_is_not_sent_by_a_manifest_that_was_changed(stage: Stage) -> None:
+    key = stage.plan()
+    submission = stage.submission()
+    path = stage.path(stage.spool.batch("pipe", "sentiments", key)) / "manifest.json"
+    written = orjson.loads(path.read_bytes())
+    written["definition"]["model"]["base_url"] = stage.server.openai_base_url + "/elsewhere"
+    path.write_bytes(orjson.dumps(written))
+    with pytest.raises(SpoolError, match="another definition"):
+        submission.work(key)
+    assert not stage.server.witness().creates()
 
 
 def test_offsets_are_committed_only_after_the_rows(
