@@ -61,6 +61,8 @@ WAYS: dict[Failpoint, Way] = {
     # A batch of one request that is refused has nothing else to carry.
     Failpoint.FAIL: Way(_REFUSED, records=BASE.files, excuses=_REJECTED),
     Failpoint.NOTHING_TO_SEND: Way(empty=2),
+    # Long enough to be seen at work, by a poller that was killed before.
+    Failpoint.PROGRESS: Way((_rule("stuck_in_progress", ("seconds", 1.0)),)),
     Failpoint.BOUNCE: Way((_rule("token_limit_exceeded"),), only="openai"),
     Failpoint.LIMIT_LEARNED: Way((_rule("token_limit_exceeded"),), only="openai"),
     Failpoint.LOSE: Way((_rule("stuck_in_progress"), _rule("retrieve_404_after_create", ("seconds", 10**6)))),

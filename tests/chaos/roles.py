@@ -69,10 +69,10 @@ PATIENCE = timedelta(seconds=2.2)
 WAITS = Waits(Holding(SOON, SOON * 4), account=SOON * 5, busy=SOON, upload=SOON / 2)
 TEMPO = Tempo(
     rescue=0.25,
-    collect=0.1,
-    publish=0.1,
+    collect=0.2,
+    publish=0.2,
     audit=1.0,
-    janitor=0.25,
+    janitor=0.4,
     listen=0.2,
     waits=WAITS,
     collecting=Collecting(patience=PATIENCE, backoff=QUICK),
@@ -98,9 +98,9 @@ def desk(spec: Spec) -> int:
     failpoints.arm()
     clock, errand = _clock(spec), Errand(**spec["errand"])
     hire = partial(weakness(spec["weakness"]).hire, clock=clock, waits=WAITS)
-    at_work = Desk(errand, hire, clock, pace=0.05)
+    at_work = Desk(errand, hire, clock, pace=0.1)
     with Path(spec["told"]).open("ab", buffering=0) as out:
-        tell(at_work, errand.statements, out, threading.Event(), pause=0.02)
+        tell(at_work, errand.statements, out, threading.Event(), pause=0.05)
     return 0
 
 
