@@ -1,163 +1,33 @@
-"""The command `submitter`: run and check. Its options and exit codes are a contract."""
+"""The command `submitter`. It can be asked to stop from its first moment on: what it needs is loaded only then."""
 
 import os
 import signal
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
-from importlib.util import find_spec
-from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
-
-import click
-
-from shared.errors import BatchlineError, KafkaUnavailable, SettingsError, SpoolAway, StoreUnavailable
-from submitter.configuration import parse_overrides
-
-if TYPE_CHECKING:
-    from submitter.check import Checked
-
-DONE, FAILED, WRONG, AWAY, BUSY = 0, 1, 2, 4, 5
-
-FILE = click.argument("file", type=click.Path(path_type=Path), metavar="FILE.sql")
-OVERRIDES = click.option(
-    "-D", "overrides", multiple=True, metavar="KEY=VALUE", help="Flink configuration; wins over the file's SET"
-)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
-    """Stage Kafka records with Flink, plan batches of requests, and submit them to an LLM provider's batch API."""
-
-
-@main.command("run")
-@FILE
-@OVERRIDES
-@click.option("--fresh", is_flag=True, help="start without Flink state, from the positions that are not yet paid for")
-@click.option(
-    "--resubmit",
-    is_flag=True,
-    help="allow a start without Flink state for input without positions: all of it is sent, and paid for, again",
-)
-@click.option(
-    "--replication",
-    type=click.IntRange(1),
-    default=1,
-    envvar="BATCHLINE_REPLICATION",
-    show_default=True,
-    show_envvar=True,
-    help="replication factor of the batches topic, if it has to be created",
-)
-@click.option("--take-over", is_flag=True, help="the pipeline's file has moved: make its name this file's")
-def run_command(file: Path, overrides: tuple[str, ...], *, take_over: bool, **wishes: Any) -> None:
-    """Validate FILE.sql, then run its Flink job until it is stopped, or, if all its sources end, submitted.
-
-    It continues its own lineage. SIGTERM and SIGINT stop it cleanly.
-
-    \b
-    Ends with
-      0  stopped, or all of a bounded input is submitted
-      1  the job failed, or its state can't be restored; the message says what to do
-      2  the file or an option is wrong; each fault is named
-      4  the state store, the spool or Kafka is away
-      5  the pipeline is already being run
-    """  # noqa: D301 - the backspace is how click is told to keep the lines as they are
-    with _told():
-        _run(file, parse_overrides(overrides), take_over=take_over, **wishes)
-
-
-@main.command("check")
-@FILE
-@OVERRIDES
-def check_command(file: Path, overrides: tuple[str, ...]) -> None:
-    """Validate FILE.sql and explain it; start and send nothing.
-
-    Ends with 0 when nothing is wrong, with 2 and a message for each fault when something is.
-    """
-    with _told():
-        checked = _checked(file, parse_overrides(overrides))
-        from submitter.pipeline.explain import explain
-
-        click.echo(explain(checked.pipeline))
-
-
-def _checked(file: Path, overrides: dict[str, str], *, take_over: bool = False) -> "Checked":
-    # Flink is loaded only now: `--help` answers at once, and its log must be silenced before it starts.
-    if find_spec("pyflink") is None:
-        raise SettingsError("the submitter runs on Apache Flink: pip install 'batchline[submitter]'")
-    from submitter import jvm
-
-    jvm.prepare()
-    from submitter.check import check
-
-    checked = check(file, os.environ, overrides, take_over=take_over)
-    for warning in checked.pipeline.warnings:
-        click.echo(f"warning: {warning.text(str(file))}", err=True)
-    return checked
-
-
-def _run(file: Path, overrides: dict[str, str], *, take_over: bool, **wishes: Any) -> None:
+    """Run one of the commands, with an event that SIGTERM and SIGINT set."""
     stop = _stop_on_signals()
-    checked = _checked(file, overrides, take_over=take_over)
-    from shared.kafka import load_clusters
-    from shared.spool import Spool
-    from shared.store import Store
-    from submitter.run import Runner, Wishes
+    from submitter.command import main as command
 
-    pipeline, settings = checked.pipeline, checked.pipeline.settings
-    configured = settings.kafka_config or os.environ.get("BATCHLINE_KAFKA_CONFIG")
-    clusters = load_clusters(Path(configured) if configured else None, os.environ)
-    with Store.open(settings.state_store) as store:
-        store.lineage.claim_name(pipeline.name, str(pipeline.file), take_over=take_over)
-        Runner(
-            pipeline=pipeline,
-            tables=checked.tables,
-            store=store,
-            spool=Spool(settings.spool),
-            clusters=clusters,
-            wishes=Wishes(overrides, **wishes),
-            say=_say,
-            stop=stop,
-        ).run()
+    command(obj=stop)
 
 
 def _stop_on_signals() -> threading.Event:
+    """A thread sets the event: a handler would run amid whatever this one does, which may be to look at the event."""
     stop = threading.Event()
+    heard, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
+    def heed() -> None:
+        os.read(heard, 1)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
+    threading.Thread(target=heed, name="signals", daemon=True).start()
     return stop
-
-
-def _say(text: str) -> None:
-    click.echo(f"{datetime.now().astimezone():%H:%M:%S} {text}")
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turn errors that are meant for the user into a message and an exit code."""
-    try:
-        yield
-    except BatchlineError as error:
-        click.echo(str(error), err=True)
-        sys.exit(_code(error))
-
-
-def _code(error: BatchlineError) -> int:
-    if isinstance(error, (StoreUnavailable, KafkaUnavailable, SpoolAway)):
-        return AWAY
-    from submitter.claim import AlreadyRunning
-    from submitter.pipeline.faults import PipelineError
-
-    if isinstance(error, AlreadyRunning):
-        return BUSY
-    return WRONG if isinstance(error, (SettingsError, PipelineError)) else FAILED
 
 
 if __name__ == "__main__":

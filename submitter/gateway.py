@@ -21,6 +21,11 @@ def gateway() -> JavaGateway:
     return found
 
 
+def close() -> None:
+    """Say nothing more to the JVM, from finalisers neither."""
+    get_gateway()._gateway_client.is_connected = False  # noqa: SLF001 - as above
+
+
 class _Own(threading.local):
     """One Python thread's connection."""
 

@@ -1,10 +1,12 @@
 """The JVM behind PyFlink: its log goes to a file and never to the console, and no two write into one spool."""
 
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from submitter.gateway import gateway
+from submitter.gateway import close, gateway
 
 LOGGING = Path(__file__).with_name("log4j2.properties")
 _LOCKS: list[Any] = []
@@ -20,6 +22,14 @@ def prepare() -> None:
     os.umask(0o077)
     os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112 - PyFlink's own name
     os.environ.setdefault("LOG4J_PROPERTIES", str(LOGGING.with_name("log4j2-silent.properties")))
+
+
+def end() -> None:
+    """End it, if it has begun, and let it tidy up behind itself."""
+    with suppress(Exception):
+        pid = int(gateway().jvm.java.lang.ProcessHandle.current().pid())
+        close()
+        os.kill(pid, signal.SIGTERM)
 
 
 def log_to(file: Path) -> None:

@@ -58,6 +58,7 @@ def world(provider: str, reviews: list[Review], *, live: bool) -> Iterator[World
             "DEMO_SPOOL": f"file://{FOLDER / 'spool'}",
             "DEMO_STATE_STORE": store,
             "BATCHLINE_STATE_STORE": store,
+            "XDG_STATE_HOME": str(FOLDER / "state"),
             "BATCHLINE_BOOTSTRAP_SERVERS": broker.bootstrap,
             "BATCHLINE_SPOOL": f"file://{FOLDER / 'spool'}",
             **({} if live else {"BATCHLINE_POLL_INTERVAL": "0.5"}),

@@ -57,6 +57,8 @@ JVM = [
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",
+    # Statistics that would lie in the system's temporary folder, and outlive a SIGKILL.
+    "-XX:-UsePerfData",
 ]
 LOG4J = """\
 status = error
@@ -208,9 +210,10 @@ class LocalBroker:
         java = Path(home, "bin", "java") if home else "java"
         log4j = f"-Dlog4j2.configurationFile={self.directory / 'log4j2.properties'}"
         return Child(
-            [java, *JVM, log4j, "-cp", self._classpath, *arguments],
+            [java, *JVM, f"-Djava.io.tmpdir={self.directory}", log4j, "-cp", self._classpath, *arguments],
             log=self.directory / "stdout.log",
             cwd=self.directory,
+            temporary=self.directory if self._temporary else None,
         )
 
     def _log_tail(self, child: Child) -> str:

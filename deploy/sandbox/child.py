@@ -10,6 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+_GUARD = """
+read -r _
+kill -s KILL -- "-$1"
+test -z "$2" || for _ in 1 2 3 4 5; do rm -rf -- "$2" && break; sleep 0.2; done
+"""
+
 
 class Child:
     """A running command, the leader of a session of its own: Ctrl-C reaches only the parent, which then decides.
@@ -26,10 +32,12 @@ class Child:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         user: str | None = None,
+        temporary: Path | None = None,
     ) -> None:
         """Start `argv`, with `env` laid over this process's environment; its output is appended to `log`.
 
-        `user` names an unprivileged user to run it as, which only root may do.
+        `user` names an unprivileged user to run it as, which only root may do. `temporary` is a folder that is removed
+        where this process is gone before it could do that.
         """
         self.argv = [str(part) for part in argv]
         self.log = log
@@ -49,7 +57,7 @@ class Child:
             )
         self.pid = self._process.pid
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "guard", str(self.pid)],
+            ["/bin/sh", "-c", _GUARD, "guard", str(self.pid), str(temporary or "")],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

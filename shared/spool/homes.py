@@ -10,8 +10,7 @@ from shared.spool.disk import make_folder
 
 def local_home(url: str, folder: str) -> Path:
     """A folder of this user's state, apart from every other spool's. Raises SpoolError where there can't be one."""
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    path = state / "batchline" / hashlib.sha256(url.encode()).hexdigest()[:16] / folder
+    path = local_state() / hashlib.sha256(url.encode()).hexdigest()[:16] / folder
     try:
         make_folder(path)
     except OSError as error:
@@ -19,3 +18,8 @@ def local_home(url: str, folder: str) -> Path:
             f"{path} can't be made ({error.strerror}): let XDG_STATE_HOME name a folder of yours"
         ) from error
     return path
+
+
+def local_state() -> Path:
+    """Where this user's state lies on this machine."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "batchline"

@@ -21,6 +21,7 @@ from pyflink.table import StreamTableEnvironment  # noqa: E402
 from submitter.configuration import embedded  # noqa: E402
 from submitter.flink_rest import root_cause  # noqa: E402
 from submitter.sealing import Branch, Rolling, endless_ddl, insert, sealed_ddl  # noqa: E402
+from submitter.temporary import temporary  # noqa: E402
 from tests.integration.job_files import free_port, sealed_rows  # noqa: E402
 
 
@@ -74,4 +75,9 @@ def _cause(result: Any) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] if len(sys.argv) > 4 else None)
+    with temporary() as lock:
+        jvm.lock(lock)
+        try:
+            main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] if len(sys.argv) > 4 else None)
+        finally:
+            jvm.end()

@@ -16,7 +16,10 @@ PARENT = """
 import pathlib, sys, threading
 from deploy.sandbox.child import Child
 where = pathlib.Path(sys.argv[1])
-child = Child(["/bin/sh", "-c", "sleep 600 & echo $! > grandchild; wait"], log=where / "log", cwd=where)
+script = "sleep 600 & echo $! > grandchild; wait"
+made = where / "made"
+made.mkdir()
+child = Child(["/bin/sh", "-c", script], log=where / "log", cwd=where, temporary=made)
 (where / "child").write_text(f"{child.pid}\\n")
 threading.Event().wait()
 """
@@ -34,8 +37,10 @@ def test_a_child_and_what_it_started_end_with_the_parent(
     parent = processes.start("parent", [sys.executable, "-c", PARENT, tmp_path], env={"PYTHONPATH": str(root)})
     pids = [_pid(tmp_path / "child"), _pid(tmp_path / "grandchild")]
     assert not any(gone(pid) for pid in pids)
+    assert (tmp_path / "made").exists()
     parent.signal(number)
     wait_until(lambda: all(gone(pid) for pid in pids), 20, "the end of child and grandchild")
+    wait_until(lambda: not (tmp_path / "made").exists(), 20, "the end of their temporary folder")
 
 
 def test_terminate_kills_what_does_not_listen(processes: Processes) -> None:

@@ -50,9 +50,14 @@ def wait_for(pipeline: JobPipeline, records: int, run: Child) -> None:
 def test_stopped_killed_and_started_again_each_record_is_sent_once(
     broker: LocalBroker, pipeline: JobPipeline, server: ProviderServer, processes: Processes
 ) -> None:
+    system = pipeline.folder / "system"
+    system.mkdir()
+    pipeline.environ["TMPDIR"] = str(system)
     produce(broker, pipeline, range(100))
     first = pipeline.start(processes)
     wait_for(pipeline, 100, first)
+
+    assert list((pipeline.folder / "state").rglob("batchline-run-*/flink-table-planner*.jar")) != []
 
     second = pipeline.start(processes)
     assert second.wait(PATIENCE) == 5, second.tail()
@@ -79,6 +84,8 @@ def test_stopped_killed_and_started_again_each_record_is_sent_once(
     assert sum(batch.records for batch in pipeline.batches()) == 180
     open_to_others = [path for path in pipeline.spool.rglob("*") if stat.S_IMODE(path.stat().st_mode) & 0o077]
     assert open_to_others == []
+    assert list(system.iterdir()) == []
+    assert list((pipeline.folder / "state").rglob("batchline-run-*/")) == []
     assert set(server.witness().bodies().values()) == {1}
     assert sum(server.witness().custom_ids().values()) == 180
 

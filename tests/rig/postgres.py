@@ -131,7 +131,8 @@ class PostgresServer:
     def _child(self, argv: list[str | Path]) -> Child:
         command, *rest = argv
         log = self._directory / "log"
-        return Child([self._binaries / command, *rest], log=log, cwd=self._directory, user=self._user)
+        executable, folder = self._binaries / command, self._directory
+        return Child([executable, *rest], log=log, cwd=folder, user=self._user, temporary=folder)
 
 
 def _unprivileged_user() -> str:

@@ -25,7 +25,8 @@ class Processes:
     ) -> Child:
         """Start a command; `name` names its log. SIGKILL it with `kill`, stop it with `terminate`, wait with `wait`."""
         log = self._directory / f"{len(self._children):02}-{name}.log"
-        child = Child(argv, log=log, env=env, cwd=cwd)
+        state = {"XDG_STATE_HOME": str(self._directory.parent / "state")}
+        child = Child(argv, log=log, env={**state, **(env or {})}, cwd=cwd)
         self._children.append(child)
         return child
 

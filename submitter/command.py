@@ -1,0 +1,186 @@
+"""The commands run and check. Their options and exit codes are a contract."""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shared.errors import BatchlineError, KafkaUnavailable, SettingsError, SpoolAway, StoreUnavailable
+from submitter.configuration import parse_overrides
+from submitter.temporary import temporary
+
+if TYPE_CHECKING:
+    from submitter.check import Checked
+
+DONE, FAILED, WRONG, AWAY, BUSY = 0, 1, 2, 4, 5
+
+FILE = click.argument("file", type=click.Path(path_type=Path), metavar="FILE.sql")
+OVERRIDES = click.option(
+    "-D", "overrides", multiple=True, metavar="KEY=VALUE", help="Flink configuration; wins over the file's SET"
+)
+
+
+class Stopped(Exception):
+    """The command was asked to stop before anything was started."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Stage Kafka records with Flink, plan batches of requests, and submit them to an LLM provider's batch API."""
+
+
+@main.command("run")
+@FILE
+@OVERRIDES
+@click.pass_obj
+@click.option("--fresh", is_flag=True, help="start without Flink state, from the positions that are not yet paid for")
+@click.option(
+    "--resubmit",
+    is_flag=True,
+    help="allow a start without Flink state for input without positions: all of it is sent, and paid for, again",
+)
+@click.option(
+    "--replication",
+    type=click.IntRange(1),
+    default=1,
+    envvar="BATCHLINE_REPLICATION",
+    show_default=True,
+    show_envvar=True,
+    help="replication factor of the batches topic, if it has to be created",
+)
+@click.option("--take-over", is_flag=True, help="the pipeline's file has moved: make its name this file's")
+def run_command(
+    stop: threading.Event, /, file: Path, overrides: tuple[str, ...], *, take_over: bool, **wishes: Any
+) -> None:
+    """Validate FILE.sql, then run its Flink job until it is stopped, or, if all its sources end, submitted.
+
+    It continues its own lineage. SIGTERM and SIGINT stop it cleanly.
+
+    \b
+    Ends with
+      0  stopped, or all of a bounded input is submitted
+      1  the job failed, or its state can't be restored; the message says what to do
+      2  the file or an option is wrong; each fault is named
+      4  the state store, the spool or Kafka is away
+      5  the pipeline is already being run
+    """  # noqa: D301 - the backspace is how click is told to keep the lines as they are
+    try:
+        with _told():
+            given = parse_overrides(overrides)
+            with _flink(stop):
+                checked = _checked(stop, file, given, take_over=take_over)
+                _run(stop, checked, given, take_over=take_over, **wishes)
+    except Stopped:
+        _say("stopped before anything was started")
+
+
+@main.command("check")
+@FILE
+@OVERRIDES
+@click.pass_obj
+def check_command(stop: threading.Event, /, file: Path, overrides: tuple[str, ...]) -> None:
+    """Validate FILE.sql and explain it; start and send nothing.
+
+    Ends with 0 when nothing is wrong, with 2 and a message for each fault when something is.
+    """
+    try:
+        with _told(), _flink(stop):
+            checked = _checked(stop, file, parse_overrides(overrides))
+            from submitter.pipeline.explain import explain
+
+            click.echo(explain(checked.pipeline))
+    except Stopped:
+        raise click.Abort from None
+
+
+@contextmanager
+def _flink(stop: threading.Event) -> Iterator[None]:
+    """Flink's JVM, with a folder for what it needs only for a while; neither outlives the block.
+
+    Flink is loaded only here: `--help` answers at once, and its log must be silenced before it starts.
+    """
+    if find_spec("pyflink") is None:
+        raise SettingsError("the submitter runs on Apache Flink: pip install 'batchline[submitter]'")
+    with temporary() as lock:
+        from submitter import jvm
+
+        _unless_stopped(stop)
+        jvm.prepare()
+        jvm.lock(lock)
+        try:
+            yield
+        finally:
+            jvm.end()
+
+
+def _checked(stop: threading.Event, file: Path, overrides: dict[str, str], *, take_over: bool = False) -> "Checked":
+    from submitter.check import check
+
+    _unless_stopped(stop)
+    checked = check(file, os.environ, overrides, take_over=take_over)
+    for warning in checked.pipeline.warnings:
+        click.echo(f"warning: {warning.text(str(file))}", err=True)
+    _unless_stopped(stop)
+    return checked
+
+
+def _run(
+    stop: threading.Event, checked: "Checked", overrides: dict[str, str], *, take_over: bool, **wishes: Any
+) -> None:
+    from shared.kafka import load_clusters
+    from shared.spool import Spool
+    from shared.store import Store
+    from submitter.run import Runner, Wishes
+
+    pipeline, settings = checked.pipeline, checked.pipeline.settings
+    configured = settings.kafka_config or os.environ.get("BATCHLINE_KAFKA_CONFIG")
+    clusters = load_clusters(Path(configured) if configured else None, os.environ)
+    with Store.open(settings.state_store) as store:
+        store.lineage.claim_name(pipeline.name, str(pipeline.file), take_over=take_over)
+        Runner(
+            pipeline=pipeline,
+            tables=checked.tables,
+            store=store,
+            spool=Spool(settings.spool),
+            clusters=clusters,
+            wishes=Wishes(overrides, **wishes),
+            say=_say,
+            stop=stop,
+        ).run()
+
+
+def _unless_stopped(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Stopped
+
+
+def _say(text: str) -> None:
+    click.echo(f"{datetime.now().astimezone():%H:%M:%S} {text}")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn errors that are meant for the user into a message and an exit code."""
+    try:
+        yield
+    except BatchlineError as error:
+        click.echo(str(error), err=True)
+        sys.exit(_code(error))
+
+
+def _code(error: BatchlineError) -> int:
+    if isinstance(error, (StoreUnavailable, KafkaUnavailable, SpoolAway)):
+        return AWAY
+    from submitter.claim import AlreadyRunning
+    from submitter.pipeline.faults import PipelineError
+
+    if isinstance(error, AlreadyRunning):
+        return BUSY
+    return WRONG if isinstance(error, (SettingsError, PipelineError)) else FAILED
