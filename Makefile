@@ -14,12 +14,16 @@ DATA := data/.made
 PROVIDER ?= openai
 # Test processes at once. Most tests wait for a broker, a provider or Flink more than they compute.
 WORKERS ?= 3
+SCHEDULES ?= 1000
+SEED ?= 1
+# Chaos runs at once, each beside a broker and a database of its own.
+SLOTS ?= 4
 PYTEST := $(BIN)/python -m pytest
 PACKAGES := submitter poller shared deploy tests
 
 export PROVIDER
 
-.PHONY: help setup demo test test-unit test-integration test-acceptance check format bench lock clean
+.PHONY: help setup demo test test-unit test-integration test-acceptance chaos check format bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +45,9 @@ test-integration: setup ## contracts, and parts on real Kafka, SQL, Flink and th
 
 test-acceptance: setup ## the real commands, killed and restarted
 	@$(PYTEST) tests/acceptance
+
+chaos: setup ## SIGKILL at every failpoint and every pair of them, and random faults (SCHEDULES=1000 SEED=1 SLOTS=4)
+	@$(BIN)/python -m tests.chaos --failpoints --pairs --schedules $(SCHEDULES) --seed $(SEED) --slots $(SLOTS) --markdown
 
 check: setup ## format, lint, strict types, import directions
 	@$(BIN)/ruff format --check $(PACKAGES)
