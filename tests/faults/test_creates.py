@@ -1,4 +1,4 @@
-"""Rows 2, 3, 5 and 19: what goes wrong between the seal and the provider's first word. Row 1: test_submission.py."""
+"""Rows 2, 3, 5, 18, 19 and 23: from the seal to the provider's first words. Row 1 stands in test_submission.py."""
 
 from datetime import timedelta
 from typing import Any
@@ -111,3 +111,16 @@ def test_row_18_files_do_not_pile_up_at_the_provider(openai: Road) -> None:
     assert uploaded.expires_at is not None
     assert uploaded.expires_at - uploaded.created_at == timedelta(days=30).total_seconds()
     wait_until(lambda: openai.back.finish(key), 60, "the batch to be out")
+
+
+def test_row_23_rows_that_come_again_are_not_sent_again(openai: Road) -> None:
+    """A job that starts without its state reads old rows again: they are paid for, and told as skipped."""
+    stage = openai.stage
+    (first,) = stage.plan_rows(range(8))
+    family = openai.back.finish(first)
+    (second,) = stage.plan_rows(range(4, 12))
+    assert (stage.batch(second).records, stage.batch(first).records) == (4, 8)
+    family += openai.back.finish(second)
+    assert stage.plan_rows(range(12)) == []
+    openai.check(family, records=12)
+    assert openai.status().pipelines[0]["skipped_as_paid"] == 4 + 12

@@ -153,7 +153,10 @@ def test_row_17_results_are_near_their_deletion_and_then_gone(
     road.stage.ahead = ended.results_expire_at - road.stage.clock() - 4 * DAY
     alarm = next(alarm for alarm in road.status().attention if alarm.kind == Kind.RESULTS_EXPIRING)
     assert alarm.subject == key
+    road.fault("results_deleted", times=None)
+    assert road.back.collector().run_once() == {"waiting": 1}, "before their time a 404 proves nothing"
     road.stage.ahead += 5 * DAY
+    own_server.clear_faults()
     own_server.advance(road.stage.ahead.total_seconds())
     family = road.back.finish(key)
     assert [(batch.carried, batch.succeeded) for batch in family] == [(RECORDS, 0), (0, RECORDS)]

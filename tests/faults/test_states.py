@@ -75,6 +75,11 @@ def test_row_12_every_call_fails_once(road: Road, fault: str, options: dict[str,
     assert accepted[f"{family[0].batch_key}-0"] == 1
 
 
+def test_row_12_answers_that_come_slowly(road: Road) -> None:
+    road.fault("slow_response", times=8, seconds=0.2)
+    road.check(road.bring())
+
+
 def test_row_12_a_long_retry_after_is_honoured(road: Road) -> None:
     """By a create, for its batch; by a look, for the whole account."""
     road.fault("http_429_retry_after", retry_after=7200, endpoint="*.batches.create")

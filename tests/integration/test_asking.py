@@ -152,7 +152,7 @@ def test_an_accounts_fault_holds_the_batch_and_no_record_is_lost(make_stage: Mak
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_answers_that_nobody_saw_are_counted_and_told(make_stage: MakeStage, provider: str) -> None:
+def test_row_01_answers_that_nobody_saw_are_counted_and_told(make_stage: MakeStage, provider: str) -> None:
     stage = make_stage(provider)
     stage.server.set_fault("sync_answer_lost", times=2)
     key = stage.plan(RECORDS)

@@ -65,7 +65,7 @@ class Overtaken:
         return paths
 
 
-def test_an_older_store_finds_what_is_out_though_all_is_deleted(back: Back) -> None:
+def test_row_22_an_older_store_finds_what_is_out_though_all_is_deleted(back: Back) -> None:
     stage = back.stage
     key = stage.submit(RECORDS)
     stage.watch_until(key, State.ENDED)
@@ -84,7 +84,7 @@ def test_an_older_store_finds_what_is_out_though_all_is_deleted(back: Back) -> N
     assert place == Place(cluster=family[0].sink_cluster or "", shard=family[0].shard or 0)
 
 
-def test_an_older_store_follows_what_was_decided(back: Back) -> None:
+def test_row_22_an_older_store_follows_what_was_decided(back: Back) -> None:
     """The provider denied a batch for hours, its requests were sent again, and now it knows it after all."""
     stage = back.stage
     key = stage.submit(RECORDS)
@@ -123,7 +123,7 @@ def test_a_collector_that_was_overtaken_changes_nothing(back: Back) -> None:
     assert requests_of(back.outputs(at_least=RECORDS)) == {f"{key}-{number}": 1 for number in range(RECORDS)}
 
 
-def test_results_that_came_short_unnoticed_are_read_again_before_anything_is_paid_again(back: Back) -> None:
+def test_row_13_results_that_came_short_unnoticed_are_read_again_before_anything_is_paid_again(back: Back) -> None:
     stage = back.stage
     key = stage.submit(RECORDS)
     stage.watch_until(key, State.ENDED)

@@ -83,54 +83,7 @@ def test_retries_are_counted_and_then_used_up(make_back: MakeBack) -> None:
     assert causes(back) == {"provider-error": 1}
 
 
-@pytest.mark.parametrize("provider", ["openai", "anthropic"])
-def test_a_lack_of_credit_pauses_the_account_and_uses_no_retry(make_back: MakeBack, provider: str) -> None:
-    back = make_back(provider)
-    back.stage.server.set_fault("credit_exhausted_mid_batch", times=1, done=0.5)
-    key = back.stage.submit(RECORDS)
-    back.collect(key)
-    (child,) = back.children(key)
-    assert (child.records, child.retries) == (RECORDS // 2, 0)
-    assert child.account in back.stage.store.accounts.all_paused()
-    back.stage.submission().work(child.batch_key)
-    assert back.stage.batch(child.batch_key).state is State.HELD
-    back.stage.ahead = HOUR
-    back.finish(key)
-    assert causes(back) == {"answered": RECORDS}
-
-
-@pytest.mark.parametrize("provider", ["openai", "anthropic"])
-def test_a_batch_of_which_nothing_ran_for_want_of_credit_is_sent_again_as_it_is(
-    make_back: MakeBack, provider: str
-) -> None:
-    """However long it lasts: a child for each time would run out of generations, and the records come out as errors."""
-    back = make_back(provider)
-    stage = back.stage
-    stage.server.set_fault("credit_exhausted_mid_batch", times=3, done=0.0)
-    key = stage.submit(RECORDS)
-    for _ in range(3):
-        stage.watch_until(key, State.ENDED)
-        assert back.collector().run_once() == {"bounced": 1}
-        held = stage.batch(key)
-        assert (held.state, held.provider_batch_id) == (State.HELD, None)
-        assert (held.held_reason or "").startswith("account: ")
-        stage.ahead += timedelta(minutes=6)
-        stage.submission().work(key)
-    (batch,) = back.finish(key)
-    assert (batch.generation, batch.retries, batch.succeeded) == (0, 0, RECORDS)
-    assert len(stage.store.attempts.of(key)) == 4
-    assert causes(back) == {"answered": RECORDS}
-
-
-def test_what_is_true_of_every_request_fails_the_batch_as_such(make_back: MakeBack) -> None:
-    back = make_back()
-    back.stage.server.set_fault("bad_line_fails_batch", numbers=[1], code="model_not_found")
-    (batch,) = back.finish(back.stage.submit(RECORDS))
-    assert (batch.state, batch.failed) == (State.FAILED, RECORDS)
-    assert causes(back) == {"rejected": RECORDS}
-
-
-def test_when_every_line_is_refused_unnamed_halving_ends(make_back: MakeBack) -> None:
+def test_row_05_when_every_line_is_refused_unnamed_halving_ends(make_back: MakeBack) -> None:
     back = make_back()
     back.stage.server.set_fault("bad_line_fails_batch", contains="review", named=False)
     family = back.finish(back.stage.submit(4))
@@ -207,18 +160,7 @@ def test_a_part_that_must_rest_is_sent_once_more_and_then_halved(make_back: Make
     assert [child.requests for child in back.children(second)] == [1, 1]
 
 
-def test_rows_that_were_set_aside_come_out_without_a_request(make_back: MakeBack) -> None:
-    back = make_back(review=lambda number: None if number else "")
-    key = back.stage.plan(RECORDS)
-    back.stage.submission().work(key)
-    assert back.stage.batch(key).state is State.COLLECTED
-    batch = back.publish(key)
-    assert (batch.state, batch.requests, batch.failed) == (State.PUBLISHED, 0, RECORDS)
-    assert causes(back) == {"empty-input": 1, "null-input": RECORDS - 1}
-    assert all(Header.REQUEST not in record.headers for record in back.outputs())
-
-
-def test_errors_go_to_the_error_topic_with_the_raw_answer(make_back: MakeBack, make_topic: MakeTopic) -> None:
+def test_row_20_errors_go_to_the_error_topic_with_the_raw_answer(make_back: MakeBack, make_topic: MakeTopic) -> None:
     errors = make_topic("errors")
     back = make_back(batch_options={"error_topic": errors})
     back.stage.server.set_fault("schema_broken", times=1, lines=2)

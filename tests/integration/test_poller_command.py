@@ -114,7 +114,7 @@ def test_once_asks_record_by_record_what_goes_that_way(stage: Stage, broker: Loc
     assert len(stage.server.witness().creates()) == creates
 
 
-def test_overlapping_passes_create_and_publish_once(stage: Stage, broker: LocalBroker, poller: Started) -> None:
+def test_row_16_overlapping_passes_create_and_publish_once(stage: Stage, broker: LocalBroker, poller: Started) -> None:
     keys = [stage.plan(records=4) for _ in range(4)]
     before = len(stage.server.witness().creates("openai"))
 
@@ -170,7 +170,7 @@ def test_a_topic_that_forgets_is_an_error(poller: Started, make_topic: MakeTopic
         assert "cleanup.policy=delete" in ended.log.read_text()
 
 
-def test_the_daemon_outlives_its_broker(
+def test_row_21_the_daemon_outlives_its_broker(
     server: ProviderServer, tmp_path: Path, own_broker: LocalBroker, processes: Processes
 ) -> None:
     own_broker.create_topics({"results": SINK_TOPIC})
@@ -199,7 +199,7 @@ def test_the_daemon_outlives_its_broker(
     stage.close()
 
 
-def test_the_daemon_outlives_its_store(
+def test_row_22_the_daemon_outlives_its_store(
     server: ProviderServer,
     tmp_path: Path,
     broker: LocalBroker,

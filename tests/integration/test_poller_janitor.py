@@ -61,7 +61,7 @@ def has_results(stage: Stage, batch: Batch, into: Path) -> bool:
         return False
 
 
-def test_what_is_out_and_old_is_deleted_here_and_at_the_provider(stage: Stage, tmp_path: Path) -> None:
+def test_row_18_what_is_out_and_old_is_deleted_here_and_at_the_provider(stage: Stage, tmp_path: Path) -> None:
     batch = published(stage)
     folder = stage.path(stage.spool.batch(batch.pipeline, batch.statement, batch.batch_key))
     assert has_results(stage, batch, tmp_path / "before")

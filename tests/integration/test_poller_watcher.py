@@ -92,20 +92,7 @@ def test_few_due_batches_are_retrieved(stage: Stage) -> None:
     assert (stage.calls(listing), stage.calls(one)) == (0, 1)
 
 
-def test_a_404_is_transient(stage: Stage) -> None:
-    stage.server.set_fault("retrieve_404_after_create", seconds=2.0)
-    key = stage.submit()
-    stage.watcher().run_once()
-    batch = stage.batch(key)
-    assert batch.state is State.SUBMITTED
-    assert batch.missing_since is not None
-    assert [alarm.kind for alarm in report(stage.store, stage.clock).attention] == [Kind.MISSING]
-    ended = stage.watch_until(key, State.ENDED)
-    assert ended.missing_since is None
-    assert ended.error is None
-
-
-def test_a_404_that_outlives_its_deadline_is_a_loss(stage: Stage) -> None:
+def test_row_02_a_404_that_outlives_its_deadline_is_a_loss(stage: Stage) -> None:
     stage.server.set_fault("retrieve_404_after_create", seconds=3600)
     key = stage.submit()
     stage.watcher(missing=HOUR).run_once()
@@ -115,54 +102,7 @@ def test_a_404_that_outlives_its_deadline_is_a_loss(stage: Stage) -> None:
     assert [alarm.kind for alarm in report(stage.store, stage.clock).attention] == [Kind.LOST]
 
 
-def test_an_unknown_status_is_running(openai_stage: Stage) -> None:
-    openai_stage.server.set_fault("unknown_status", seconds=0.5)
-    key = openai_stage.submit()
-    openai_stage.watcher().run_once()
-    batch = openai_stage.batch(key)
-    assert (batch.state, batch.remote_status) == (State.RUNNING, "paused")
-    assert [alarm.kind for alarm in report(openai_stage.store, openai_stage.clock).attention] == [Kind.UNREADABLE]
-    openai_stage.watch_until(key, State.ENDED)
-
-
-def test_a_stuck_batch_raises_an_alarm_and_is_not_ended(openai_stage: Stage) -> None:
-    openai_stage.server.set_fault("stuck_validating")
-    key = openai_stage.submit()
-    openai_stage.watcher().run_once()
-    assert report(openai_stage.store, openai_stage.clock).healthy
-    openai_stage.ahead = 4 * HOUR
-    openai_stage.watcher().run_once()
-    assert openai_stage.batch(key).state is State.RUNNING
-    assert [alarm.kind for alarm in report(openai_stage.store, openai_stage.clock).attention] == [Kind.OVERDUE]
-
-
-def test_a_full_queue_holds_the_batch_and_teaches_the_limit(openai_stage: Stage) -> None:
-    openai_stage.server.set_fault("token_limit_exceeded", times=1, limit=90_000)
-    key = openai_stage.submit()
-    held = openai_stage.watch_until(key, State.HELD)
-    assert held.held_reason is not None
-    assert held.held_reason.startswith("tokens: ")
-    assert held.held_until is not None
-    assert held.provider_batch_id is None
-    openai_stage.ahead = timedelta(minutes=1)
-    openai_stage.submission().work(key)
-    openai_stage.watch_until(key, State.ENDED)
-    assert openai_stage.batch(key).error is None
-
-
-def test_one_poisoned_batch_does_not_hide_the_others(stage: Stage) -> None:
-    bad, good = stage.submit(), stage.submit()
-    stage.server.set_fault("poisoned_batch", resource=stage.batch(bad).provider_batch_id)
-    stage.watch_until(good, State.ENDED)
-    poisoned = stage.batch(bad)
-    assert poisoned.state is State.SUBMITTED
-    assert poisoned.error is not None
-    assert Kind.UNREADABLE in {alarm.kind for alarm in report(stage.store, stage.clock).attention}
-    stage.server.clear_faults()
-    assert stage.watch_until(bad, State.ENDED).error is None
-
-
-def test_retry_after_is_honoured_for_the_whole_account(stage: Stage) -> None:
+def test_row_12_retry_after_is_honoured_for_the_whole_account(stage: Stage) -> None:
     keys = [stage.submit(), stage.submit()]
     stage.server.set_fault("http_429_retry_after", retry_after=600, endpoint="*.batches.retrieve", times=1)
     counts = stage.watcher().run_once()
@@ -177,25 +117,7 @@ def test_retry_after_is_honoured_for_the_whole_account(stage: Stage) -> None:
     stage.watch_until(keys[0], State.ENDED)
 
 
-def test_a_bad_key_pauses_the_account_and_burns_nothing(stage: Stage) -> None:
-    key = stage.submit()
-    stage.server.set_fault("bad_key")
-    watcher = stage.watcher()
-    watcher.run_once()
-    batch = stage.batch(key)
-    assert batch.state is State.SUBMITTED
-    assert batch.account in stage.store.accounts.all_paused()
-    state = report(stage.store, stage.clock)
-    assert Kind.ACCOUNT_PAUSED in {alarm.kind for alarm in state.attention}
-    assert "key-of-" not in state.model_dump_json()
-    stage.server.clear_faults()
-    stage.ahead = timedelta(minutes=6)
-    stage.watch_until(key, State.ENDED, watcher=watcher)
-    assert stage.store.accounts.all_paused() == {}
-    assert report(stage.store, stage.clock).dependencies == []
-
-
-def test_a_key_that_one_process_lacks_is_said_and_stops_no_other(stage: Stage) -> None:
+def test_row_11_a_key_that_one_process_lacks_is_said_and_stops_no_other(stage: Stage) -> None:
     key = stage.submit()
     environ, stage.environ = stage.environ, {}
     keyless = stage.watcher()
@@ -235,7 +157,7 @@ def test_a_batch_of_somebody_else_is_disowned_and_found_again(openai_stage: Stag
     assert openai_stage.batch(mine).provider_batch_id == right
 
 
-def test_two_watchers_share_the_work(stage: Stage) -> None:
+def test_row_16_two_watchers_share_the_work(stage: Stage) -> None:
     key = stage.submit()
     account = stage.batch(key).account
     with Keeper(stage.store, "another:1:x").hold(f"watch/{account}") as lease:
@@ -291,7 +213,7 @@ def test_a_batch_whose_definition_is_gone_does_not_hide_the_others(stage: Stage)
     stage.watch_until(bad, State.ENDED)
 
 
-def test_a_zombie_changes_nothing(stage: Stage) -> None:
+def test_row_16_a_zombie_changes_nothing(stage: Stage) -> None:
     key = stage.submit()
     account = stage.batch(key).account
     looks = stage.watcher()._looks

@@ -83,7 +83,7 @@ def assert_each_once(back: Back) -> None:
     assert requests_of(records) == {f"{batch.batch_key}-{number}": 1 for number in range(RECORDS)}
 
 
-def test_a_broker_that_dies_and_comes_back_is_waited_for(
+def test_row_21_a_broker_that_dies_and_comes_back_is_waited_for(
     server: ProviderServer, own_broker: LocalBroker, tmp_path: Path
 ) -> None:
     own_broker.create_topics({"sentiments": SINK_TOPIC})

@@ -154,7 +154,7 @@ def test_a_planned_batch_is_created_once(stage: Stage, counted: Callable[[], int
         ("create_accepted_response_lost", {"hang": 3.0}),
     ],
 )
-def test_a_create_whose_response_is_lost_is_looked_up_and_adopted(
+def test_row_01_a_create_whose_response_is_lost_is_looked_up_and_adopted(
     stage: Stage, counted: Callable[[], int], fault: str, options: dict[str, float]
 ) -> None:
     """With the look-up as the only road back, a second create would be a second entry in the witness."""
@@ -167,7 +167,7 @@ def test_a_create_whose_response_is_lost_is_looked_up_and_adopted(
     assert counted() == 1
 
 
-def test_a_lagging_list_proves_nothing_within_the_quarantine(stage: Stage, counted: Callable[[], int]) -> None:
+def test_row_01_a_lagging_list_proves_nothing_within_the_quarantine(stage: Stage, counted: Callable[[], int]) -> None:
     stage.quarantine = timedelta(seconds=20)
     stage.server.set_fault("create_accepted_response_lost", times=1)
     stage.server.set_fault("list_lag", seconds=1.5, times=1)
@@ -216,19 +216,6 @@ def test_a_create_that_never_arrived_is_tried_again_after_the_quarantine(
     assert [attempt.outcome for attempt in stage.store.attempts.of(key)] == ["accepted", "absent"]
 
 
-@pytest.mark.parametrize("fault", ["http_429_retry_after", "spend_cap_429", "bad_key"])
-def test_a_clear_refusal_holds_the_batch_and_creates_nothing(
-    stage: Stage, counted: Callable[[], int], fault: str
-) -> None:
-    stage.server.set_fault(fault, endpoint="*.batches.create", times=1)
-    key = stage.plan()
-    batch = stage.until(key, State.HELD)
-    assert batch.held_reason
-    assert batch.held_until
-    stage.until(key, State.SUBMITTED)
-    assert counted() == 1
-
-
 def test_one_unresolved_create_at_a_time_where_a_look_up_can_not_tell_them_apart(
     stage: Stage, counted: Callable[[], int]
 ) -> None:
@@ -244,7 +231,7 @@ def test_one_unresolved_create_at_a_time_where_a_look_up_can_not_tell_them_apart
 
 
 @pytest.mark.parametrize("hang", [0.0, 5.0])
-def test_a_submission_that_is_killed_in_its_create_is_looked_up_by_the_next(
+def test_row_01_a_submission_that_is_killed_in_its_create_is_looked_up_by_the_next(
     stage: Stage, counted: Callable[[], int], hang: float
 ) -> None:
     """SIGKILL right after the provider accepted (the response hangs), or while the intent alone is durable."""

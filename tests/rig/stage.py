@@ -93,14 +93,19 @@ class Stage:
 
     def plan(self, records: int = 3) -> str:
         """Seal and plan one more file; its one batch's key."""
+        first = self.files * records
+        (key,) = self.plan_rows(range(first, first + records))
+        return key
+
+    def plan_rows(self, numbers: range) -> list[str]:
+        """Seal and plan a file of these records, which may have been in another one; its batches' keys."""
         stated = self.definition()
         self.store.lineage.put_definition(stated)
-        first, self.files = self.files * records, self.files + 1
-        lines = [samples.sealed_line(n, self.review(n), [0, 0, n]) for n in range(first, first + records)]
+        self.files += 1
+        lines = [samples.sealed_line(n, self.review(n), [0, 0, n]) for n in numbers]
         file = samples.seal(self.spool.files, stated, lines, f"part-{uuid4()}-0-{self.files}")
         planner = Planner(self.store, self.spool, lambda model: provider_for(model, self.environ), self.clock)
-        (key,) = planner.plan(stated.pipeline, stated.statement, file)
-        return key
+        return planner.plan(stated.pipeline, stated.statement, file)
 
     def submit(self, records: int = 3) -> str:
         """Plan one more file, and work on its batch until the provider has it."""

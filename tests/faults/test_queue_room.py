@@ -1,4 +1,4 @@
-"""Room in the provider's queue, shared by two who submit at once, at the strict fake provider."""
+"""Row 4: room in the provider's queue, shared by two who submit at once."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -138,7 +138,7 @@ def hall(broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path) -> Iterator
         server.stop()
 
 
-def test_a_stated_limit_is_never_exceeded_and_used(hall: Make) -> None:
+def test_row_04_a_stated_limit_is_never_exceeded_and_used(hall: Make) -> None:
     made = hall("openai", {"openai_enqueued_tokens": LIMIT}, max_enqueued_tokens=LIMIT)
     keys = [made.stage.plan(RECORDS) for _ in range(BATCHES)]
     assert all(LIMIT // 4 < (made.stage.batch(key).estimated_tokens or 0) <= LIMIT // 3 for key in keys)
@@ -152,7 +152,7 @@ def test_a_stated_limit_is_never_exceeded_and_used(hall: Make) -> None:
     assert made.refused() == 0
 
 
-def test_a_limit_is_learned_at_the_price_of_a_few_refusals(hall: Make) -> None:
+def test_row_04_a_limit_is_learned_at_the_price_of_a_few_refusals(hall: Make) -> None:
     made = hall("openai", {"openai_enqueued_tokens": LIMIT})
     keys = [made.stage.plan(RECORDS) for _ in range(BATCHES)]
     made.stage.server.set_fault("stuck_in_progress", seconds=HOUR, times=3)
@@ -168,7 +168,7 @@ def test_a_limit_is_learned_at_the_price_of_a_few_refusals(hall: Make) -> None:
     assert made.refused() == first, "what was learned was forgotten"
 
 
-def test_what_was_planned_larger_than_the_queue_is_sent_alone_and_what_is_planned_later_is_cut(hall: Make) -> None:
+def test_row_04_what_is_larger_than_the_queue_is_told_and_what_is_planned_later_is_cut(hall: Make) -> None:
     made = hall("openai", {"openai_enqueued_tokens": LIMIT})
     large = made.stage.plan(4 * RECORDS)
     with made.submitting():
@@ -184,7 +184,7 @@ def test_what_was_planned_larger_than_the_queue_is_sent_alone_and_what_is_planne
     assert cut.max_bytes < made.stage.batch(large).bytes
 
 
-def test_requests_in_anthropics_queue_are_counted(hall: Make) -> None:
+def test_row_04_requests_in_anthropics_queue_are_counted(hall: Make) -> None:
     made = hall("anthropic", {"anthropic_queued_requests": 3 * RECORDS})
     keys = [made.stage.plan(RECORDS) for _ in range(BATCHES)]
     with made.submitting():
@@ -193,3 +193,16 @@ def test_requests_in_anthropics_queue_are_counted(hall: Make) -> None:
     attempts = [attempt for key in keys for attempt in made.stage.store.attempts.of(key)]
     refused = [attempt for attempt in attempts if attempt.outcome == "not sent"]
     assert len(refused) <= 2
+
+
+def test_row_04_a_batch_that_is_refused_minutes_later_is_no_fault_of_its_data(hall: Make) -> None:
+    made = hall("openai", {})
+    made.stage.server.set_fault("token_limit_exceeded", times=1, limit=LIMIT)
+    key = made.stage.submit(RECORDS)
+    held = made.stage.watch_until(key, State.HELD)
+    assert (held.held_reason or "").startswith("tokens: ")
+    assert "token_limit_exceeded" in (held.held_reason or "")
+    with made.submitting():
+        made.finish([key])
+    made.check([key])
+    assert made.stage.batch(key).retries == 0
