@@ -40,6 +40,8 @@ class Case:
     """The name of a negative control."""
     rules: tuple[Rule, ...] = ()
     """Set anew for each wave of files."""
+    options: tuple[tuple[str, Any], ...] = ()
+    """Options of its batches, by the names of BatchOptions."""
     empty: int = 0
     """Records without a text beside the others of each wave, in a file of their own: they come out failed."""
     strangers: int = 0

@@ -31,6 +31,7 @@ class Way:
     rules: tuple[Rule, ...] = ()
     only: ProviderName | None = None
     records: int | None = None
+    options: tuple[tuple[str, object], ...] = ()
     empty: int = 0
     strangers: int = 0
     retention: float | None = None
@@ -48,6 +49,9 @@ _CLEARED = Way((_NOT_DONE,))
 _REFUSED = (_rule("http_5xx", ("status", 400), _CREATE),)
 _REJECTED = (Excuse("rejected", _MANY),)
 _SWEPT = Way(retention=0.0)
+_DEADLINE = (("deadline", 2.0), ("fallback", "sync"))
+_CUT_SHORT = Way((_rule("stuck_in_progress"), _rule("cancel_partially")), options=_DEADLINE)
+_NEVER_SENT = Way((_rule("http_429_retry_after", ("retry_after", 5), _CREATE),), options=_DEADLINE)
 
 WAYS: dict[Failpoint, Way] = {
     Failpoint.HOLD: Way((_rule("http_429_retry_after", ("retry_after", 0), _CREATE),)),
@@ -68,30 +72,28 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.LOSE: Way((_rule("stuck_in_progress"), _rule("retrieve_404_after_create", ("seconds", 10**6)))),
     Failpoint.DISOWN: Way((_NOT_DONE,), only="anthropic", strangers=3),
     Failpoint.CHILD_WRITTEN: _CARRIED,
+    Failpoint.END_NOTED: _CUT_SHORT,
+    Failpoint.ASK: _CUT_SHORT,
+    Failpoint.WINDOW_INTENDED: _CUT_SHORT,
+    Failpoint.CALL_ANSWERED: _CUT_SHORT,
+    Failpoint.CALLS_KEPT: _CUT_SHORT,
+    Failpoint.DIVERT: _NEVER_SENT,
     Failpoint.INPUT_REMOVED: _SWEPT,
     Failpoint.REQUESTS_REMOVED: _SWEPT,
     Failpoint.RESULTS_REMOVED: _SWEPT,
     Failpoint.SEALED_REMOVED: _SWEPT,
 }
 """Of those that not every batch passes."""
-ELSEWHERE = frozenset(
-    {
-        Failpoint.END_NOTED,
-        Failpoint.WINDOW_INTENDED,
-        Failpoint.CALL_ANSWERED,
-        Failpoint.CALLS_KEPT,
-        Failpoint.ASK,
-        Failpoint.DIVERT,
-        Failpoint.GIVE_UP,
-    }
-)
-"""The road of single calls, and an operator's own word: their tests kill at these."""
-POINTS = tuple(point for point in Failpoint if point not in ELSEWHERE)
+CALLS = tuple(point for point, way in WAYS.items() if way.options)
+"""The road of single calls: its pairs are among themselves, for a call has its own residual."""
+ELSEWHERE = frozenset({Failpoint.GIVE_UP})
+"""An operator's word, given in a process that does nothing else."""
+POINTS = tuple(point for point in Failpoint if point not in ELSEWHERE and point not in CALLS)
 
 
 def singles() -> dict[str, Case]:
     """Each failpoint on its first and on a second pass, by the name that repeats the case."""
-    cases = enumerate(product(POINTS, (1, 2)))
+    cases = enumerate(product((*POINTS, *CALLS), (1, 2)))
     return {f"{point}:{nth}": _case(number // 2 + nth, Kill(point, nth)) for number, (point, nth) in cases}
 
 
@@ -99,7 +101,8 @@ def pairs() -> dict[str, Case]:
     """Each failpoint, and then each on the first pass after that kill; but for those of two different providers."""
     return {
         f"{first},{second}": _case(one + two, Kill(first), Kill(second))
-        for (one, first), (two, second) in product(enumerate(POINTS), repeat=2)
+        for points in (POINTS, CALLS)
+        for (one, first), (two, second) in product(enumerate(points), repeat=2)
         if {WAYS.get(first, Way()).only, WAYS.get(second, Way()).only} != {"openai", "anthropic"}
     }
 
@@ -123,6 +126,7 @@ def _case(number: int, *kills: Kill) -> Case:
         kills=kills,
         records=min([way.records or BASE.records for way in ways]),
         rules=tuple(dict.fromkeys(rule for way in ways for rule in way.rules)),
+        options=tuple(dict.fromkeys(option for way in ways for option in way.options)),
         empty=max(way.empty for way in ways),
         strangers=max(way.strangers for way in ways),
         retention=min([BASE.retention, *(way.retention for way in ways if way.retention is not None)]),

@@ -65,7 +65,7 @@ def judge(world: "World", seconds: float) -> Verdict:
     messages = read_to_the_end(world.slot.consumer, topics, at_least={world.answers_topic: records})
     outputs = [Output.of(message) for message in messages if message.topic() == world.answers_topic]
     witness = world.provider.witness()
-    out, paid = Counter(output.number for output in outputs), billed_twice(witness)
+    out, paid = Counter(output.number for output in outputs), billed_twice(witness, calls_in_doubt=_asks(case))
     lost = [number for number in range(records) if not out[number]]
     twice = [number for number, count in out.items() if count > 1]
     accepted, struck = accepted_twice(witness), world.failpoints.struck
@@ -100,9 +100,15 @@ def judge(world: "World", seconds: float) -> Verdict:
     )
 
 
-def billed_twice(witness: Witness) -> list[str]:
-    """The prompts (by digest) whose answers were billed more than once: each record's is its own."""
-    return sorted(prompt for prompt, count in Counter(entry.prompt for entry in bill(witness)).items() if count > 1)
+def billed_twice(witness: Witness, *, calls_in_doubt: bool = False) -> list[str]:
+    """The prompts (by digest) whose answers were billed more than once: each record's is its own.
+
+    A synchronous call that was cut short is made again, and may be paid for each time: its stated residual.
+    """
+    billed = Counter((entry.prompt, entry.batch is None and calls_in_doubt) for entry in bill(witness))
+    both = Counter(prompt for prompt, _ in billed)
+    again = {prompt for (prompt, is_residual), count in billed.items() if count > 1 and not is_residual}
+    return sorted(again | {prompt for prompt, roads in both.items() if roads > 1})
 
 
 def bill(witness: Witness) -> Iterator[Billed]:
@@ -175,7 +181,8 @@ def ledger(world: "World", witness: Witness, records: int) -> Iterator[str]:
     entries = list(bill(witness))
     theirs = (sum(entry.input_tokens for entry in entries), sum(entry.output_tokens for entry in entries))
     ours = (int(used or 0), int(told or 0))
-    if ours != theirs and (not _is_unreadable(world.case) or ours > theirs):
+    is_less = _is_unreadable(world.case) or _asks(world.case)
+    if ours != theirs and (not is_less or ours > theirs):
         yield f"I4 the provider billed {theirs} tokens, the ledger has {ours}"
     model = world.pipeline.model()
     price = cost(model.provider, model.model, *ours)
@@ -189,6 +196,10 @@ def stuck(world: "World") -> str:
         "SELECT batch_key, state, held_reason, error FROM batches WHERE state NOT IN ('published', 'failed') LIMIT 3"
     )
     return f"{world.census.last} of {len(world.pipeline.files)} files; {rows}"
+
+
+def _asks(case: Case) -> bool:
+    return ("fallback", "sync") in case.options
 
 
 def _is_unreadable(case: Case) -> bool:

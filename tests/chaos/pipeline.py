@@ -154,7 +154,7 @@ def _definition(world: "World") -> Definition:
         pipeline=PIPE,
         statement=STATEMENT,
         model={**model, "base_url": base if model else f"{base}/v1", "system_prompt": "Echo.", "output": (answer,)},
-        batch=BatchOptions(max_requests=3, request_timeout=1.0, max_retries=3),
+        batch=BatchOptions(**{"max_requests": 3, "request_timeout": 1.0, "max_retries": 3, **dict(world.case.options)}),
         projection=(
             Projected(name="review_id", source="input", column="review_id", type=STRING),
             Projected(name="answer", source="output", column="answer", type=STRING),
