@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from shared.causes import Cause
-from shared.providers.answers import UNREADABLE, Object, failed, parsed, unreadable
+from shared.providers.answers import UNREADABLE, Object, failed, name_of, parsed, tokens, unreadable
 from shared.providers.port import Answer
 
 
@@ -34,11 +34,11 @@ def judge(line: bytes) -> Answer | None:
 def _message(custom_id: str, message: Object) -> Answer:
     usage = message.get("usage") or {}
     text = _text(message["content"])
-    used = usage.get("input_tokens") or 0
+    used = tokens(usage.get("input_tokens"))
     if usage.get("cache_read_input_tokens") or usage.get("cache_creation_input_tokens"):
-        used += (usage.get("cache_read_input_tokens") or 0) + (usage.get("cache_creation_input_tokens") or 0)
-    made = usage.get("output_tokens") or 0
-    model = message.get("model")
+        used += tokens(usage.get("cache_read_input_tokens")) + tokens(usage.get("cache_creation_input_tokens"))
+    made = tokens(usage.get("output_tokens"))
+    model = name_of(message.get("model"))
     stopped = _REASONS.get(message.get("stop_reason") or "")
     if stopped is not None:
         cause, why = stopped
@@ -52,12 +52,18 @@ def _message(custom_id: str, message: Object) -> Answer:
 def _text(content: Any) -> str | None:
     """All text blocks as one, or the input of the tool that a request's extra body made the model call."""
     if len(content) == 1 and content[0]["type"] == "text":
-        return str(content[0]["text"])
+        return _said(content[0]["text"])
     texts = [block["text"] for block in content if block["type"] == "text"]
     if texts:
         return "".join(texts)
     tools = [block["input"] for block in content if block["type"] == "tool_use"]
     return orjson.dumps(tools[0]).decode() if tools else None
+
+
+def _said(text: Any) -> str:
+    if type(text) is str:
+        return text
+    raise TypeError("its text is no text")
 
 
 def _explanation(message: Object) -> str | None:

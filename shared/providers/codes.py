@@ -71,7 +71,8 @@ def limit_in(message: str) -> int | None:
     """The limit that a message tells: 90000 for `Limit: 90,000 enqueued tokens`."""
     found = _LIMIT.search(message)
     digits = re.sub(r"[^0-9]", "", found[1]) if found else ""
-    return int(digits) if digits else None
+    # A number that no queue has is none: the store could not hold it.
+    return int(digits) if 0 < len(digits) <= 15 else None
 
 
 def line_verdict(status: int | None, code: str | None, kind: str | None, message: str) -> tuple[Status, Cause]:

@@ -27,7 +27,10 @@ _NEVER_SENT = (
     httpx2.InvalidURL,
 )
 _KEY = re.compile(r"\b(sk|key)-[\w*.-]{4,}")
-_NO_FILE = re.compile(r"\bno such file\b|\bfile\b.{0,80}\b(not found|does not exist)\b", re.IGNORECASE)
+_NO_FILE = re.compile(
+    r"\bno such file\b|\b(cannot|can't|could not) find file\b|\bfile\b.{0,80}\b(not found|does not exist)\b",
+    re.IGNORECASE,
+)
 _LONGEST_WAIT = timedelta(days=1)
 
 
@@ -92,9 +95,10 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
         return None
     try:
         when = parsedate_to_datetime(said)
-    except ValueError:
+        return _wait((when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds())
+    except (ValueError, OverflowError, TypeError, IndexError):
+        # What the library makes of a text that only looks like a date.
         return None
-    return _wait((when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds())
 
 
 def _wait(seconds: float) -> timedelta:

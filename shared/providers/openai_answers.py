@@ -8,8 +8,10 @@ from base64 import b64decode
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from shared.causes import Cause
-from shared.providers.answers import UNREADABLE, Object, failed, parsed, unreadable
+from shared.providers.answers import UNREADABLE, Object, failed, name_of, parsed, raw_of, tokens, unreadable
 from shared.providers.port import Answer
 
 
@@ -42,8 +44,8 @@ def _chat(custom_id: str, body: Object) -> Answer:
     choice = body["choices"][0]
     message = choice["message"]
     usage = body.get("usage") or {}
-    used, made = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    model = body.get("model")
+    used, made = tokens(usage.get("prompt_tokens")), tokens(usage.get("completion_tokens"))
+    model = name_of(body.get("model"))
     text = message.get("content")
     if type(text) is not str:
         text = _parts(text) if text else _called(message)
@@ -66,15 +68,37 @@ def _response(custom_id: str, body: Object) -> Answer:
                 elif part["type"] == "refusal":
                     refusals.append(part["refusal"])
     usage = body.get("usage") or {}
-    used, made = usage.get("input_tokens") or 0, usage.get("output_tokens") or 0
-    model = body.get("model")
+    used, made = tokens(usage.get("input_tokens")), tokens(usage.get("output_tokens"))
+    model = name_of(body.get("model"))
     if refusals:
         return _spoilt(custom_id, Cause.REFUSAL, "".join(refusals), model, used, made)
     text = "".join(texts) if texts else None
+    if len(texts) > 1 and _is_structured(body):
+        text = _whole(texts) or text
     if body.get("status") == "incomplete":
         reason = (body.get("incomplete_details") or {}).get("reason") or ""
         return _spoilt(custom_id, _REASONS.get(reason, Cause.TRUNCATED), text, model, used, made)
     return Answer(custom_id, "succeeded", _text(text), None, model, used, made)
+
+
+def _is_structured(body: Object) -> bool:
+    asked = (body.get("text") or {}).get("format") or {}
+    return asked.get("type") in ("json_schema", "json_object")
+
+
+def _whole(texts: list[str]) -> str | None:
+    """The one item that is an object by itself, where the others are fragments of it; None for parts of one answer."""
+    if _is_object("".join(texts)):
+        return None
+    objects = [text for text in texts if _is_object(text)]
+    return objects[0] if len(objects) == 1 else None
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _embedding(custom_id: str, body: Object) -> Answer:
@@ -84,13 +108,15 @@ def _embedding(custom_id: str, body: Object) -> Answer:
         vector = array("f", b64decode(vector)).tolist()
     elif not isinstance(vector, list):
         raise TypeError("the embedding is neither a list nor base64")
-    tokens = (body.get("usage") or {}).get("prompt_tokens") or 0
-    return Answer(custom_id, "succeeded", None, vector, body.get("model"), tokens)
+    if not vector or not all(type(each) in (int, float) for each in vector):
+        raise TypeError("the embedding is no list of numbers")
+    used = tokens((body.get("usage") or {}).get("prompt_tokens"))
+    return Answer(custom_id, "succeeded", None, vector, name_of(body.get("model")), used)
 
 
 def _spoilt(custom_id: str, cause: Cause, text: Any, model: str | None, used: int, made: int) -> Answer:
     """An answer that the model or the provider broke off."""
-    return Answer(custom_id, "failed", None, None, model, used, made, cause, _MESSAGES[cause], text)
+    return Answer(custom_id, "failed", None, None, model, used, made, cause, _MESSAGES[cause], raw_of(text))
 
 
 def _text(text: Any) -> str:

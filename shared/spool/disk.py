@@ -10,7 +10,11 @@ from shared.failpoints import Failpoint, reached
 
 def make_folder(path: Path) -> None:
     """A folder, with its parents, for its owner alone; parents that exist stay as they are."""
-    path.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
+    if path.is_dir():
+        return
+    # Parents that `mkdir` makes by itself have the process's mode.
+    make_folder(path.parent)
+    path.mkdir(mode=stat.S_IRWXU, exist_ok=True)
 
 
 def private_opener(path: str, flags: int) -> int:
