@@ -14,7 +14,7 @@ from poller.daemon import Daemon, once
 from poller.doctor import Doctor
 from poller.doctor_table import draw_diagnosis
 from poller.resolving import Resolving
-from poller.settings import PollerSettings, StatusSettings
+from poller.settings import PollerSettings, StatusSettings, StoreSettings
 from poller.signals import Signals
 from poller.status import Report, report
 from poller.table import WIDTH, draw
@@ -82,12 +82,12 @@ def once_command(**flags: Any) -> None:
 def status_command(*, as_json: bool, **flags: Any) -> None:
     """Show the batches, what needs attention, and what it cost.
 
-    Ends with 0, 2 when a setting can't be used, 4 when the store is away.
+    Ends with 0, 2 when a setting can't be used or there is no such store, 4 when it is away.
     """
     with _told():
         settings = load(StatusSettings, flags)
-        with Store.open(settings.state_store) as store:
-            state = report(store, system_clock)
+        with Store.open(settings.state_store, create=False) as store:
+            state = report(store, system_clock, limits(settings))
         if as_json:
             click.echo(state.model_dump_json(indent=2))
         else:
@@ -96,7 +96,7 @@ def status_command(*, as_json: bool, **flags: Any) -> None:
 
 
 @main.command("resolve")
-@options(StatusSettings)
+@options(StoreSettings)
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @click.option("--retry", "how", flag_value="retry", help="send it again; it may then be paid for twice")
 @click.option("--fail", "how", flag_value="fail", help="send it no more: its records come out as errors")
@@ -109,7 +109,7 @@ def resolve_command(keys: tuple[str, ...], how: str | None, provider_batch_id: s
     with _told():
         if (how is None) == (provider_batch_id is None) or (provider_batch_id and len(keys) > 1):
             raise SettingsError("give --retry, --fail, or, for one batch, --adopt ID")
-        with Store.open(load(StatusSettings, flags).state_store) as store:
+        with Store.open(load(StoreSettings, flags).state_store, create=False) as store:
             resolving = Resolving(store, Keeper(store, this_process()), system_clock)
             for key in keys:
                 if provider_batch_id is not None:
@@ -131,7 +131,7 @@ def doctor_command(*, as_json: bool, fix: bool, **flags: Any) -> None:
     """
     with _told():
         settings = load(PollerSettings, flags)
-        with Store.open(settings.state_store) as store:
+        with Store.open(settings.state_store, create=False) as store:
             diagnosis = Doctor(settings, store).examine(fix=fix)
         if as_json:
             click.echo(diagnosis.model_dump_json(indent=2))

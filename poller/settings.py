@@ -11,11 +11,23 @@ from shared.settings import Settings
 Shown = Annotated[str, Field(min_length=1)]
 
 
-class StatusSettings(Settings):
-    """What `poller status` needs."""
+class StoreSettings(Settings):
+    """What a command needs that only looks into the store."""
 
     state_store: Shown = Field(
         description="SQL address of the state store, such as sqlite:////var/lib/batchline/state.db"
+    )
+
+
+class StatusSettings(StoreSettings):
+    """What `poller status` needs."""
+
+    lost_after: PositiveFloat = Field(
+        default=21600.0, description="seconds that a provider may answer 404 before a batch counts as lost"
+    )
+    stuck_after: PositiveFloat = Field(
+        default=10800.0,
+        description="seconds that a batch may stand in one short state at the provider before the alarm",
     )
 
 
@@ -45,13 +57,6 @@ class PollerSettings(StatusSettings):
         pattern=r"^\s*([A-Za-z_][A-Za-z0-9_]*\s*(,\s*[A-Za-z_][A-Za-z0-9_]*\s*)*)?$",
         description="names of keys, as in '${NAME}', whose provider workspaces nothing but this state store uses: a "
         "create that shows late is cancelled there before its results can prove it",
-    )
-    lost_after: PositiveFloat = Field(
-        default=21600.0, description="seconds that a provider may answer 404 before a batch counts as lost"
-    )
-    stuck_after: PositiveFloat = Field(
-        default=10800.0,
-        description="seconds that a batch may stand in one short state at the provider before the alarm",
     )
     retention: float = Field(default=604800.0, ge=0, description="seconds that data is kept after its publication")
     shards: PositiveInt = Field(default=8, description="transactional producers for each sink cluster; may only grow")

@@ -31,7 +31,7 @@ from poller.registrar import Drained, Registrar
 from poller.rescuer import Rescuer
 from poller.roads import Roads
 from poller.schedule import Backoff, Deadlines, PollPolicy
-from poller.settings import PollerSettings
+from poller.settings import PollerSettings, StatusSettings
 from poller.sinks import SinkClusters
 from poller.watcher import WATCHING, Watcher, Watching
 from shared.clock import Clock, system_clock
@@ -163,12 +163,12 @@ def looking(settings: PollerSettings) -> Looking:
     )
 
 
-def deadlines(settings: PollerSettings) -> Deadlines:
+def deadlines(settings: StatusSettings) -> Deadlines:
     """How long a batch may stand still."""
     return Deadlines(short=timedelta(seconds=settings.stuck_after), missing=timedelta(seconds=settings.lost_after))
 
 
-def limits(settings: PollerSettings) -> Limits:
+def limits(settings: StatusSettings) -> Limits:
     """When something is an alarm."""
     return Limits(deadlines=deadlines(settings))
 

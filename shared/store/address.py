@@ -41,6 +41,19 @@ def shown(url: URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
+def refuse_missing(url: URL) -> None:
+    """Raise SettingsError for a file that is not there, before anything makes it."""
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        raise no_store(url)
+
+
+def no_store(url: URL) -> SettingsError:
+    return SettingsError(
+        f"there is no state store at {shown(url)}: give the address that `submitter run` and `poller run` use, which "
+        "create it"
+    )
+
+
 def engine_for(url: URL) -> Engine:
     """The engine of a parsed address; it connects when it is first used."""
     return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)

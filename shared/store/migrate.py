@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from shared.errors import SettingsError, StoreUnavailable
-from shared.store.address import PATIENCE, shown
+from shared.store.address import PATIENCE, no_store, shown
 from shared.store.database import Database, serialise
 
 HEAD = "0007"
@@ -14,14 +14,18 @@ HEAD = "0007"
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
-def migrate(database: Database) -> None:
+def migrate(database: Database, *, create: bool = True) -> None:
     """Run the revisions that the store lacks, in one transaction that excludes every other one that migrates.
 
-    Raises SettingsError when the store was written by a newer version, StoreUnavailable when it is away.
+    Raises SettingsError when the store was written by a newer version, or is empty and may not be created;
+    StoreUnavailable when it is away.
     """
     with database.read() as connection:
-        if revision(connection) == HEAD:
+        found = revision(connection)
+        if found == HEAD:
             return
+    if found is None and not create:
+        raise no_store(database.engine.url)
     _use_wal(database)
     with database.write() as connection:
         serialise(connection, "batchline/migrate")

@@ -4,7 +4,7 @@ from typing import Self
 
 from shared.clock import Clock, system_clock
 from shared.store.accounts import Accounts
-from shared.store.address import engine_for, parse, shown
+from shared.store.address import engine_for, parse, refuse_missing, shown
 from shared.store.attempts import Attempts
 from shared.store.batches import Batches
 from shared.store.database import Database
@@ -41,15 +41,18 @@ class Store:
         self.status = Status(database)
 
     @classmethod
-    def open(cls, url: str, clock: Clock = system_clock) -> Self:
+    def open(cls, url: str, clock: Clock = system_clock, *, create: bool = True) -> Self:
         """Open a store, and bring its schema to this version's; several may do so at once.
 
-        Raises SettingsError for an address that can't be used or a store of a newer version, StoreUnavailable when
-        the database can't be reached.
+        Raises SettingsError for an address that can't be used, a store of a newer version, or, unless it may be
+        created, one that is not there; StoreUnavailable when the database can't be reached.
         """
-        database = Database(engine_for(parse(url)), clock)
+        parsed = parse(url)
+        if not create:
+            refuse_missing(parsed)
+        database = Database(engine_for(parsed), clock)
         try:
-            migrate(database)
+            migrate(database, create=create)
         except BaseException:
             database.engine.dispose()
             raise
