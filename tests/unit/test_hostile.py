@@ -232,7 +232,6 @@ ESCAPES = [
     "/".join(["x"] * 3000),
     "ring",
     "out/passwd",
-    "\ud800",
 ]
 
 
