@@ -11,9 +11,7 @@ from urllib.parse import unquote, urlsplit
 from shared.errors import SpoolAway, SpoolError
 from shared.failpoints import Failpoint, reached
 from shared.spool.disk import create_if_absent, make_folder, sync_folder
-from shared.spool.port import Entry
-
-_LONGEST_ADDRESS = 2048
+from shared.spool.port import Entry, check_address, is_address
 
 
 class LocalFiles:
@@ -31,11 +29,9 @@ class LocalFiles:
 
     def path(self, address: str) -> Path:
         """The path of an address. Raises SpoolError for one that leads outside."""
-        names = address.split("/")
-        if "\0" in address or len(address) > _LONGEST_ADDRESS or any(len(os.fsencode(each)) > 255 for each in names):
-            raise SpoolError(f"address {address[:100]!r} is none that a file can have")
+        check_address(address)
         path = self.root / address
-        if address.startswith("/") or ".." in names or not _inside(path, self.root):
+        if not _inside(path, self.root):
             raise SpoolError(f"address '{address}' leads out of the spool {self.url}")
         return path
 
@@ -148,8 +144,10 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _entry(folder: str, found: os.DirEntry[str]) -> Entry | None:
-    """None for one that is gone by now, or is neither file nor folder."""
+    """None for one that is gone by now, is neither file nor folder, or has a name that we'd never give."""
     address = f"{folder}/{found.name}" if folder else found.name
+    if not is_address(address):
+        return None
     try:
         stat, is_folder = found.stat(follow_symlinks=False), found.is_dir()
     except FileNotFoundError:

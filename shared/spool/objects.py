@@ -18,7 +18,7 @@ from s3fs import S3FileSystem
 
 from shared.errors import SpoolAway, SpoolError
 from shared.spool.homes import local_home
-from shared.spool.port import Entry
+from shared.spool.port import Entry, check_address, is_address
 from shared.spool.scratch import Scratch
 from shared.telemetry import SECRETS
 
@@ -28,7 +28,8 @@ _WRITER = "batchline-writer"
 _PART = 8 << 20
 _PARTS_AT_ONCE = 3
 _CONFLICTS = 5
-_TIMES = {"connect_timeout": 5, "read_timeout": 60, "retries": {"total_max_attempts": 3, "mode": "standard"}}
+_TIMES = {"connect_timeout": 5, "read_timeout": 30, "retries": {"total_max_attempts": 2, "mode": "standard"}}
+_TRIES = 3
 
 
 class ObjectFiles:
@@ -99,10 +100,11 @@ class ObjectFiles:
         for page in self._pages(top + prefix, Delimiter="/"):
             found += [Entry(self._address(each["Prefix"].rstrip("/")), is_folder=True) for each in page[0]]
             found += [self._entry(each) for each in page[1] if not _is_mark(each)]
-        return found
+        return [entry for entry in found if is_address(entry.address)]
 
     def find(self, folder: str) -> list[Entry]:
-        return [self._entry(each) for each in self._below(folder) if not _is_mark(each)]
+        found = [self._entry(each) for each in self._below(folder) if not _is_mark(each)]
+        return [entry for entry in found if is_address(entry.address)]
 
     def delete(self, address: str) -> None:
         self._scratch.forget(address)
@@ -210,8 +212,7 @@ class ObjectFiles:
         return key.removeprefix(f"{self._prefix}/" if self._prefix else "")
 
     def _key(self, address: str) -> str:
-        if address.startswith("/") or any(part in (".", "..") for part in address.split("/")) or "//" in address:
-            raise SpoolError(f"address '{address}' leads out of the spool {self.url}")
+        check_address(address)
         return f"{self._prefix}/{address}" if self._prefix else address
 
     def _path(self, address: str) -> str:
@@ -242,7 +243,9 @@ def _is_mark(listed: dict[str, Any]) -> bool:
 def _store(_environment: tuple[tuple[str, str], ...]) -> Any:
     """One client for all that is in a store, as long as the variables say the same."""
     # A listing that is remembered would hide what another process has written.
-    return S3FileSystem(use_listings_cache=False, skip_instance_cache=True, max_concurrency=1, config_kwargs=_TIMES)
+    made = S3FileSystem(use_listings_cache=False, skip_instance_cache=True, max_concurrency=1, config_kwargs=_TIMES)
+    made.retries = _TRIES
+    return made
 
 
 def _status(error: BaseException) -> int:

@@ -4,11 +4,17 @@ An address is a path below the root, with `/` between its parts. Finished files 
 Every verb raises SpoolError for an address that leads outside, and SpoolAway for what can't be reached.
 """
 
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+from shared.errors import SpoolError
+
+_LONGEST, _LONGEST_NAME = 900, 255
+"""Bytes; an object's key, with the spool's prefix, may have 1024."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,21 @@ class Entry:
     @property
     def name(self) -> str:
         return self.address.rpartition("/")[2]
+
+
+def is_address(address: str) -> bool:
+    """Whether a file can have an address; listings leave out what hasn't one."""
+    if not address.isprintable() or len(os.fsencode(address)) > _LONGEST:
+        return False
+    return all(len(os.fsencode(name)) <= _LONGEST_NAME for name in address.split("/"))
+
+
+def check_address(address: str) -> None:
+    """Raise SpoolError for an address that leads outside, or that no file can have."""
+    if not is_address(address):
+        raise SpoolError(f"address {address[:100]!r} is none that a file can have")
+    if address.startswith("/") or "//" in address or not {".", ".."}.isdisjoint(address.split("/")):
+        raise SpoolError(f"address '{address}' leads out of the spool")
 
 
 class Files(Protocol):

@@ -11,8 +11,8 @@ from tests.rig.objects import SECRET, ObjectStore
 from tests.rig.waiting import wait_until
 
 WAVE = 120
-TAIL = "_tmp_"
-"""In the name of what Flink's writer keeps of a file in progress, and is no whole part of its upload."""
+METADATA, TAIL = "/_metadata", "_tmp_"
+"""In the names of complete checkpoints, and of what is kept of a file in progress that is no part of its upload yet."""
 
 
 @pytest.fixture
@@ -26,16 +26,18 @@ def test_a_spool_in_a_store_keeps_the_promise_through_kills(
     make_road: MakeRoad, object_store: ObjectStore, bucket: str
 ) -> None:
     road: Road = make_road(bounded=False, spool=f"s3://{bucket}/batchline/spool")
-    sql = road.write(road.model(**{"batch.max-age": "5 s"}), road.insert())
+    sql = road.write(road.model(**{"batch.max-age": "10 s"}), road.insert())
     submitter, poller = road.submitter(sql), road.poller()
 
-    def is_stored(part: str) -> bool:
-        return any(part in key for key in object_store.keys(bucket))
+    def stored(part: str) -> set[str]:
+        return {key for key in object_store.keys(bucket) if part in key}
 
-    wait_until(lambda: is_stored("/_metadata"), START_SECONDS, "a checkpoint")
+    wait_until(lambda: stored(METADATA), START_SECONDS, "a checkpoint")
     road.produce([f"review {number}" for number in range(WAVE)])
-    # A checkpoint has kept the beginning of a file, which only the next run can finish.
-    wait_until(lambda: is_stored(TAIL), START_SECONDS, "a file in progress")
+    wait_until(lambda: stored(TAIL), START_SECONDS, "a file in progress")
+    earlier = stored(METADATA)
+    wait_until(lambda: stored(METADATA) - earlier, START_SECONDS, "a checkpoint that knows of it")
+    begun = object_store.uploads(bucket)
     submitter.kill()
     submitter = road.submitter(sql)
     road.wait_for(20)
@@ -48,6 +50,7 @@ def test_a_spool_in_a_store_keeps_the_promise_through_kills(
     assert "continues from checkpoint s3://" in submitter.tail(100)
     assert poller.terminate() == 0
     road.check()
+    assert begun & stored("/sealed/"), "a file that a run began, and the next one finished"
     assert not (road.folder / "spool").exists()
     assert road.secrets() == []
     _assert_nowhere(SECRET, road.folder, object_store, bucket)

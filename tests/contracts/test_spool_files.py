@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.rig.objects import ObjectStore
 
 LARGE = 20 << 20
 """More than one part of an upload."""
+WRONG = "leads out|is none that a file can have"
 Open = Callable[[], Files]
 
 
@@ -113,12 +115,15 @@ def test_what_is_deleted_is_gone_with_all_below_it(files: Files, other: Files) -
         content(files, "a/one")
 
 
-@pytest.mark.parametrize("address", ["../x", "/etc/passwd", "a/../../x", "a/.."])
-def test_an_address_that_leads_outside_is_refused(files: Files, address: str) -> None:
+BAD = ["../x", "/etc/passwd", "a/../../x", "a/..", "a//b", "a\0b", "a\nb", "long" * 64, "a/" * 500, "\udcff\ud800"]
+
+
+@pytest.mark.parametrize("address", BAD)
+def test_an_address_that_leads_outside_or_nowhere_is_refused(files: Files, address: str) -> None:
     for use in (files.read, files.size, files.delete, files.work, files.home, lambda at: files.create(at, b"")):
-        with pytest.raises(SpoolError, match="leads out"):
+        with pytest.raises(SpoolError, match=WRONG):
             use(address)
-    with pytest.raises(SpoolError, match="leads out"):
+    with pytest.raises(SpoolError, match=WRONG):
         content(files, address)
 
 
@@ -182,3 +187,15 @@ def test_a_root_that_is_not_there_is_told(files: Files, object_store: ObjectStor
     for address in ((tmp_path / "unmounted").as_uri(), f"s3://{object_store.bucket()}-gone/prefix"):
         with pytest.raises(SpoolAway, match=r"can't be reached|is not there"):
             open_files(address).reach()
+
+
+def test_what_a_stranger_named_is_left_out_of_listings(files: Files, request: pytest.FixtureRequest) -> None:
+    files.create("top/ours", b"x")
+    if files.url.startswith("file:"):
+        Path(unquote(urlsplit(files.url).path), "top", "a\nb").write_bytes(b"")
+    else:
+        store: ObjectStore = request.getfixturevalue("object_store")
+        bucket, _, prefix = files.url.removeprefix("s3://").partition("/")
+        store.client.put_object(Bucket=bucket, Key=f"{prefix}/top/{'long' * 64}", Body=b"")
+    assert [entry.name for entry in files.entries("top")] == ["ours"]
+    assert [entry.name for entry in files.find("top")] == ["ours"]

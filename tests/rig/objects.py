@@ -54,6 +54,11 @@ class ObjectStore:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
+    def uploads(self, bucket: str) -> set[str]:
+        """The objects whose uploads are begun, and not completed."""
+        found = self.client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+        return {upload["Key"] for upload in found}
+
     def content(self, bucket: str, key: str) -> bytes:
         """An object."""
         found: bytes = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
