@@ -16,6 +16,7 @@ PROVIDER ?= openai
 WORKERS ?= 3
 SCHEDULES ?= 1000
 SEED ?= 1
+ROADS ?= 6
 # Chaos runs at once, each beside a broker and a database of its own.
 SLOTS ?= 4
 PYTEST := $(BIN)/python -m pytest
@@ -46,8 +47,8 @@ test-integration: setup ## contracts, and parts on real Kafka, SQL, Flink and th
 test-acceptance: setup ## the real commands, killed and restarted
 	@$(PYTEST) tests/acceptance
 
-chaos: setup ## SIGKILL at every failpoint and every pair of them, and random faults (SCHEDULES=1000 SEED=1 SLOTS=4)
-	@$(BIN)/python -m tests.chaos --failpoints --pairs --schedules $(SCHEDULES) --seed $(SEED) --slots $(SLOTS) --markdown
+chaos: setup ## SIGKILL at every failpoint and every pair of them, and random faults (SCHEDULES=1000 SEED=1 ROADS=6 SLOTS=4)
+	@$(BIN)/python -m tests.chaos --failpoints --pairs --schedules $(SCHEDULES) --seed $(SEED) --roads $(ROADS) --slots $(SLOTS) --markdown
 
 check: setup ## format, lint, strict types, import directions
 	@$(BIN)/ruff format --check $(PACKAGES)

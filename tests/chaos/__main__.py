@@ -17,6 +17,7 @@ from tests.chaos.exhaustive import drawn, pairs, singles
 from tests.chaos.schedule import schedule
 from tests.chaos.slots import Slots
 from tests.chaos.tally import Tally, markdown
+from tests.chaos.whole_road import judged, road_case
 
 FAILED = 1
 _MILESTONE = 50
@@ -34,6 +35,7 @@ _MILESTONE = 50
 @click.option(
     "--only", multiple=True, metavar="CASE", help="One case, by the name that a failure gives: a:1, a,b or seed=7."
 )
+@click.option("--roads", default=0, metavar="N", help="So many whole roads, with the real commands and Flink.")
 @click.option("--slots", default=4, show_default=True, help="Runs at the same time.")
 @click.option("--keep", type=click.Path(path_type=Path), help="A folder for the files of failed runs.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the README's table.")
@@ -45,6 +47,7 @@ def main(
     seed: int,
     sample: int,
     only: tuple[str, ...],
+    roads: int,
     slots: int,
     keep: Path | None,
     as_markdown: bool,
@@ -71,12 +74,24 @@ def main(
                 if tally.runs % _MILESTONE == 0 and not console.is_terminal:
                     console.print(tally.line(), end="", markup=False, soft_wrap=True, highlight=False)
             tallies.append(tally)
+    tallies.append(_roads(range(seed, seed + roads), console))
     if as_markdown:
         sys.stdout.write(markdown(tallies, time.monotonic() - began))
     else:
         for tally in tallies:
             sys.stdout.write(tally.line())
     sys.exit(FAILED if any(tally.failed for tally in tallies) else 0)
+
+
+def _roads(seeds: Iterable[int], console: Console) -> Tally:
+    """One whole road after the other: each has a Flink of its own."""
+    tally = Tally("roads")
+    for seed in seeds:
+        verdict = judged(road_case(seed))
+        tally.add(verdict)
+        if not verdict.ok:
+            console.print(f"road {seed}: {_shown(verdict.violations)}  [python -m tests.chaos --roads 1 --seed {seed}]")
+    return tally
 
 
 def _named(name: str) -> tuple[str, Case]:

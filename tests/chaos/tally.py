@@ -10,11 +10,13 @@ NAMES = {
     "failpoints": "SIGKILL at each failpoint, on its first and a later pass",
     "pairs": "SIGKILL at one failpoint, and at another while it recovers",
     "schedules": "random schedules of 5 to 20 faults each",
+    "roads": "the real commands with Flink: JVM, Python worker, desk, poller or broker killed",
 }
 COMMANDS = {
     "failpoints": "python -m tests.chaos --failpoints",
     "pairs": "python -m tests.chaos --pairs",
     "schedules": "make chaos SCHEDULES=… SEED=…",
+    "roads": "python -m tests.chaos --roads 6",
 }
 
 

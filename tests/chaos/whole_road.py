@@ -4,19 +4,23 @@ Each wave of records has one blow; whoever does not come back by itself is start
 """
 
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import psutil
+from confluent_kafka import KafkaException
 
-from deploy.sandbox.broker import LocalBroker
+from deploy.sandbox.broker import BrokerError, LocalBroker
 from deploy.sandbox.child import Child
 from deploy.sandbox.provider import ProviderServer
 from tests.acceptance.road import START_SECONDS, Road
+from tests.chaos.case import Case, Verdict
 from tests.rig.processes import Processes
 from tests.rig.waiting import wait_until
 
@@ -52,6 +56,19 @@ def road_case(seed: int, blows: int = 3) -> RoadCase:
     victims = random.sample(VICTIMS, blows)
     drawn = tuple(Blow(victim, random.choice(("creates", "outputs")), random.random() * 0.8) for victim in victims)
     return RoadCase(seed, random.choice(("openai", "anthropic")), drawn)
+
+
+def judged(case: RoadCase) -> Verdict:
+    """Run a schedule; what is broken stands in the verdict."""
+    began, records = time.monotonic(), WAVE * (len(case.blows) + 1)
+    broken: tuple[str, ...] = ()
+    with TemporaryDirectory(prefix="batchline-road-") as folder:
+        try:
+            run_road(case, Path(folder))
+        except (AssertionError, OSError, KafkaException, BrokerError) as error:
+            broken = (f"{type(error).__name__}: {error}",)
+    stated = Case(provider=case.provider, records=records, seed=case.seed)
+    return Verdict(stated, broken, records, len(case.blows), seconds=time.monotonic() - began)
 
 
 def run_road(case: RoadCase, folder: Path) -> None:
