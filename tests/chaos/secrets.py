@@ -17,7 +17,8 @@ def leaks(folder: Path, others: Iterable[Path], messages: Iterable[Message]) -> 
         if path.is_file() and not str(path).startswith(excluded) and _holds(path.read_bytes()):
             yield str(path.relative_to(folder))
     for message in messages:
-        headers = b"".join(_bytes(value) for _, value in message.headers() or [])
+        pairs = message.headers() or []
+        headers = b"".join(_bytes(value) for _, value in (pairs.items() if isinstance(pairs, dict) else pairs))
         if _holds(b"\0".join((_bytes(message.key()), _bytes(message.value()), headers))):
             yield f"{message.topic()}/{message.partition()}/{message.offset()}"
 

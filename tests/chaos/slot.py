@@ -63,7 +63,11 @@ class Slot:
             self.certificates.write_text(certifi.contents().partition("-----END CERTIFICATE-----")[0] + _END)
             self.template = self.folder / "template.db"
             Store.open(f"sqlite:///{self.template}").close()
-            servers = {"bootstrap.servers": self.broker.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 500}
+            servers: dict[str, str | int | float | bool] = {
+                "bootstrap.servers": self.broker.bootstrap,
+                "log_level": 0,
+                "reconnect.backoff.max.ms": 500,
+            }
             self.admin = AdminClient(servers)
             self.producer = Producer({**servers, "linger.ms": 0})
             self.consumer = Consumer(
