@@ -22,6 +22,7 @@ from shared.errors import NotFound, ProviderError, Unknown
 from shared.providers import anthropic_answers
 from shared.providers.bodies import request_lines
 from shared.providers.lines import rename
+from shared.providers.paging import walk
 from shared.providers.port import Answer, Outgoing, Profile, RemoteBatch, RemoteFile, Requests
 from shared.spool import make_folder
 
@@ -91,7 +92,7 @@ class AnthropicProvider:
 
     def created_since(self, moment: datetime) -> Iterator[RemoteBatch]:
         with self._session.call() as client:
-            for batch in client.messages.batches.list(limit=_PAGE):
+            for batch in walk(client.messages.batches.list(limit=_PAGE)):
                 found = remote(batch)
                 if found.created_at < moment:
                     return

@@ -22,6 +22,7 @@ from shared.errors import NotFound, ProviderError
 from shared.providers import openai_answers
 from shared.providers.bodies import URLS, request_lines
 from shared.providers.lines import rename
+from shared.providers.paging import walk
 from shared.providers.port import Answer, LineError, Outgoing, Profile, RemoteBatch, RemoteFile, Requests
 from shared.spool import make_folder
 
@@ -103,7 +104,7 @@ class OpenAIProvider:
         # created_at comes in whole seconds.
         least = moment.replace(microsecond=0)
         with self._session.call() as client:
-            for batch in client.batches.list(limit=_PAGE):
+            for batch in walk(client.batches.list(limit=_PAGE)):
                 found = remote(batch)
                 if found.created_at < least:
                     return

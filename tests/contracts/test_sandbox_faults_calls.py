@@ -97,6 +97,38 @@ def test_input_file_not_found_after_upload(sandbox_user: SandboxUser) -> None:
     assert create(input_file_id=file_id, endpoint=CHAT, completion_window="24h").status == "validating"
 
 
+def test_input_file_denied(sandbox_user: SandboxUser) -> None:
+    sandbox_user.fault("input_file_denied")
+    with pytest.raises(openai.BadRequestError, match=r"Cannot find file file-.* does not have access") as denied:
+        sandbox_user.create(ONE)
+    assert denied.value.code is None
+    assert sandbox_user.create(ONE).status == "validating"
+
+
+def test_known_batch_404(sandbox_user: SandboxUser) -> None:
+    batch = sandbox_user.create(ONE)
+    sandbox_user.fault("known_batch_404")
+    with pytest.raises(openai.NotFoundError):
+        sandbox_user.openai.batches.retrieve(batch.id)
+    assert sandbox_user.openai.batches.retrieve(batch.id).id == batch.id
+
+
+@pytest.mark.parametrize("how", ["repeats", "empty"])
+def test_list_does_not_page(sandbox_user: SandboxUser, how: str) -> None:
+    """The SDKs end at an empty page without a word."""
+    sandbox_user.create(ONE)
+    sandbox_user.create_messages([message_request("a", "x")])
+    sandbox_user.fault("list_does_not_page", how=how, times=None)
+    listed = sandbox_user.openai.batches.list(limit=1)
+    messages = sandbox_user.anthropic.messages.batches.list(limit=1)
+    assert (listed.has_more, messages.has_more) == (True, True)
+    if how == "empty":
+        assert (list(listed), list(messages)) == ([], [])
+    else:
+        assert listed.get_next_page().data == listed.data
+        assert messages.get_next_page().data == messages.data
+
+
 def test_token_limit_exceeded(sandbox_user: SandboxUser) -> None:
     sandbox_user.fault("token_limit_exceeded", limit=90_000)
     batch = sandbox_user.run(ONE)

@@ -256,3 +256,14 @@ def test_several_output_items(sandbox_user: SandboxUser) -> None:
     assert "".join(part["text"] for part in result["content"]).startswith("sha256=")
     choices = next(iter(sandbox_user.by_id(sandbox_user.run(TEN)).values()))["response"]["body"]["choices"]
     assert len(choices) == 2
+
+
+def test_answer_after_fragment(sandbox_user: SandboxUser) -> None:
+    body = {"model": "gpt-5-mini", "input": "hello"}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": body}
+    sandbox_user.fault("answer_after_fragment")
+    told = sandbox_user.by_id(sandbox_user.run([line], endpoint="/v1/responses"))["a"]["response"]["body"]
+    fragment, whole = (item["content"][0]["text"] for item in told["output"])
+    assert whole == echo("hello")
+    assert whole.startswith(fragment)
+    assert len(fragment) < len(whole)

@@ -46,6 +46,8 @@ class Stage:
     """The text of the n-th record."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Of the definition, such as another projection."""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """Of the model, such as another task."""
     environ: dict[str, str] = field(default_factory=lambda: dict(ENVIRON))
     ahead: timedelta = timedelta()
     state_store: str = ""
@@ -78,9 +80,8 @@ class Stage:
     def definition(self) -> Definition:
         batch = BatchOptions(**{"request_timeout": 5.0, **self.batch_options})
         if self.provider == "openai":
-            return samples.definition(
-                batch=batch, model={"base_url": self.server.openai_base_url}, sink=self.sink, **self.changes
-            )
+            known = {"base_url": self.server.openai_base_url, **self.model}
+            return samples.definition(batch=batch, model=known, sink=self.sink, **self.changes)
         model = {
             "provider": "anthropic",
             "task": "messages",
@@ -88,6 +89,7 @@ class Stage:
             "path": "/v1/messages",
             "api_key": "ANTHROPIC_API_KEY",
             "model": "claude-haiku-4-5",
+            **self.model,
         }
         return samples.definition(batch=batch, model=model, sink=self.sink, **self.changes)
 

@@ -77,6 +77,27 @@ def test_all_parts_of_an_answer_are_its_text(answer: Answer) -> None:
     assert answer == Answer(ID, "succeeded", "one two", None, "m", 11, 7)
 
 
+def structured(*texts: str) -> str | None:
+    """The text of a structured answer that comes in items of these texts."""
+    body = {"object": "response", "output": [said(text) for text in texts], "text": {"format": {"type": "json_schema"}}}
+    return completed(body).text
+
+
+@pytest.mark.parametrize(
+    ("texts", "text"),
+    [
+        (['{"a": [1', '{"a": [1, 2]}'], '{"a": [1, 2]}'),
+        (['{"a": ', "1}"], '{"a": 1}'),
+        (['{"a": 1}', '{"a": 2}'], '{"a": 1}{"a": 2}'),
+        (["no", "object"], "noobject"),
+        (['{"a": 1}'], '{"a": 1}'),
+    ],
+    ids=["a fragment first", "parts of one", "two answers", "none", "one item"],
+)
+def test_of_a_structured_answer_in_items_the_whole_one_counts(texts: list[str], text: str) -> None:
+    assert structured(*texts) == text
+
+
 def test_the_input_of_a_forced_tool_is_the_text() -> None:
     call = {"type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
     assert chat({"content": None, "tool_calls": [call]}, "tool_calls").text == '{"a":1}'

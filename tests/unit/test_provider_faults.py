@@ -50,6 +50,7 @@ QUEUE = "Enqueued token limit reached for gpt-5-mini in organization org-x. Limi
         (429, None, "rate_limit_error", "Too many batch requests in the processing queue.", EnqueuedLimit),
         (404, None, None, "No such batch", NotFound),
         (400, None, "invalid_request_error", "No such File object: file-1", NotFound),
+        (400, None, "invalid_request_error", "Cannot find file file-1, or p does not have access to it.", NotFound),
         (408, None, None, "timeout", Unknown),
         (409, None, None, "conflict", Unknown),
         (500, None, "server_error", "oops", Unknown),

@@ -34,6 +34,7 @@ class Answer:
     cut: bool = False
     refused: bool = False
     several: bool = False
+    after_fragment: bool = False
 
 
 def tokens(characters: int) -> int:
@@ -111,8 +112,9 @@ def spoilt(whole: Answer, fault: str, options: dict[str, Any]) -> Answer:
         return replace(whole, text=REFUSAL, output_tokens=tokens(len(REFUSAL)), refused=True)
     if fault == "cut_at_max_tokens":
         return cut(whole)
-    if fault == "several_output_items":
-        return replace(whole, several=True)
+    if fault in ("several_output_items", "answer_after_fragment"):
+        several = fault == "several_output_items"
+        return replace(whole, several=several, after_fragment=not several)
     if fault == "unicode_separators":
         return replace(whole, text=with_separators(whole.text))
     if fault == "schema_broken":

@@ -106,6 +106,8 @@ async def _faults_of_any_call(call: Call) -> Response | None:
     if broken is not None:
         message = "The server had an error while processing your request. Sorry about that!"
         raise ProviderError(broken["status"], message, headers=_retry_after(broken))
+    if call.resource and ".batches." in call.endpoint and call.fault("known_batch_404") is not None:
+        raise ProviderError(404, f"No batch found with id '{call.resource}'.", param="id")
     poisoned = call.fault("poisoned_batch") if call.resource else None
     return Response(poisoned["body"], media_type="text/html") if poisoned is not None else None
 

@@ -97,6 +97,9 @@ async def listing(call: Call) -> Response:
     after, before = query.get("after_id"), query.get("before_id")
     if after and before:
         raise ProviderError(400, "only one of before_id and after_id may be given")
+    stuck = call.fault("list_does_not_page")
+    if stuck is not None:
+        found, after, before = ([] if stuck["how"] == "empty" else found), None, None
     begin, end = 0, len(found)
     if after:
         begin = _place(found, after) + 1
@@ -106,7 +109,7 @@ async def listing(call: Call) -> Response:
         begin = max(0, end - limit)
     else:
         end = min(end, limit)
-    more = begin > 0 if before else end < len(found)
+    more = begin > 0 if before else end < len(found) or stuck is not None
     data = [_view(call, batch) for _, batch in found[begin:end]]
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return JsonResponse({"data": data, "has_more": more, "first_id": first, "last_id": last})

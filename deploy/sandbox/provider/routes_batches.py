@@ -74,6 +74,9 @@ async def create(call: Call) -> Response:
     output_seconds = _checked_options(body)
     metadata = _checked_metadata(body.get("metadata"), engine.limits)
     record = _input_file(call, body.get("input_file_id"))
+    if call.fault("input_file_denied") is not None:
+        message = f"Cannot find file {record.id}, or project proj_sandbox does not have access to it."
+        raise ProviderError(400, message, param="file_id")
     if engine.created_this_hour("openai") >= engine.limits.openai_creates_per_hour:
         message = f"Rate limit reached for batch creates. Limit: {engine.limits.openai_creates_per_hour} per hour."
         raise ProviderError(429, message, code="rate_limit_exceeded", headers={"retry-after": "60"})
@@ -108,8 +111,12 @@ async def retrieve(call: Call) -> Response:
 
 async def listing(call: Call) -> Response:
     limit = call.number("limit", 20, call.engine.limits.openai_list_page)
-    found = listable(call, "openai")
-    page, more = paged(found, call.request.query_params.get("after"), limit)
+    found, after = listable(call, "openai"), call.request.query_params.get("after")
+    stuck = call.fault("list_does_not_page")
+    if stuck is not None:
+        found, after = ([] if stuck["how"] == "empty" else found), None
+    page, more = paged(found, after, limit)
+    more = more or stuck is not None
     return JsonResponse(listed([_view(call, batch) for batch in page], more=more))
 
 

@@ -64,6 +64,9 @@ def _response_output(answer: Answer, ident: str) -> list[Json]:
     status = "incomplete" if answer.cut else "completed"
     content = [{"type": "refusal", "refusal": answer.text}] if answer.refused else [_output_text(answer.text)]
     message: Json = {"id": f"msg_{ident}", "type": "message", "status": status, "role": "assistant"}
+    if answer.after_fragment:
+        fragment = message | {"id": f"msg_{ident}a", "content": [_output_text(answer.text[: len(answer.text) // 2])]}
+        return [fragment, message | {"content": content}]
     if not answer.several:
         return [message | {"content": content}]
     half = len(answer.text) // 2
@@ -89,7 +92,7 @@ def response(ask: Ask, answer: Answer, ident: str, created: int) -> Json:
         "parallel_tool_calls": True,
         "previous_response_id": None,
         "temperature": 1.0,
-        "text": {"format": {"type": "text"}},
+        "text": {"format": {"type": "json_schema" if ask.schema else "text"}},
         "tool_choice": "auto",
         "tools": [],
         "top_p": 1.0,

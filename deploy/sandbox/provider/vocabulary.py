@@ -170,6 +170,15 @@ _FAULTS = (
         "schema_broken", 20, "The answer is no JSON (`how` not_json) or has wrong types (wrong_type).", how="not_json"
     ),
     _line("several_output_items", 20, "The answer comes in several output items or content blocks."),
+    _call(
+        "list_does_not_page",
+        24,
+        "A page of a list is the first one again (`how` repeats), or empty (empty); each says that more is to come.",
+        how="repeats",
+    ),
+    _call("known_batch_404", 25, "A call about a batch that is there answers 404."),
+    _line("answer_after_fragment", 26, "Responses: the first output item is a fragment, the second the whole answer."),
+    _call("input_file_denied", 27, "A create: 400 without a code, its file can't be found, or accessed."),
     _call("slow_response", 12, "The answer comes `seconds` late.", seconds=1.0),
     _call(
         "sync_answer_lost",
