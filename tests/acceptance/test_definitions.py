@@ -42,7 +42,9 @@ def test_two_statements_into_one_sink(make_road: MakeRoad) -> None:
 
 
 @pytest.mark.parametrize("change", ["fresh", "prompt"])
-def test_row_23_a_start_without_state_loses_nothing_and_pays_for_nothing_twice(make_road: MakeRoad, change: str) -> None:
+def test_row_23_a_start_without_state_loses_nothing_and_pays_for_nothing_twice(
+    make_road: MakeRoad, change: str
+) -> None:
     """--fresh, or an edited prompt, in mid-stream."""
     road: Road = make_road(bounded=False)
     age = {"batch.max-age": "1 s"}

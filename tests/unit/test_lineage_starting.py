@@ -3,7 +3,8 @@
 import pytest
 
 from shared.errors import SettingsError
-from submitter.starting import admit, way_out
+from submitter.pipeline.values import PlainInsert
+from submitter.starting import admit, anew, way_out
 
 
 def test_rows_that_can_not_be_told_apart_are_refused_until_somebody_wants_them_paid_for_again() -> None:
@@ -25,3 +26,11 @@ def test_the_way_out_of_a_state_that_can_not_be_restored_tells_the_price() -> No
     assert "--fresh" in way_out([])
     assert "--resubmit" not in way_out([])
     assert "--fresh --resubmit" in way_out(["answers"])
+
+
+def test_each_plain_insert_that_begins_anew_is_named() -> None:
+    plain = [PlainInsert("INSERT …", line, "`c`.`d`.`refined`", "c", "d", bounded=False) for line in (30, 41)]
+    first, second = anew(plain)
+    assert first.startswith("warning: the plain INSERT INTO `c`.`d`.`refined` (line 30) begins anew")
+    assert "(line 41)" in second
+    assert anew([]) == []
