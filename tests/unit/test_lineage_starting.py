@@ -8,7 +8,7 @@ from submitter.starting import admit, anew, way_out
 
 
 def test_rows_that_can_not_be_told_apart_are_refused_until_somebody_wants_them_paid_for_again() -> None:
-    with pytest.raises(SettingsError, match="statement answers: its input has no positions .* give --resubmit"):
+    with pytest.raises(SettingsError, match=r"statement answers: its input has no positions .* give --resubmit"):
         admit(["answers"], [], resubmit=False)
     (said,) = admit(["answers"], [], resubmit=True)
     assert "the input of answers has no positions" in said
