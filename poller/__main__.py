@@ -1,4 +1,4 @@
-"""The command `poller`: run, once, status, resolve, doctor. Its options and exit codes are a contract."""
+"""The command `poller`: run, once, status, resolve, doctor, rebuild. Its options and exit codes are a contract."""
 
 import logging
 import sys
@@ -13,11 +13,12 @@ from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_ty
 from poller.daemon import Daemon, once
 from poller.doctor import Doctor
 from poller.doctor_table import draw_diagnosis
+from poller.rebuild import Rebuild
 from poller.resolving import Resolving
 from poller.settings import PollerSettings, StatusSettings, StoreSettings
 from poller.signals import Signals
 from poller.status import Report, report
-from poller.table import WIDTH, draw
+from poller.table import WIDTH, draw, printable
 from poller.wiring import Poller, assembled, limits
 from shared.clock import system_clock
 from shared.errors import BatchlineError, KafkaUnavailable, MustRestart, SettingsError, StoreUnavailable
@@ -138,6 +139,26 @@ def doctor_command(*, as_json: bool, fix: bool, **flags: Any) -> None:
         else:
             draw_diagnosis(diagnosis, Console(width=max(Console().width, WIDTH)))
     sys.exit(AWAY if diagnosis.away else HEALTHY if diagnosis.healthy else ATTENTION)
+
+
+@main.command("rebuild")
+@options(PollerSettings)
+@click.option("--installation", metavar="ID", help="the lost store's, where the spool has data of several")
+@click.option("--without", multiple=True, metavar="KEY", help="a damaged batch that is given up")
+def rebuild_command(*, installation: str | None, without: tuple[str, ...], **flags: Any) -> None:
+    """Restore a lost state store into an empty one, from the spool, the batches topic and the providers.
+
+    Stop every submitter and poller before. Ends with 0, 2 when the store is not empty or a setting can't be used, 4
+    when a dependency is away; then nothing is written.
+    """
+    with _told():
+        settings = load(PollerSettings, flags)
+        with Store.open(settings.state_store) as store:
+            Rebuild(settings, store, _say, without=without).run(installation)
+
+
+def _say(text: str) -> None:
+    click.echo(SECRETS.redact(printable(text)))
 
 
 def _verify(poller: Poller) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from poller.duty import FAULTS, KNOWN, Counts
+from shared.annals import Annals
 from shared.clock import Clock
 from shared.errors import SpoolAway, SpoolError
 from shared.keys import is_batch_key
@@ -46,6 +47,22 @@ class Recaller:
                 for keys in _chunks(self._keys(pipeline, statement)):
                     for key in self._store.recalls.absent(keys):
                         counts[self._recall(pipeline, statement, key)] += 1
+        for pipeline in sorted(known):
+            counts += self._plans(pipeline)
+        return counts
+
+    def _plans(self, pipeline: str) -> Counter[str]:
+        """Take back the plans of files that are deleted, for their positions; the others the submitter takes back."""
+        counts = Counter[str]()
+        try:
+            for record in Annals(self._spool, pipeline).plans(self._store.plans.addresses(pipeline)):
+                if record.pipeline == pipeline and self._spool.files.size(record.address) is None:
+                    counts["plans"] += self._store.recalls.plan(record.plan())
+        except SpoolAway:
+            raise
+        except SpoolError as error:
+            log(Action.BATCH_FAULT, logging.WARNING, pipeline=pipeline, message=str(error))
+            counts[FAULTS] += 1
         return counts
 
     def _keys(self, pipeline: str, statement: str) -> list[str]:

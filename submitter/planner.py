@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 
+from shared.annals import place_plan, write_plan
 from shared.clock import Clock
 from shared.definition import Definition, Model
 from shared.errors import SpoolAway, SpoolError, StoreUnavailable
@@ -26,6 +28,10 @@ class Planner:
     def __init__(self, store: Store, spool: Spool, provider_for: Callable[[Model], Provider], clock: Clock) -> None:
         self._store, self._spool, self._provider_for, self._clock = store, spool, provider_for, clock
 
+    @cached_property
+    def _installation(self) -> str:
+        return self._store.shards.installation_id()
+
     def plan(self, pipeline: str, statement: str, file: SealedFile) -> list[str]:
         """Plan one file by the definition that sealed it; gives the new batches' keys, [] when another was first.
 
@@ -43,6 +49,7 @@ class Planner:
             reached(Failpoint.PLAN_BEGUN)
             try:
                 plan = self._draft(definition, file, attempt)
+                write_plan(self._spool, plan, self._installation)
                 reached(Failpoint.PLAN_WRITTEN)
                 won = self._store.plans.commit(plan)
             except PositionsPaid:
@@ -152,9 +159,9 @@ class Planner:
 
     def _settle(self, plan: Plan) -> list[str]:
         keys = [batch.batch_key for batch in plan.batches]
+        place_plan(self._spool, plan)
         for key in keys:
             self._spool.settle(plan.attempt_folder, plan.pipeline, plan.statement, key)
-        if not keys:
-            self._spool.discard(plan.attempt_folder)
+        self._spool.discard(plan.attempt_folder)
         reached(Failpoint.PLAN_SETTLED)
         return keys

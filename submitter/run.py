@@ -16,6 +16,7 @@ from shared.store import Store
 from shared.topics import BATCHES_PARTITIONS, ensure_topic
 from submitter import checkpoints
 from submitter.assembly import errand
+from submitter.chronicle import Chronicle
 from submitter.claim import AlreadyRunning, claimed, outlive
 from submitter.cluster import EmbeddedCluster, RemoteCluster, Unrestorable
 from submitter.configuration import CHECKPOINTS, Start, defaults, is_local, recovery_path, whole
@@ -74,6 +75,7 @@ class Runner:
             cluster = self._cluster()
             if cluster.local:
                 outlive(self.spool, name, self.stop)
+            self._chronicle.refuse_forgotten()
             self._refuse_beside_live_job(cluster)
             self._prepare()
             start = self._begin()
@@ -81,7 +83,7 @@ class Runner:
                 cluster.launch(self.pipeline, start, self._configuration(start))
                 outcome = self._watch(cluster, start)
             except BaseException as error:
-                self.store.lineage.finish(name, start.epoch, "failed")
+                self._chronicle.finish(start.epoch, "failed")
                 if isinstance(error, Unrestorable):
                     raise self._unrestorable(start, str(error)) from error
                 raise
@@ -97,7 +99,7 @@ class Runner:
         client = self.clusters.client(pipeline.bootstrap_servers, pipeline.batches_kafka)
         ensure_topic(client, pipeline.settings.batches_topic, BATCHES_PARTITIONS, self.wishes.replication)
         for statement in pipeline.statements:
-            self.store.lineage.put_definition(statement.definition)
+            self._chronicle.define(statement.definition)
 
     def _cluster(self) -> "EmbeddedCluster | RemoteCluster":
         configuration = self._theirs()
@@ -130,6 +132,7 @@ class Runner:
             started_from=None if road.restore else places.record(),
             fresh=self.wishes.fresh,
         )
+        self._chronicle.begun(epoch)
         claim_mode: Literal["CLAIM"] | None = "CLAIM" if road.is_own else None
         starts = {statement.name: places.of(statement.name) for statement in pipeline.statements}
         return Start(epoch=epoch, job_id=job_id, restore=road.restore, claim_mode=claim_mode, starts=starts)
@@ -218,7 +221,7 @@ class Runner:
 
     def _end(self, cluster: "EmbeddedCluster | RemoteCluster", start: Start, outcome: Outcome) -> None:
         """No new create from here on; those in flight come to their durable step; then the job is cancelled."""
-        self.store.lineage.finish(self.pipeline.name, start.epoch, outcome)
+        self._chronicle.finish(start.epoch, outcome)
         counter = Counter(self.store, self.spool, self.pipeline.name, ())
         if not drain(counter.in_flight, threading.Event().wait):
             self.say("a create is still in flight; its outcome will be looked up by the next run, or by the poller")
@@ -228,6 +231,10 @@ class Runner:
             f"{outcome}; everything sealed is durable"
             + (f"; {skipped:,} records came again and were skipped, as they are paid for" if skipped else "")
         )
+
+    @property
+    def _chronicle(self) -> Chronicle:
+        return Chronicle(self.store, self.spool, self.pipeline.name)
 
     def _configuration(self, start: Start) -> dict[str, str]:
         return whole(defaults(self.pipeline.name, self._checkpoint_folder()), self._theirs(), start)

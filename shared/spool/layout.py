@@ -14,6 +14,8 @@ from shared.spool.address import open_files
 from shared.spool.port import Entry, Files
 
 MANIFEST, REQUESTS, RESULTS, DECISION = "manifest.json", "requests.jsonl", "results", "collected.json"
+PLAN, ANNALS = "plan.json", "annals"
+"""A plan's record, in its attempt's folder; and where it is kept for good, below the pipeline's."""
 _DEFINITION = re.compile(r"[0-9a-f]{16}")
 _ATTEMPT = re.compile(r"\.plan-[0-9a-f]{32}")
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -113,9 +115,21 @@ class Spool:
         if not _ATTEMPT.fullmatch(attempt.rpartition("/")[2]):
             raise SpoolError(f"'{attempt}' is no plan attempt")
         address = self.batch(pipeline, statement, batch_key)
+        if self.files.size(f"{address}/{MANIFEST}") is None:
+            self.place_plan(attempt, pipeline, batch_key)
         if not self.files.move(f"{attempt}/{batch_key}", address, MANIFEST):
             raise SpoolError(f"batch {address} is neither in place nor in {attempt}")
         return address
+
+    def place_plan(self, attempt: str, pipeline: str, batch_key: str) -> None:
+        """Keep the record of a committed plan, under the part of the key that its batches share.
+
+        Before the first of them gets its place, so that none can be sent without it. A child has none.
+        """
+        address = f"{pipeline}/{ANNALS}/plans/{batch_key.rpartition('-')[0]}.json"
+        data = self.files.read(f"{attempt}/{PLAN}") if self.files.size(address) is None else None
+        if data is not None:
+            self.files.create(address, data)
 
     def discard(self, attempt: str) -> None:
         """Remove the folder of an attempt that lost; what can't be removed now is the janitor's."""

@@ -20,6 +20,17 @@ def joined(intervals: Iterable[Interval]) -> list[Interval]:
     return result
 
 
+def union(intervals: Iterable[Interval]) -> list[Interval]:
+    """The offsets that are in any of the runs, in as few as possible, ascending; they may overlap."""
+    result: list[Interval] = []
+    for start, end in sorted(intervals):
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        else:
+            result.append((start, end))
+    return result
+
+
 def overlapping(left: Sequence[Interval], right: Sequence[Interval]) -> Interval | None:
     """The first offsets that both have; each side is ascending and free of overlaps."""
     i = j = 0

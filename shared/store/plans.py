@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from shared.store.batch_rows import insert
 from shared.store.database import Database, insert_absent
-from shared.store.positions import pay
+from shared.store.positions import absorb, pay
 from shared.store.tables import sealed_files
 from shared.store.values import Plan, PlannedBatch, PositionRun
 
@@ -28,6 +28,12 @@ class Plans:
         made = select(sealed_files.c.planned_at).where(sealed_files.c.address == address)
         with self._database.read() as connection:
             return connection.execute(made).scalar_one_or_none()
+
+    def addresses(self, pipeline: str) -> list[str]:
+        """The files of a pipeline that have a plan."""
+        with self._database.read() as connection:
+            mine = select(sealed_files.c.address).where(sealed_files.c.pipeline == pipeline)
+            return list(connection.execute(mine).scalars())
 
     def last(self, pipeline: str) -> datetime | None:
         """When a pipeline's last plan was made; None before the first."""
@@ -52,3 +58,15 @@ class Plans:
             for batch in plan.batches:
                 insert(connection, batch, now, attempt_folder=plan.attempt_folder)
             return True
+
+
+def put_back(connection: Connection, plan: Plan) -> bool:
+    """Put a plan back that the store has forgotten, with its positions; whether it was absent.
+
+    Its batches come back by their manifests. What another plan has paid for meanwhile is paid for twice already.
+    """
+    file = {name: getattr(plan, name) for name in sealed_files.columns.keys()}  # noqa: SIM118 - iterating gives columns
+    if not insert_absent(connection, sealed_files, file):
+        return False
+    absorb(connection, plan.pipeline, plan.statement, plan.positions)
+    return True

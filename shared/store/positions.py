@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, inser
 
 from shared.errors import PositionsPaid
 from shared.store.database import Database, serialise
-from shared.store.intervals import Interval, joined, overlapping
+from shared.store.intervals import Interval, joined, overlapping, union
 from shared.store.tables import positions
 from shared.store.values import PositionRun
 
@@ -59,27 +59,45 @@ def pay(connection: Connection, pipeline: str, statement: str, runs: Sequence[Po
         _pay(connection, (pipeline, statement, *partition), joined((run.start, run.end) for run in group))
 
 
+def absorb(connection: Connection, pipeline: str, statement: str, runs: Sequence[PositionRun]) -> None:
+    """Add runs that were paid for, whatever of them the ledger has already."""
+    serialise(connection, f"positions/{pipeline}/{statement}")
+    for partition, group in groupby(sorted(runs, key=_partition), key=_partition):
+        new = union((run.start, run.end) for run in group)
+        this = (pipeline, statement, *partition)
+        existing = _touching(connection, this, new)
+        _replace(connection, this, existing, union([*existing, *new]))
+
+
 def _partition(run: PositionRun) -> tuple[str, str, int]:
     return run.cluster_id, run.topic_id, run.partition
 
 
 def _pay(connection: Connection, partition: Partition, new: list[Interval]) -> None:
-    low, high = new[0][0], new[-1][1]
-    touching = (positions.c.start_offset <= high) & (positions.c.end_offset >= low)
-    existing = _runs(connection, _within(partition) & touching)
+    existing = _touching(connection, partition, new)
     if common := overlapping(existing, new):
         _, _, _, topic_id, number = partition
         raise PositionsPaid(
             f"offsets {common[0]} to {common[1] - 1} of partition {number} of topic {topic_id} are paid for"
         )
-    merged = joined([*existing, *new])
+    _replace(connection, partition, existing, joined([*existing, *new]))
+
+
+def _touching(connection: Connection, partition: Partition, new: list[Interval]) -> list[Interval]:
+    """The ledger's runs that these may touch or overlap."""
+    touching = (positions.c.start_offset <= new[-1][1]) & (positions.c.end_offset >= new[0][0])
+    return _runs(connection, _within(partition) & touching)
+
+
+def _replace(connection: Connection, partition: Partition, existing: list[Interval], merged: list[Interval]) -> None:
     gone, added = sorted(set(existing) - set(merged)), sorted(set(merged) - set(existing))
     names = ("pipeline", "statement", "cluster_id", "topic_id", "partition", "start_offset", "end_offset")
     if gone:
         one = _within(partition) & (positions.c.start_offset == bindparam("old"))
         connection.execute(delete(positions).where(one), [{"old": start} for start, _ in gone])
     rows: list[dict[str, Any]] = [dict(zip(names, (*partition, *run), strict=True)) for run in added]
-    connection.execute(insert(positions), rows)
+    if rows:
+        connection.execute(insert(positions), rows)
 
 
 def _within(partition: Partition) -> ColumnElement[bool]:

@@ -9,8 +9,9 @@ from sqlalchemy import insert, select
 from shared.lifecycle import State
 from shared.store import batch_rows
 from shared.store.database import Database
+from shared.store.plans import put_back
 from shared.store.tables import attempts, batches, pipelines
-from shared.store.values import PlannedBatch
+from shared.store.values import Plan, PlannedBatch
 
 
 class Recalls:
@@ -34,6 +35,11 @@ class Recalls:
         """Put back a batch that nobody has tried to send; whether it was absent."""
         with self._database.write() as connection:
             return batch_rows.insert(connection, batch, self._database.clock())
+
+    def plan(self, plan: Plan) -> bool:
+        """Put back a plan, with the positions that it paid for; whether it was absent."""
+        with self._database.write() as connection:
+            return put_back(connection, plan)
 
     def sent(
         self,

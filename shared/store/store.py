@@ -15,6 +15,7 @@ from shared.store.migrate import migrate
 from shared.store.plans import Plans
 from shared.store.positions import Positions
 from shared.store.queues import Queues
+from shared.store.rebuilds import Rebuilds
 from shared.store.recalls import Recalls
 from shared.store.shards import Shards
 from shared.store.status import Status
@@ -36,6 +37,7 @@ class Store:
         self.accounts = Accounts(database)
         self.queues = Queues(database)
         self.recalls = Recalls(database)
+        self.rebuilds = Rebuilds(database)
         self.shards = Shards(database)
         self.health = Health(database)
         self.status = Status(database)

@@ -1,0 +1,183 @@
+"""What must outlive the state store, beside the data: each run, each definition, each plan. Files, written once.
+
+They lie in <pipeline>/annals of the spool, and stay when the data are deleted: what is paid for stays paid for.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from shared.definition import Definition
+from shared.errors import SpoolError
+from shared.keys import batch_key
+from shared.spool import ANNALS, PLAN, Spool
+from shared.store.values import Plan, PositionRun, Run
+
+_RUN = re.compile(r"run-([0-9]+)\.json")
+Kept = TypeVar("Kept", bound="Record")
+
+
+class Record(BaseModel):
+    """Versioned; unknown fields are a later version's."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: Literal[1] = 1
+    installation: str = Field(pattern=r"^[0-9a-f]{32}$")
+    """Whose it is: transactional ids are made of it."""
+
+
+class RunRecord(Record):
+    """A run that began. Written before its job is started."""
+
+    pipeline: str
+    file: str
+    """The identity of the file that owns the pipeline's name."""
+    epoch: int = Field(ge=1)
+    job_id: str | None
+    definition: str
+    started_at: datetime
+    restored_from: str | None
+    started_from: dict[str, JsonValue] | None
+    fresh: bool
+
+
+class EndRecord(Record):
+    """How a run ended."""
+
+    outcome: str
+    ended_at: datetime
+
+
+class PlanRecord(Record):
+    """What became of a sealed file. Written with the attempt, and put in its place before any of its batches."""
+
+    pipeline: str
+    statement: str
+    address: str
+    definition: str
+    rows: int
+    skipped: int
+    sealed_at: datetime
+    planned_at: datetime
+    attempt: str
+    """The folder in which the batches were written."""
+    batches: tuple[str, ...]
+    """Their keys."""
+    positions: tuple[tuple[str, str, int, int, int], ...]
+    """(cluster id, topic id, partition, start, end) of each run that it pays for."""
+
+    @classmethod
+    def of(cls, plan: Plan, installation: str) -> Self:
+        """The record of a plan."""
+        return cls(
+            installation=installation,
+            pipeline=plan.pipeline,
+            statement=plan.statement,
+            address=plan.address,
+            definition=plan.definition,
+            rows=plan.rows,
+            skipped=plan.skipped,
+            sealed_at=plan.sealed_at,
+            planned_at=plan.planned_at,
+            attempt=plan.attempt_folder,
+            batches=tuple(batch.batch_key for batch in plan.batches),
+            positions=tuple(
+                (run.cluster_id, run.topic_id, run.partition, run.start, run.end) for run in plan.positions
+            ),
+        )
+
+    def plan(self) -> Plan:
+        """The plan, without its batches: they have manifests of their own."""
+        return Plan(
+            pipeline=self.pipeline,
+            statement=self.statement,
+            address=self.address,
+            definition=self.definition,
+            rows=self.rows,
+            skipped=self.skipped,
+            sealed_at=self.sealed_at,
+            planned_at=self.planned_at,
+            attempt_folder=self.attempt,
+            positions=tuple(PositionRun(*run) for run in self.positions),
+        )
+
+
+class Annals:
+    """One pipeline's. Every verb raises SpoolError for what is damaged, SpoolAway for what can't be reached."""
+
+    def __init__(self, spool: Spool, pipeline: str) -> None:
+        self._files, self._folder = spool.files, f"{pipeline}/{ANNALS}"
+
+    def keep_definition(self, definition: Definition) -> None:
+        """A definition that files may be sealed by from now on."""
+        self._files.create(f"{self._folder}/definitions/{definition.hash}.json", definition.canonical())
+
+    def keep_run(self, run: Run, file: str, installation: str) -> None:
+        """A run that is about to start its job."""
+        values = {name: getattr(run, name) for name in RunRecord.model_fields if hasattr(run, name)}
+        record = RunRecord(**values, file=file, installation=installation)
+        self._files.create(f"{self._folder}/run-{run.epoch}.json", record.model_dump_json().encode())
+
+    def keep_end(self, epoch: int, outcome: str, ended_at: datetime, installation: str) -> None:
+        """How a run ended; the first word stands."""
+        record = EndRecord(outcome=outcome, ended_at=ended_at, installation=installation)
+        self._files.create(f"{self._folder}/ended-{epoch}.json", record.model_dump_json().encode())
+
+    def runs(self) -> list[tuple[RunRecord, EndRecord | None]]:
+        """Every run that began, with its end, the newest last."""
+        names = (_RUN.fullmatch(entry.name) for entry in self._files.entries(self._folder, "run-"))
+        epochs = sorted(int(name[1]) for name in names if name)
+        runs = (
+            (self._read(RunRecord, f"run-{epoch}.json"), self._read(EndRecord, f"ended-{epoch}.json"))
+            for epoch in epochs
+        )
+        return [(run, end) for run, end in runs if run is not None]
+
+    def definitions(self) -> Iterator[Definition]:
+        """Every definition that a run was started with."""
+        for entry in self._files.entries(f"{self._folder}/definitions"):
+            data = self._files.read(entry.address)
+            if data is not None:
+                yield _parsed(Definition, data, entry.address)
+
+    def plans(self, known: Iterable[str] = ()) -> Iterator[PlanRecord]:
+        """Every plan of which a batch may have been sent, or that had none; but for those of files in `known`."""
+        passed = {f"{plan_name(address)}.json" for address in known}
+        for entry in self._files.entries(f"{self._folder}/plans"):
+            data = self._files.read(entry.address) if entry.name not in passed else None
+            if data is not None:
+                yield _parsed(PlanRecord, data, entry.address)
+
+    def _read(self, record: type[Kept], name: str) -> Kept | None:
+        data = self._files.read(f"{self._folder}/{name}")
+        return None if data is None else _parsed(record, data, f"{self._folder}/{name}")
+
+
+def plan_name(address: str) -> str:
+    """The part of the keys that a sealed file's batches share, by which its plan is kept."""
+    pipeline, statement, _ = address.split("/", 2)
+    return batch_key(pipeline, statement, address.partition("/sealed/")[2], 0).rpartition("-")[0]
+
+
+def write_plan(spool: Spool, plan: Plan, installation: str) -> None:
+    """Write a plan's record beside its batches, before it is committed; `place_plan` gives it its place."""
+    spool.files.create(f"{plan.attempt_folder}/{PLAN}", PlanRecord.of(plan, installation).model_dump_json().encode())
+
+
+def place_plan(spool: Spool, plan: Plan) -> None:
+    """Give a committed plan's record its place, also where it has no batch that would."""
+    spool.place_plan(plan.attempt_folder, plan.pipeline, f"{plan_name(plan.address)}-0")
+
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def _parsed(model: type[Parsed], data: bytes, address: str) -> Parsed:
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise SpoolError(f"{address} is damaged: {error}") from error

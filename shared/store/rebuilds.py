@@ -1,0 +1,116 @@
+"""A lost store, restored as a whole into an empty one, in one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from shared.definition import Definition
+from shared.errors import SettingsError
+from shared.lifecycle import State
+from shared.store import batch_rows
+from shared.store.database import Database, insert_absent, serialise
+from shared.store.plans import put_back
+from shared.store.tables import (
+    attempts,
+    batches,
+    definitions,
+    installation,
+    pipelines,
+    positions,
+    runs,
+    sealed_files,
+    strays,
+)
+from shared.store.values import Attempt, Plan, PlannedBatch, Run
+
+_KEPT = (batches, attempts, sealed_files, positions, runs, strays)
+"""What an empty store has no row of."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A batch as it is known from elsewhere, with its attempts."""
+
+    batch: PlannedBatch
+    state: State
+    columns: dict[str, Any] = field(default_factory=dict)
+    attempts: Sequence[Attempt] = ()
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose a pipeline's name is."""
+
+    pipeline: str
+    file: str
+    spool: str
+    claimed_at: datetime
+
+
+@dataclass(frozen=True)
+class Restored:
+    """All that a store is made of again."""
+
+    installation: str | None
+    """None: the empty store's own is kept."""
+    owners: Sequence[Owner] = ()
+    runs: Sequence[Run] = ()
+    definitions: Sequence[Definition] = ()
+    plans: Sequence[Plan] = ()
+    batches: Sequence[Known] = ()
+
+
+class Rebuilds:
+    """Fills an empty store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def refuse_filled(self) -> None:
+        """Raise SettingsError for a store that knows a run, a plan or a batch."""
+        with self._database.read() as connection:
+            _refuse_filled(connection)
+
+    def restore(self, what: Restored) -> None:
+        """Put everything back. Raises SettingsError, with nothing written, for a store that is not empty."""
+        with self._database.write() as connection:
+            serialise(connection, "batchline/rebuild")
+            _refuse_filled(connection)
+            now = self._database.clock()
+            if what.installation is not None:
+                connection.execute(update(installation).values(id=what.installation))
+            for definition in what.definitions:
+                row = {"hash": definition.hash, "json": definition.canonical().decode()}
+                insert_absent(connection, definitions, row)
+            _lineage(connection, what)
+            for plan in what.plans:
+                put_back(connection, plan)
+            for known in what.batches:
+                batch_rows.insert(connection, known.batch, now, state=known.state, **known.columns)
+            rows = [asdict(attempt) for known in what.batches for attempt in known.attempts]
+            if rows:
+                connection.execute(insert(attempts), [{**row, "disowned": list(row["disowned"])} for row in rows])
+
+
+def _refuse_filled(connection: Connection) -> None:
+    filled = [table.name for table in _KEPT if connection.execute(select(table).limit(1)).first() is not None]
+    if filled:
+        raise SettingsError(
+            f"the state store is not empty (it has rows in {', '.join(filled)}): a rebuild takes an empty one. What an "
+            "older copy has forgotten comes back by itself; see `poller doctor`"
+        )
+
+
+def _lineage(connection: Connection, what: Restored) -> None:
+    # A command that was refused may have claimed a name before.
+    connection.execute(delete(pipelines).where(pipelines.c.name.in_([owner.pipeline for owner in what.owners])))
+    for owner in what.owners:
+        epoch = max((run.epoch for run in what.runs if run.pipeline == owner.pipeline), default=0)
+        row = {"name": owner.pipeline, "file": owner.file, "spool": owner.spool, "epoch": epoch}
+        connection.execute(insert(pipelines).values(**row, claimed_at=owner.claimed_at))
+    names = [name for name in runs.columns.keys()]  # noqa: C416, SIM118 - iterating gives columns
+    for run in what.runs:
+        connection.execute(insert(runs).values(**{name: getattr(run, name) for name in names}))
