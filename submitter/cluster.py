@@ -67,8 +67,9 @@ class EmbeddedCluster:
             self._client = job.execute()
         except Exception as error:
             cause = root_cause(str(error))
-            kind = Unrestorable if start.restore and is_of_state(cause) else LaunchError
-            raise kind(f"Flink did not take the job: {cause}") from error
+            if start.restore and is_of_state(cause):
+                raise Unrestorable(cause) from error
+            raise LaunchError(f"Flink did not take the job: {cause}") from error
         self._result = self._client.get_job_execution_result()
 
     def ended(self) -> str | None:
