@@ -33,6 +33,8 @@ UNREADABLE = frozenset({"line_malformed", "results_deleted", "download_cut"})
 _LEDGER = """SELECT count(*), sum(input_tokens), sum(output_tokens), sum(cost_usd),
     sum(CASE WHEN records <> succeeded + failed + carried THEN 1 ELSE 0 END),
     sum(succeeded), sum(failed) FROM batches"""
+_BY_ROAD = "SELECT mode, sum(input_tokens), sum(output_tokens) FROM batches GROUP BY mode"
+"""A synchronous call has its full price."""
 
 
 @dataclass(frozen=True)
@@ -185,9 +187,13 @@ def ledger(world: "World", witness: Witness, records: int) -> Iterator[str]:
     if ours != theirs and (not is_less or ours > theirs):
         yield f"I4 the provider billed {theirs} tokens, the ledger has {ours}"
     model = world.pipeline.model()
-    price = cost(model.provider, model.model, *ours)
-    if price is not None and abs(float(paid or 0) - price.batch_usd) > 1e-6:
-        yield f"I4 {ours} tokens cost {price.batch_usd} USD, the ledger has {paid}"
+    owed = 0.0
+    for mode, asked, answered in world.census.ask(_BY_ROAD):
+        price = cost(model.provider, model.model, int(asked or 0), int(answered or 0))
+        if price is not None:
+            owed += price.sync_usd if mode == "sync" else price.batch_usd
+    if abs(float(paid or 0) - owed) > 1e-6:
+        yield f"I4 {ours} tokens cost {owed} USD, the ledger has {paid}"
 
 
 def stuck(world: "World") -> str:
