@@ -23,13 +23,14 @@ from submitter.configuration import CHECKPOINTS, Start, defaults, is_local, reco
 from submitter.fingerprint import fingerprint
 from submitter.hands import Workers
 from submitter.lineage import Road
+from submitter.names import moved
 from submitter.pipeline.values import Pipeline, Statement
 from submitter.progress import Ending
 from submitter.roads import Roads
 from submitter.sealing import Rolling
 from submitter.source_state import exhausted
 from submitter.sources import changes
-from submitter.starting import Finder, Places, admit, blind, plan_finished, way_out
+from submitter.starting import Finder, Places, admit, anew, blind, plan_finished, way_out
 from submitter.tally import Counter
 from submitter.topic_guard import TopicGuard
 from submitter.user_table import UserTable
@@ -156,7 +157,10 @@ class Runner:
         planned = plan_finished(pipeline.name, self.store, self.spool, planner.plan, self.say)
         if planned:
             self.say(f"planned {planned} sealed files that had no plan yet")
-        changed = changes(self.store.lineage.used(pipeline.name), [each.definition for each in pipeline.statements])
+        used, now = self.store.lineage.used(pipeline.name), [each.definition for each in pipeline.statements]
+        if wrong := moved(used, now):
+            raise SettingsError("\n".join(f"{each.now}: {each.said}" for each in wrong))
+        changed = changes(used, now)
         for change in changed:
             self.say(change.said)
         recreated = {(change.statement, change.topic) for change in changed if change.kind == "recreated"}
@@ -175,8 +179,8 @@ class Runner:
         positioned = [each.name for each in self.pipeline.statements if each.definition.source is not None]
         for said in admit(self._blind(), positioned, resubmit=self.wishes.resubmit):
             self.say(said)
-        for plain in self.pipeline.plain:
-            self.say(f"the plain INSERT INTO {plain.sink} begins anew, where its tables say: its rows may come again")
+        for warning in anew(self.pipeline.plain):
+            self.say(warning)
 
     def _blind(self) -> list[str]:
         return blind(self.pipeline.name, self.pipeline.statements, self.store, self.spool)

@@ -9,7 +9,7 @@ from shared.spool import SealedFile, Spool
 from shared.store import Store
 from submitter.lineage import first_starts, read_from
 from submitter.offsets import TopicOffsets, Watermarks
-from submitter.pipeline.values import Statement
+from submitter.pipeline.values import PlainInsert, Statement
 
 Plan = Callable[[str, str, SealedFile], list[str]]
 
@@ -64,6 +64,15 @@ def blind(pipeline: str, statements: Sequence[Statement], store: Store, spool: S
             spool.sealed_files(pipeline, statement.name)
             or store.batches.rows(limit=1, pipeline=pipeline, statement=statement.name)
         )
+    ]
+
+
+def anew(plain: Sequence[PlainInsert]) -> list[str]:
+    """What is to be said of plain INSERTs that start without Flink state: nothing else had their places."""
+    return [
+        f"warning: the plain INSERT INTO {each.sink} (line {each.line}) begins anew, where its own tables' startup "
+        "modes say: rows that it wrote before may come again, and rows since then be left out"
+        for each in plain
     ]
 
 

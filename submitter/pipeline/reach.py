@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shared.clock import system_clock
-from shared.definition import Source
+from shared.definition import Definition, Source
 from shared.errors import BatchlineError
 from shared.kafka import load_clusters
 from shared.messages import BATCHES_TOPIC
@@ -15,7 +15,8 @@ from shared.spool import Spool
 from shared.store.address import engine_for, parse
 from shared.store.database import Database
 from shared.store.lineage import Lineage
-from shared.store.migrate import revision
+from shared.store.migrate import HEAD, revision
+from submitter.names import moved
 from submitter.pipeline.brokers import Brokers
 from submitter.pipeline.faults import Faults, Place
 from submitter.pipeline.references import referenced
@@ -31,8 +32,10 @@ def reach(
     `take_over`: the pipeline's name may be another file's.
     """
     settings = {name: value for name, value in needs.settings.items() if not referenced(str(value))}
+    used: list[Definition] = []
     if "state-store" in settings:
-        reach_store(settings["state-store"], settings.get("pipeline"), None if take_over else needs.file, faults)
+        owner = None if take_over else needs.file
+        used = reach_store(settings["state-store"], settings.get("pipeline"), owner, faults)
     if "spool" in settings:
         reach_spool(settings["spool"], faults)
     file = settings.get("kafka-config") or _path(environ.get("BATCHLINE_KAFKA_CONFIG"))
@@ -53,33 +56,43 @@ def reach(
         replace(each, definition=each.definition.model_copy(update={"source": sources.get(each.name)}))
         for each in pipeline.statements
     )
-    return replace(pipeline, statements=tuple(statements))
+    made = replace(pipeline, statements=tuple(statements))
+    if not faults.errors:
+        lines = {each.name: each.line for each in made.statements}
+        for one in moved(used, [each.definition for each in made.statements]):
+            faults.add(one.said, Place(lines[one.now], one.now))
+    return made
 
 
-def reach_store(address: str, name: str | None, file: Path | None, faults: Faults) -> None:
-    """Whether the store answers, and the pipeline's name is free or this file's (None: whoever's it is)."""
+def reach_store(address: str, name: str | None, file: Path | None, faults: Faults) -> list[Definition]:
+    """Whether the store answers, and the pipeline's name is free or this file's (None: whoever's it is).
+
+    Gives the definitions that the pipeline's files were planned by so far, the newest last.
+    """
     place = Place(statement=f"SET '{PREFIX}state-store'")
     try:
         url = parse(address)
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
             _writable(Path(url.database or "").absolute().parent, "the state store's folder", faults, place)
-            return
+            return []
         database = Database(engine_for(url), system_clock)
         try:
             with database.read() as connection:
-                empty = revision(connection) is None
-            owner = None if empty or name is None else Lineage(database).owner(name)
+                found = revision(connection)
+            owner = None if found is None or name is None else Lineage(database).owner(name)
+            used = [] if found != HEAD or name is None else Lineage(database).used(name)
         finally:
             database.engine.dispose()
     except BatchlineError as error:
         faults.caught(error, place)
-        return
+        return []
     if file is not None and owner not in (None, str(file)):
         faults.add(
             f"the name '{name}' is used by {owner} in this state store: choose another one; if it is this "
             "file that has moved, run it once with --take-over",
             Place(statement=f"SET '{PREFIX}pipeline'"),
         )
+    return used
 
 
 def reach_spool(address: str, faults: Faults) -> None:

@@ -22,6 +22,7 @@ from submitter.pipeline.values import Needs, Pipeline, PlainInsert, Settings, St
 SERVERS = "bootstrap.servers"
 
 _IGNORED = ("SqlShow", "SqlDescribe", "SqlRichDescribe", "SqlRichExplain", "SqlHelp")
+_EXECUTED = ("SqlExecute", "SqlStatementSet")
 _BRACKETS = ("SqlBeginStatementSet", "SqlEndStatementSet")
 _STARTS_JOBS = {
     "SqlCreateTableAs": "write a CREATE TABLE and an INSERT INTO",
@@ -91,7 +92,7 @@ class _Reader:
         self._flink = Reflection(tables)
         self._catalog = Catalog(self._flink, self._doubts, faults)
         has_file = "kafka-config" in settings or bool(environ.get("BATCHLINE_KAFKA_CONFIG"))
-        self._known = Known(environ, settings.get("pipeline", ""), has_file, script.unresolved)
+        self._known = Known(environ, settings.get("pipeline", ""), has_file, script.unresolved, sinks=self._sinks())
         self._inserts = Inserts(self._flink, self._catalog, self._known, faults)
         self._stand_ins = StandIns(self._flink)
         self.statements: list[Statement] = []
@@ -124,6 +125,12 @@ class _Reader:
             warnings=tuple(self._faults.warnings),
         )
 
+    def _sinks(self) -> frozenset[str]:
+        inserts = [node.tree for node in self._script.nodes if node.kind == "RichSqlInsert"]
+        for node in self._script.nodes:
+            inserts += self._executed(node) if node.kind in _EXECUTED else []
+        return frozenset(names_of(insert.getTargetTableID())[-1] for insert in inserts)
+
     def _handler(self, kind: str) -> Callable[[Node], None]:
         if kind == "SqlSet":
             return self._set
@@ -131,7 +138,7 @@ class _Reader:
             return lambda _: None
         if kind == "RichSqlInsert":
             return lambda node: self._insert(node.tree, node.line)
-        if kind in ("SqlExecute", "SqlStatementSet"):
+        if kind in _EXECUTED:
             return self._execute
         if kind.startswith(_IGNORED):
             return lambda node: self._faults.warn("it only shows something, and is passed over", Place(node.line))
@@ -145,15 +152,17 @@ class _Reader:
             self._tables.get_config().set(name, value)
 
     def _execute(self, node: Node) -> None:
+        inserts = self._executed(node)
+        for insert in inserts:
+            self._insert(insert, self._script.first_line(insert))
+        if not inserts:
+            self._faults.add("only INSERTs can be executed here", Place(node.line))
+
+    def _executed(self, node: Node) -> list[Any]:
+        """The INSERTs of EXECUTE, and of a statement set."""
         inner = node.tree.getStatement() if node.kind == "SqlExecute" else node.tree
         kind = str(inner.getClass().getSimpleName())
-        if kind == "RichSqlInsert":
-            self._insert(inner, node.line)
-        elif kind == "SqlStatementSet":
-            for insert in inner.getInserts():
-                self._insert(insert, self._script.first_line(insert))
-        else:
-            self._faults.add("only INSERTs can be executed here", Place(node.line))
+        return [inner] if kind == "RichSqlInsert" else list(inner.getInserts()) if kind == "SqlStatementSet" else []
 
     def _insert(self, tree: Any, line: int) -> None:
         sql = self._script.insert_text(tree)

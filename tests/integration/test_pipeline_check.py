@@ -12,9 +12,10 @@ from shared.topics import cluster_id
 from submitter.check import Checked, check
 from submitter.pipeline.explain import explain
 from submitter.pipeline.faults import PipelineError
-from tests.integration.pipeline_files import ENVIRON, WHOLE
+from tests.integration.pipeline_files import ENVIRON, INSERT, WHOLE, line_of
 from tests.rig.fixtures import MakeTopic
 from tests.rig.objects import ObjectStore
+from tests.rig.stores import plan
 
 # A port that is reserved and never served.
 NOBODY = "127.0.0.1:1"
@@ -142,3 +143,20 @@ def test_a_variable_that_is_not_set_is_told_once_for_each_place(rig: Rig) -> Non
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"nothing\.sql: the file can't be read"):
         check(tmp_path / "nothing.sql", ENVIRON)
+
+
+def test_an_insert_above_another_into_the_same_sink_is_refused_and_one_below_is_not(rig: Rig) -> None:
+    (statement,) = rig.check().pipeline.statements
+    stated = statement.definition
+    with Store.open(f"sqlite:///{rig.folder}/state.db") as store:
+        store.lineage.put_definition(stated)
+        names = {"pipeline": stated.pipeline, "statement": stated.statement}
+        assert store.plans.commit(plan("sealed-0", [], definition=stated.hash, **names))
+    more = "INSERT INTO results SELECT id, label, 1 FROM ML_PREDICT(TABLE reviews, MODEL judge, DESCRIPTOR(id));"
+    whole = rig.text
+    rig.text = whole.replace(INSERT, f"{INSERT}\n{more}")
+    assert [each.name for each in rig.check().pipeline.statements] == ["results", "results-2"]
+    rig.text = whole.replace(INSERT, f"{more}\n{INSERT}")
+    (fault,) = rig.faults().faults
+    assert fault.place.line == line_of(rig.text, INSERT.strip())
+    assert "this statement was 'results' so far and would be 'results-2' now" in fault.message

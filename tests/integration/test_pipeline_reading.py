@@ -185,3 +185,9 @@ def test_a_plain_insert_of_values_ends_and_one_of_an_endless_source_does_not(tmp
     assert pipeline_of(tmp_path, text).bounded
     endless = "CREATE TABLE noise (id STRING) WITH ('connector' = 'datagen'); INSERT INTO results (id) TABLE noise;"
     assert not pipeline_of(tmp_path, text + endless).bounded
+
+
+def test_a_number_makes_no_name_of_another_sink(tmp_path: Path) -> None:
+    named = "CREATE TABLE `results-2` LIKE results;" + INSERT.replace("INTO results", "INTO `results-2`")
+    made = pipeline_of(tmp_path, SETTINGS + REVIEWS + MODEL + SINK + INSERT + INSERT + named)
+    assert [each.name for each in made.statements] == ["results", "results-3", "results-2"]
