@@ -150,8 +150,8 @@ def test_an_insert_above_another_into_the_same_sink_is_refused_and_one_below_is_
     stated = statement.definition
     with Store.open(f"sqlite:///{rig.folder}/state.db") as store:
         store.lineage.put_definition(stated)
-        names = {"pipeline": stated.pipeline, "statement": stated.statement}
-        assert store.plans.commit(plan("sealed-0", [], definition=stated.hash, **names))
+        made = plan("sealed-0", pipeline=stated.pipeline, statement=stated.statement, definition=stated.hash)
+        assert store.plans.commit(made)
     more = "INSERT INTO results SELECT id, label, 1 FROM ML_PREDICT(TABLE reviews, MODEL judge, DESCRIPTOR(id));"
     whole = rig.text
     rig.text = whole.replace(INSERT, f"{INSERT}\n{more}")
