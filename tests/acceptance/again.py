@@ -5,14 +5,14 @@ import os
 import signal
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 import psutil
-from confluent_kafka import Producer, TopicCollection
+from confluent_kafka import KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
@@ -118,7 +118,14 @@ class Again(Road):
         admin.delete_topics([name])[name].result(30)
         wait_until(lambda: name not in admin.list_topics(timeout=10).topics, 30, f"{name} to be gone")
         self.create_source(topic)
-        assert self.topic_id(topic) != old
+
+        def is_new() -> bool:
+            # One that was just created is unknown to the broker for a moment.
+            with suppress(KafkaException):
+                return self.topic_id(topic) != old
+            return False
+
+        wait_until(is_new, 30, f"{name} to be another topic")
 
     def topic_id(self, topic: str) -> str:
         admin = AdminClient({"bootstrap.servers": self.sources_servers})
