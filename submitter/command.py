@@ -113,11 +113,8 @@ def _flink(stop: threading.Event) -> Iterator[None]:
 
         _unless_stopped(stop)
         jvm.prepare()
-        jvm.lock(lock)
-        try:
+        with jvm.running(lock):
             yield
-        finally:
-            jvm.end()
 
 
 def _checked(stop: threading.Event, file: Path, overrides: dict[str, str], *, take_over: bool = False) -> "Checked":

@@ -2,11 +2,13 @@
 
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from submitter.gateway import close, gateway
+from submitter.temporary import is_held
 
 LOGGING = Path(__file__).with_name("log4j2.properties")
 _LOCKS: list[Any] = []
@@ -24,12 +26,19 @@ def prepare() -> None:
     os.environ.setdefault("LOG4J_PROPERTIES", str(LOGGING.with_name("log4j2-silent.properties")))
 
 
-def end() -> None:
-    """End it, if it has begun, and let it tidy up behind itself."""
-    with suppress(Exception):
-        pid = int(gateway().jvm.java.lang.ProcessHandle.current().pid())
+@contextmanager
+def running(held: Path) -> Iterator[None]:
+    """It runs while the block lasts, holding a file; it is ended after it, and tidies up behind itself."""
+    lock(held)
+    pid = int(gateway().jvm.java.lang.ProcessHandle.current().pid())
+    try:
+        yield
+    finally:
         close()
-        os.kill(pid, signal.SIGTERM)
+        # It may have been ended long ago, and its number be another's.
+        if is_held(held):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
 
 def log_to(file: Path) -> None:

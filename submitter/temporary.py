@@ -73,11 +73,11 @@ def _held(file: Path) -> int:
 
 def _remove_orphans(parent: Path) -> None:
     for folder in parent.glob(f"{PREFIX}*/"):
-        if not _is_held(folder / _OURS) and not _is_held(folder / _JVMS):
+        if not is_held(folder / _OURS) and not is_held(folder / _JVMS):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_held(file: Path) -> bool:
+def is_held(file: Path) -> bool:
     """Whether a command or a JVM that lives holds it; each has its own kind of lock, and they don't see each other."""
     try:
         handle = os.open(file, os.O_RDWR)
@@ -98,5 +98,5 @@ def _is_held(file: Path) -> bool:
 def _await_death(lock: Path) -> None:
     """Until the JVM is gone, which removes files of its own at its end; or not much longer."""
     end, pause = time.monotonic() + _DEATH_SECONDS, threading.Event()
-    while _is_held(lock) and time.monotonic() < end:
+    while is_held(lock) and time.monotonic() < end:
         pause.wait(0.02)

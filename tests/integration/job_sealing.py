@@ -75,9 +75,5 @@ def _cause(result: Any) -> str:
 
 
 if __name__ == "__main__":
-    with temporary() as lock:
-        jvm.lock(lock)
-        try:
-            main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] if len(sys.argv) > 4 else None)
-        finally:
-            jvm.end()
+    with temporary() as held, jvm.running(held):
+        main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] if len(sys.argv) > 4 else None)
