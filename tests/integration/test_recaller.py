@@ -119,7 +119,7 @@ def test_what_was_deleted_after_the_copy_is_known_to_be_out(back: Back) -> None:
     keeper, provider_of = Keeper(stage.store, back.holder), stage.models().provider_of
     assert Janitor(stage.store, stage.spool, provider_of, keeper, stage.clock, retention=WEEK).run_once()["deleted"]
     restore(stage, older)
-    assert recaller(stage).run_once() == {"recalled": 1}
+    assert recaller(stage).run_once() == {"recalled": 1, "plans": 1}
     known = stage.batch(key)
     assert (known.state, known.succeeded, known.published_at) == (out.state, RECORDS, out.published_at)
     check_once(back, key)
