@@ -133,7 +133,8 @@ class ModelOptions:
         value = self._options.get(name, "")
         if value.strip():
             return value
-        self._fault(name, f"it is missing: give {wanted}")
+        if not any(f"'{name}'" in nearest(each, KNOWN) for each in self._options if each not in KNOWN):
+            self._fault(name, f"it is missing: give {wanted}")
         return None
 
     def _api_key(self) -> str | None:

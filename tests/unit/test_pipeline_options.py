@@ -43,6 +43,12 @@ def faults_of(options: dict[str, str], **how: Any) -> str:
     return "\n".join(fault.text("f.sql") for fault in faults.errors)
 
 
+def test_a_mistyped_option_is_not_missing_too() -> None:
+    said = faults_of({**{name: BASE[name] for name in ("provider", "api-key")}, "modl": "gpt-5-mini"})
+    assert said.endswith("option 'modl': there is no such option; did you mean 'model'?")
+    assert said.count("option") == 2
+
+
 def test_the_least_that_a_model_needs() -> None:
     model, batch = model_of({})
     assert (model.task, model.base_url, model.path) == ("chat", "https://api.openai.com/v1", "/v1/chat/completions")
