@@ -2,7 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.pipeline_files import INSERT, MODEL, REVIEWS, SETTINGS, SINK, WHOLE, faults_of, line_of
+from tests.integration.pipeline_files import (
+    INSERT,
+    MODEL,
+    REVIEWS,
+    SETTINGS,
+    SINK,
+    WHOLE,
+    faults_of,
+    line_of,
+    reading_of,
+)
 
 WRONG: list[tuple[str, str, str]] = [
     # what is replaced in the whole file, what by, what is said of it
@@ -112,3 +122,16 @@ def test_all_faults_come_at_once(tmp_path: Path) -> None:
 def test_a_file_without_our_insert_has_nothing_to_send(tmp_path: Path) -> None:
     (said,) = faults_of(tmp_path, SETTINGS + REVIEWS)
     assert "no INSERT … FROM ML_PREDICT(…) stands in the file" in said
+
+
+def test_a_value_that_flink_can_not_use_is_told_where_it_was_given(tmp_path: Path) -> None:
+    reading = reading_of(
+        tmp_path,
+        SETTINGS + "SET 'execution.checkpointing.interval' = 'soon';" + REVIEWS + MODEL + SINK + INSERT,
+        options={"parallelism.default": "many"},
+    )
+    said = [fault.text("file.sql") for fault in reading.faults.errors]
+    assert [each.partition(": Flink can't use it: ")[0] for each in said] == [
+        "file.sql: -D 'parallelism.default'",
+        "file.sql:5: SET 'execution.checkpointing.interval'",
+    ]
