@@ -20,6 +20,8 @@ ROADS ?= 6
 # Chaos runs at once, each beside a broker and a database of its own.
 SLOTS ?= 4
 PYTEST := $(BIN)/python -m pytest
+# In the order of the files: those that start the real commands come first, so that none is waited for at the end.
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PACKAGES := submitter poller shared deploy tests
 
 export PROVIDER
@@ -36,13 +38,13 @@ demo: setup ## 10,604 real movie reviews through the sandbox (PROVIDER=openai|an
 	@$(BIN)/python -m deploy.demo
 
 test: setup ## every test
-	@$(PYTEST) -n $(WORKERS) --dist loadfile
+	@$(PYTEST) $(SPREAD)
 
 test-unit: setup ## the tests without I/O, under 30 s
 	@$(PYTEST) tests/unit
 
 test-integration: setup ## contracts, and parts on real Kafka, SQL, Flink and the fake provider
-	@$(PYTEST) -n $(WORKERS) --dist loadfile tests/contracts tests/integration
+	@$(PYTEST) $(SPREAD) tests/contracts tests/integration
 
 test-acceptance: setup ## the real commands, killed and restarted
 	@$(PYTEST) tests/acceptance
