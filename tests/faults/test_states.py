@@ -8,17 +8,25 @@ import pytest
 from deploy.sandbox.provider.server import ProviderServer
 from poller.alarms import Kind
 from shared.lifecycle import State
+from shared.store import Batch
 from tests.faults.road import DAY, HOUR, RECORDS, MakeRoad, Road
+from tests.rig.waiting import wait_until
 
 
 def stuck(road: Road, fault: str) -> None:
     """Stand still until the deadline has been said; then go on."""
     road.fault(fault, seconds=2 * DAY.total_seconds())
     key = road.stage.submit(RECORDS)
-    running = road.stage.watch_until(key, State.RUNNING)
+    watcher, collector = road.stage.watcher(), road.back.collector()
+
+    def stands() -> Batch | None:
+        watcher.run_once()
+        batch = road.stage.batch(key)
+        return batch if batch.remote_status == fault.removeprefix("stuck_") else None
+
+    running = wait_until(stands, 30, f"{key} to be seen where it is {fault}")
     assert road.status().healthy
     road.stage.ahead = timedelta(hours=27) if fault == "stuck_in_progress" else timedelta(hours=4)
-    watcher, collector = road.stage.watcher(), road.back.collector()
     watcher.run_once()
     assert collector.run_once() == {}, "nothing is downloaded early"
     assert road.stage.batch(key).state is running.state

@@ -200,9 +200,13 @@ def test_a_stretch_ends_in_time_and_the_next_one_goes_on(make_stage: MakeStage) 
     stage.server.set_fault("slow_response", endpoint=SYNC["openai"], seconds=0.2)
     key = stage.plan(RECORDS)
     how = PASS.__class__(stretch=0.3, budget=0.3, asking=PASS.asking)
-    assert moved(Road(stage, how).asker().run_once()) == 0, "a single pass would not come back for it"
-    some = answered(stage, key)
-    assert 0 < some < RECORDS
+    asker = Road(stage, how).asker()
+
+    def one_pass() -> int:
+        assert moved(asker.run_once()) == 0, "a single pass would not come back for it"
+        return answered(stage, key)
+
+    assert wait_until(one_pass, 30, "the first answers") < RECORDS
     assert stage.batch(key).state is State.RUNNING
     ask_until(Road(stage), key, State.ENDED)
     assert billed(stage) == [1] * RECORDS

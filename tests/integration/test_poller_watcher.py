@@ -208,7 +208,7 @@ def test_a_batch_whose_definition_is_gone_does_not_hide_the_others(stage: Stage)
         store.execute("DELETE FROM definitions WHERE hash = ?", (stage.batch(bad).definition,))
     (folder / MANIFEST).rename(folder / "mislaid")
     stage.watch_until(good, State.ENDED)
-    assert "can't be read" in (stage.batch(bad).error or "")
+    assert "is not there" in (stage.batch(bad).error or "")
     (folder / "mislaid").rename(folder / MANIFEST)
     stage.watch_until(bad, State.ENDED)
 
