@@ -16,6 +16,8 @@ from tests.rig.results import SINK_TOPIC, Back, sink
 from tests.rig.stage import Stage
 
 PROVIDERS = ("openai", "anthropic")
+PATIENT = 60.0
+"""Seconds for a request: what takes long on a loaded machine is no fault, and must not be taken for one."""
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +51,8 @@ def make_road(broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path, migrat
         folder = tmp_path / f"road-{len(made)}"
         folder.mkdir()
         shutil.copyfile(migrated_sqlite, folder / "state.db")
-        made.append(Stage(server, folder, provider, sink(broker, topic), **stage))
+        options = {"request_timeout": PATIENT, **stage.pop("batch_options", {})}
+        made.append(Stage(server, folder, provider, sink(broker, topic), options, **stage))
         return Road(Back(made[-1], broker, f"progress-{topic}", patience=patience))
 
     yield make

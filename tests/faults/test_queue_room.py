@@ -26,7 +26,7 @@ from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
 RECORDS = 4
-BATCHES = 10
+BATCHES = 7
 HOUR = 3600
 LIMIT = 3 * RECORDS * 650
 """Room for three batches of LONG reviews, whose size tells well what they take."""
@@ -130,7 +130,14 @@ def hall(broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path) -> Iterator
     def make(provider: str, limits: dict[str, int], **options: Any) -> Hall:
         servers.append(ProviderServer(tmp_path / "provider", limits=limits, processing_seconds=0.3).start())
         topic = make_topic("sentiments", SINK_TOPIC)
-        stage = Stage(servers[0], tmp_path, provider, sink(broker, topic), batch_options=options, review=LONG.format)
+        stage = Stage(
+            servers[0],
+            tmp_path,
+            provider,
+            sink(broker, topic),
+            batch_options={"request_timeout": 60.0, **options},
+            review=LONG.format,
+        )
         return Hall(Back(stage, broker, f"progress-{topic}"))
 
     yield make

@@ -103,8 +103,8 @@ def test_row_12_a_long_retry_after_is_honoured(road: Road) -> None:
 
 def test_row_12_an_answer_that_comes_too_late(make_road: MakeRoad, server: ProviderServer, provider: str) -> None:
     """A create that outlasts its time-out may have been accepted: it is looked up."""
-    road = make_road(server, provider, batch_options={"request_timeout": 1.0})
-    road.fault("create_accepted_response_lost", hang=3.0)
+    road = make_road(server, provider, batch_options={"request_timeout": 3.0})
+    road.fault("create_accepted_response_lost", hang=6.0)
     family = road.bring()
     road.check(family)
     assert "adopted" in {attempt.outcome for attempt in road.stage.store.attempts.of(family[0].batch_key)}
