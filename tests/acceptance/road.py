@@ -19,7 +19,7 @@ from tests.rig.processes import Processes
 from tests.rig.waiting import wait_until
 
 KEYS = {"OPENAI_API_KEY": "key-of-openai-0451", "ANTHROPIC_API_KEY": "key-of-anthropic-0451"}
-START_SECONDS = 150
+START_SECONDS = 300
 """For a job to start, work and end on a busy machine."""
 
 
