@@ -37,9 +37,10 @@ from poller.watcher import WATCHING, Watcher, Watching
 from shared.clock import Clock, system_clock
 from shared.kafka import KafkaClusters, load_clusters
 from shared.lease import Keeper, is_dead, this_process
+from shared.refusals import WAITS, Waits
 from shared.spool import Spool
 from shared.store import Store
-from shared.submission import WAITS, Submission, Waits
+from shared.submission import Submission
 from shared.topics import BATCHES_PARTITIONS, ensure_topic
 
 

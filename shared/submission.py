@@ -7,9 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from random import Random
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
@@ -17,16 +16,11 @@ from shared.clock import Clock
 from shared.definition import Model
 from shared.errors import (
     AccountBusy,
-    AccountFault,
-    EnqueuedLimit,
     MissingCredential,
     NoRoom,
-    NotFound,
     NotSent,
     ProviderError,
-    Rejected,
     SpoolError,
-    Throttled,
     Unknown,
 )
 from shared.failpoints import Failpoint, reached
@@ -37,41 +31,9 @@ from shared.lifecycle import SUBMITTABLE, Event, State
 from shared.manifest import Manifest
 from shared.providers.port import Outgoing, Provider, RemoteBatch
 from shared.recovery import Recovery
+from shared.refusals import FILE_GONE, WAITS, Refusals, Waits
 from shared.spool import REQUESTS, Spool
-from shared.standing import REST
 from shared.store import Attempt, Batch, Lease, Store
-
-BUSY_PAUSE = timedelta(seconds=2)
-"""How long a batch waits while another create of its account is unresolved."""
-FILE_GONE = "input file not found"
-"""The note of an attempt whose uploaded file must not be named again."""
-
-
-@dataclass(frozen=True)
-class Backoff:
-    """How long a batch is held after its `n`-th definite failure: doubling, with jitter, at most `most`."""
-
-    least: timedelta = timedelta(seconds=5)
-    most: timedelta = timedelta(minutes=5)
-
-    def after(self, failures: int, random: Random) -> timedelta:
-        """The wait after so many failures, from half of it to all of it."""
-        wait: timedelta = min(self.least * (1 << min(failures, 16)), self.most)
-        return wait * random.uniform(0.5, 1.0)
-
-
-@dataclass(frozen=True)
-class Waits:
-    """How long to wait, for what."""
-
-    backoff: Backoff = Backoff()
-    account: timedelta = REST
-    busy: timedelta = BUSY_PAUSE
-    upload: timedelta = timedelta(seconds=1)
-    """Before an upload is tried again, at first."""
-
-
-WAITS = Waits()
 
 
 @dataclass(frozen=True)
@@ -104,8 +66,8 @@ class Submission:
         self._keeper = Keeper(store, holder, stop)
         self._recovery = Recovery(store, spool, clock, quarantine)
         self._hindsight = Hindsight(store, spool, clock)
-        self._waits = waits
-        self._random = Random()  # noqa: S311 jitter, no cryptography
+        self._refusals = Refusals(store, clock, waits)
+        self._first_wait = waits.upload
 
     def work(self, key: str) -> Batch | None:
         """Take a batch one step towards `submitted`. None when another works on it, or nothing is left to do.
@@ -152,7 +114,7 @@ class Submission:
             provider.connect()
         except MissingCredential as error:
             if batch.state is State.SEALED:
-                self._hold(batch, lease, f"credential: {error}", None)
+                self._refusals.hold(batch, lease, f"credential: {error}", None)
             raise
         stated, per_hour = provider.profile.stated(manifest.definition.batch), provider.profile.creates_per_hour
         admitted = self._store.queues.admit(batch.batch_key, lease, stated=stated, per_hour=per_hour)
@@ -163,9 +125,9 @@ class Submission:
         with self._spool.files.local(f"{folder}/{REQUESTS}") as requests:
             turn = _Turn(batch, lease, provider, _outgoing(manifest, requests, number), folder)
             try:
-                file_id = _reusable(attempts) or _upload(turn, self._waits.upload)
+                file_id = _reusable(attempts) or _upload(turn, self._first_wait)
             except ProviderError as error:
-                return self._definite(turn, error)
+                return self._refused(turn, error)
             reached(Failpoint.UPLOADED)
             return self._create(turn, file_id)
 
@@ -186,7 +148,7 @@ class Submission:
             except Unknown as error:
                 return self._store.batches.apply(turn.batch.batch_key, Event.DOUBT, lease=turn.lease, error=str(error))
             except ProviderError as error:
-                return self._definite(turn, error, attempt)
+                return self._refused(turn, error, attempt)
             return self._accept(turn, attempt, remote)
 
     def _intend(self, turn: _Turn, file_id: str | None) -> Attempt | None:
@@ -204,7 +166,7 @@ class Submission:
                 per_hour=turn.provider.profile.creates_per_hour,
             )
         except (AccountBusy, NoRoom) as busy:
-            self._hold(batch, lease, str(busy), self._clock() + self._waits.busy)
+            self._refusals.busy(batch, lease, str(busy))
             return None
         intent = Intent(
             attempt=attempt.attempt,
@@ -240,47 +202,8 @@ class Submission:
             error=None,
         )
 
-    def _definite(self, turn: _Turn, error: ProviderError, attempt: Attempt | None = None) -> Batch:
-        """The ladder: one verdict for each failure that is known to have had no effect."""
-        batch, lease, now = turn.batch, turn.lease, self._clock()
-        again = now + self._waits.backoff.after(turn.outgoing.attempt, self._random)
-        match error:
-            case AccountFault():
-                paused = self._store.accounts.pause(batch.account, str(error), self._waits.account)
-                reached(Failpoint.ACCOUNT_PAUSED)
-                return self._hold(batch, lease, paused.reason, paused.until, attempt)
-            case Throttled(retry_after=timedelta() as asked):
-                return self._hold(batch, lease, f"throttled: {error}", now + asked, attempt)
-            case EnqueuedLimit():
-                wait = self._store.queues.refused(batch, error.limit, str(error))
-                reached(Failpoint.LIMIT_LEARNED)
-                return self._hold(batch, lease, wait.reason, wait.until, attempt)
-            case Rejected() if attempt is not None:
-                return self._store.attempts.resolve(
-                    batch.batch_key, attempt.attempt, lease, Event.REJECT, error=str(error)
-                )
-            case NotFound():
-                reason = f"the provider does not find the input file: {error}"
-                return self._hold(batch, lease, reason, again, attempt, FILE_GONE)
-            case _:
-                return self._hold(batch, lease, str(error), again, attempt)
-
-    def _hold(
-        self,
-        batch: Batch,
-        lease: Lease,
-        reason: str,
-        until: datetime | None,
-        attempt: Attempt | None = None,
-        note: str | None = None,
-    ) -> Batch:
-        if attempt is None:
-            return self._store.batches.apply(
-                batch.batch_key, Event.HOLD, lease=lease, held_reason=reason, held_until=until
-            )
-        return self._store.attempts.resolve(
-            batch.batch_key, attempt.attempt, lease, Event.HOLD, note=note, held_reason=reason, held_until=until
-        )
+    def _refused(self, turn: _Turn, error: ProviderError, attempt: Attempt | None = None) -> Batch:
+        return self._refusals.definite(turn.batch, turn.lease, error, tries=turn.outgoing.attempt, attempt=attempt)
 
 
 def _outgoing(manifest: Manifest, requests: Path, number: int) -> Outgoing:

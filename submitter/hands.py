@@ -9,9 +9,10 @@ from shared.definition import Model
 from shared.lease import this_process
 from shared.providers import provider_for
 from shared.providers.port import Provider
+from shared.refusals import WAITS, Waits
 from shared.spool import SealedFile, Spool
 from shared.store import Store
-from shared.submission import WAITS, Submission, Waits
+from shared.submission import Submission
 from submitter.errand import Errand
 from submitter.planner import Planner
 

@@ -28,9 +28,9 @@ from shared.messages import ProgressMarker
 from shared.providers.openai import OpenAIProvider
 from shared.providers.port import Provider
 from shared.providers.profiles import profile_of
+from shared.refusals import Waits
 from shared.spool import Spool
 from shared.store import Lease, Store
-from shared.submission import Waits
 from submitter.desk import Hands
 from submitter.errand import Errand
 from submitter.hands import Workers

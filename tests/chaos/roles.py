@@ -30,9 +30,9 @@ from shared import failpoints
 from shared.clock import Clock
 from shared.errors import KafkaUnavailable, MustRestart, StoreUnavailable
 from shared.providers.prices import cost
+from shared.refusals import Backoff as Holding
+from shared.refusals import Waits
 from shared.store import Store
-from shared.submission import Backoff as Holding
-from shared.submission import Waits
 from shared.telemetry import start_logging
 from submitter.desk import Desk
 from submitter.desk_main import tell

@@ -18,9 +18,10 @@ from shared.definition import BatchOptions, Definition
 from shared.lease import this_process
 from shared.lifecycle import State
 from shared.providers import provider_for
+from shared.refusals import Backoff, Waits
 from shared.spool import Spool
 from shared.store import Batch, Store
-from shared.submission import Backoff, Submission, Waits
+from shared.submission import Submission
 from submitter.planner import Planner
 from tests.rig import samples
 from tests.rig.waiting import wait_until
