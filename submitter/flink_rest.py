@@ -91,4 +91,5 @@ def root_cause(trace: str) -> str:
 
 def is_of_state(cause: str) -> bool:
     """Whether a root cause says that a state can't be used."""
-    return any(word in cause for word in ("FileNotFoundException", "restore", "StateMigration", "CheckpointException"))
+    words = ("FileNotFoundException", "restore", "StateMigration", "CheckpointException", "NoSuchUpload")
+    return any(word in cause for word in words)

@@ -34,7 +34,11 @@ class OneByOne:
                 environ.pop("HTTP_IF_NONE_MATCH", None)
             if self._fault in (LOSE, CLASH) and "HTTP_IF_NONE_MATCH" in environ:
                 return [self._failed(environ, start_response)]
-            return [b"".join(self._application(environ, start_response))]
+            try:
+                return [b"".join(self._application(environ, start_response))]
+            except KeyError:
+                # moto's way of saying that an upload was aborted.
+                return [_error(start_response, "404 Not Found", "NoSuchUpload")]
 
     def _failed(self, environ: Environ, start_response: Callable[..., Any]) -> bytes:
         fault, self._fault = self._fault, None
@@ -42,9 +46,13 @@ class OneByOne:
             b"".join(self._application(environ, lambda *_: None))
             start_response("500 Internal Server Error", [("Content-Length", "0")])
             return b""
-        said = b"<Error><Code>ConditionalRequestConflict</Code><Message>another write is under way</Message></Error>"
-        start_response("409 Conflict", [("Content-Type", "application/xml"), ("Content-Length", str(len(said)))])
-        return said
+        return _error(start_response, "409 Conflict", "ConditionalRequestConflict")
+
+
+def _error(start_response: Callable[..., Any], status: str, code: str) -> bytes:
+    said = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
+    start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(said)))])
+    return said
 
 
 def main(port: int) -> None:
