@@ -22,4 +22,4 @@ def test_a_state_that_is_damaged_shows_in_the_trace_alone() -> None:
     assert not is_of_state(root_cause(TRACE))
     assert is_of_state(root_cause(reading))
     assert is_of_state("java.io.FileNotFoundException: /spool/.part-0.inprogress")
-    assert is_of_state("AmazonS3Exception: NoSuchUpload (Service: Amazon S3; Status Code: 404; Error Code: NoSuchUpload)")
+    assert is_of_state("AmazonS3Exception: (Service: Amazon S3; Status Code: 404; Error Code: NoSuchUpload)")
