@@ -230,7 +230,8 @@ class Collection:
             receipt = Receipt(attempt=last.attempt, provider_batch_id=remote.id, created_at=remote.created_at)
             write_receipt(self._spool, self._folder(batch), receipt)
         missing = results.verdicts.count(Verdict.MISSING)
-        ended = batch.ended_at or batch.updated_at
+        # By our own clock, as far as it is known: the provider's may run ahead.
+        ended = batch.remote_since or batch.ended_at or batch.updated_at
         # A download that was cut in silence is not cut at the same place again: what is sent again is paid again.
         is_first_look = batch.next_check_at is None
         if missing and (is_first_look or self._clock() < ended + self._patience):

@@ -6,17 +6,21 @@ The product has no switch for any of it; a run names its weakness, and the lives
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property, partial
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from poller.accounts import Keyless
 from poller.daemon import Paced
+from poller.duty import Duty
 from poller.models import Models
 from poller.outbox import Bounds, Outbox, Shard, producer_settings
 from poller.outboxes import Outboxes
 from poller.progress import Markers
 from poller.publisher import Publisher
+from poller.rescuer import Rescuer
 from poller.settings import PollerSettings
 from poller.transactions import Transactions
 from poller.wiring import Poller, Tempo
@@ -31,6 +35,7 @@ from shared.providers.profiles import profile_of
 from shared.refusals import Waits
 from shared.spool import Spool
 from shared.store import Lease, Store
+from shared.submission import Submission
 from submitter.desk import Hands
 from submitter.errand import Errand
 from submitter.hands import Workers
@@ -51,6 +56,11 @@ def _hire(errand: Errand, store: Store, spool: Spool, clock: Clock, waits: Waits
 
 def _duties(made: Poller, _settings: PollerSettings, _clock: Clock, _tempo: Tempo) -> tuple[Paced, ...]:
     return made.duties
+
+
+def _instead(made: Poller, duty: Duty) -> tuple[Paced, ...]:
+    """The poller's duties, with this one in the place of its namesake."""
+    return tuple(replace(paced, duty=duty) if paced.duty.name == duty.name else paced for paced in made.duties)
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,21 @@ def _hire_retrying(errand: Errand, store: Store, spool: Spool, clock: Clock, wai
     return _RetryingWorkers(errand, store, spool, clock, waits=waits)
 
 
+def _rescue_retrying(made: Poller, settings: PollerSettings, clock: Clock, tempo: Tempo) -> tuple[Paced, ...]:
+    """The poller's own creates, as weak as the desk's: either may be the first to come to a batch."""
+
+    def make(model: Model, environ: Mapping[str, str]) -> Provider:
+        return _Retrying(model, environ, profile_of(model.provider), clock)
+
+    spool = Spool(settings.spool)
+    models = Models(made.store, spool, os.environ, make)
+    quarantine = timedelta(seconds=settings.create_quarantine)
+    submission = Submission(
+        made.store, spool, models.provider_for, clock, this_process(), quarantine=quarantine, waits=tempo.waits
+    )
+    return _instead(made, Rescuer(made.store, submission.work, clock, Keyless(made.watchdog, clock)))
+
+
 # A create that does not show at once is made again.
 
 
@@ -112,13 +137,11 @@ def _publish_by_sql(made: Poller, settings: PollerSettings, clock: Clock, tempo:
     )
     definition_of, keeper = Models(store, spool, os.environ).definition, Keeper(store, this_process())
     publisher = Publisher(store, spool, definition_of, outboxes, keeper, made.watchdog, clock, backoff=tempo.publishing)
-    return tuple(
-        replace(paced, duty=publisher) if paced.duty.name == publisher.name else paced for paced in made.duties
-    )
+    return _instead(made, publisher)
 
 
 WEAKNESSES: dict[str, Weakness] = {
-    "sdk-retries": Weakness(hire=_hire_retrying),
+    "sdk-retries": Weakness(hire=_hire_retrying, duties=_rescue_retrying),
     "no-quarantine": Weakness(hire=_hire_impatient, settings={"create_quarantine": 1e-6}),
     "progress-in-sql": Weakness(duties=_publish_by_sql),
     "404-is-absence": Weakness(settings={"lost_after": 1e-6}),

@@ -1,6 +1,7 @@
 """A fake provider for all rows, and one for those who move its clock or fill it."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from tests.faults.road import MakeRoad, Road
+from tests.faults.road import HOUR, MakeRoad, Road
 from tests.rig.fixtures import MakeTopic
 from tests.rig.results import SINK_TOPIC, Back, sink
 from tests.rig.stage import Stage
@@ -28,10 +29,11 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider
 
 @pytest.fixture
 def server(shared_server: ProviderServer) -> Iterator[ProviderServer]:
-    """The provider of all rows, without a fault before and after a test."""
+    """The provider of all rows, without a fault before and after a test. Its clock is the machine's, and stays so."""
     shared_server.clear_faults()
     yield shared_server
     shared_server.clear_faults()
+    assert abs(shared_server.now() - time.time()) < HOUR.total_seconds(), "who moves the clock takes `own_server`"
 
 
 @pytest.fixture

@@ -15,8 +15,11 @@ PATIENCE = timedelta(seconds=30)
 """How long results may still show after a batch's end."""
 
 
-def test_row_02_a_batch_that_exists_is_answered_with_404(road: Road) -> None:
+def test_row_02_a_batch_that_exists_is_answered_with_404(
+    make_road: MakeRoad, own_server: ProviderServer, provider: str
+) -> None:
     """Transient: said, asked again, and never taken for gone before its deadline."""
+    road = make_road(own_server, provider)
     road.fault("retrieve_404_after_create", seconds=HOUR.total_seconds())
     key = road.stage.submit(RECORDS)
     watcher = road.stage.watcher()

@@ -1,4 +1,4 @@
-"""Rows 24 to 27, which stand in deploy/README.md: faults that others have met."""
+"""Rows 24 to 28, which stand in deploy/README.md: faults that others have met."""
 
 from datetime import timedelta
 
@@ -36,10 +36,10 @@ def test_row_24_a_list_that_does_not_page_proves_no_absence(
 
 
 def test_row_25_a_known_batch_is_answered_with_404_now_and_then(
-    make_road: MakeRoad, server: ProviderServer, provider: str
+    make_road: MakeRoad, own_server: ProviderServer, provider: str
 ) -> None:
     """Also its results, after its end: asked again, and nothing is paid for again."""
-    road = make_road(server, provider, patience=timedelta(seconds=30))
+    road = make_road(own_server, provider, patience=timedelta(seconds=30))
     road.fault("stuck_in_progress", seconds=HOUR.total_seconds())
     key = road.stage.submit(RECORDS)
     road.stage.watch_until(key, State.RUNNING)
@@ -48,12 +48,12 @@ def test_row_25_a_known_batch_is_answered_with_404_now_and_then(
 
     def has_flapped() -> bool:
         watcher.run_once()
-        struck = [rule["struck"] for rule in server.faults() if rule["fault"] == "known_batch_404"]
+        struck = [rule["struck"] for rule in own_server.faults() if rule["fault"] == "known_batch_404"]
         return struck[0] >= 2 if struck else False
 
     wait_until(has_flapped, 30, "some 404s")
     assert road.stage.batch(key).state is State.RUNNING
-    server.advance(HOUR.total_seconds())
+    own_server.advance(HOUR.total_seconds())
     road.check(road.back.finish(key))
 
 
@@ -75,3 +75,13 @@ def test_row_27_a_file_that_is_there_is_denied_without_a_code(openai: Road) -> N
     openai.stage.ahead = HOUR
     openai.check(openai.back.finish(key))
     assert len({attempt.input_file_id for attempt in openai.stage.store.attempts.of(key)}) == 2
+
+
+def test_row_28_the_clock_of_the_provider_runs_ahead(
+    make_road: MakeRoad, own_server: ProviderServer, provider: str
+) -> None:
+    """What is missing is waited for by our own clock: the batch's end does not lie in the future."""
+    own_server.advance(2 * HOUR.total_seconds())
+    road = make_road(own_server, provider)
+    road.fault("lines_missing", lines=3)
+    road.check(road.bring(), retries=1)

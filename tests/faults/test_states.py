@@ -46,7 +46,8 @@ def test_row_10_all_is_done_and_it_does_not_end(make_road: MakeRoad, own_server:
     stuck(make_road(own_server, provider), "stuck_in_progress")
 
 
-def test_row_10_an_unknown_status_is_running_with_a_warning(openai: Road) -> None:
+def test_row_10_an_unknown_status_is_running_with_a_warning(make_road: MakeRoad, own_server: ProviderServer) -> None:
+    openai = make_road(own_server, "openai")
     openai.fault("unknown_status", seconds=HOUR.total_seconds())
     key = openai.stage.submit(RECORDS)
     running = openai.stage.watch_until(key, State.RUNNING)

@@ -1,6 +1,6 @@
 """Rescuing batches that nobody works on, at the strict fake provider."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -76,12 +76,17 @@ def test_a_batch_that_somebody_works_on_is_left_alone(stage: Stage) -> None:
     assert stage.batch(key).state is State.SEALED
 
 
-def test_one_poisoned_batch_is_set_aside_and_shown(stage: Stage) -> None:
+@pytest.mark.parametrize(("put", "state"), [(None, State.HELD), (Path.mkdir, State.SEALED)])
+def test_one_poisoned_batch_is_set_aside_and_shown(
+    stage: Stage, put: Callable[[Path], None] | None, state: State
+) -> None:
+    """Its requests are gone, for which an operator is asked; or can't be read, in a way that nobody foresaw."""
     bad, good = stage.plan(), stage.plan()
     for requests in stage.path("").rglob(f"{bad}/{REQUESTS}"):
         requests.unlink()
+        if put:
+            put(requests)
     rescued(stage, good)
-    broken = stage.batch(bad)
-    assert broken.state is State.SEALED
+    assert stage.batch(bad).state is state
     assert creates_of(stage, bad) == 0
     assert [alarm.subject for alarm in report(stage.store, stage.clock).attention] == [bad]
