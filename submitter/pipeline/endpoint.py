@@ -38,6 +38,8 @@ _PROVIDERS: dict[str, _Habits] = {
     "anthropic": _Habits("https://api.anthropic.com", "ANTHROPIC_BASE_URL", {"/v1/messages": "messages"}),
 }
 PROVIDERS = tuple(_PROVIDERS)
+TASKS = {provider: frozenset(habits.tasks.values()) for provider, habits in _PROVIDERS.items()}
+"""What each provider can be asked for."""
 
 
 def endpoint_of(

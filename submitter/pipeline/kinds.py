@@ -3,18 +3,42 @@
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from submitter.pipeline.units import duration, size
 
-Kind = Callable[[str], Any]
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_HUGE = 2**32
 _OWN = ("model", "messages", "input", "stream")
 """What a request's body has from us."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A type of options."""
+
+    type: str
+    """What may be given, for the README."""
+    read: Callable[[str], Any]
+
+    def __call__(self, value: str) -> Any:
+        """The typed value. Raises ValueError."""
+        return self.read(value)
+
+
+def _named(type_: str) -> Callable[[Callable[[str], Any]], Kind]:
+    return lambda read: Kind(type_, read)
+
+
+@_named("text")
+def free(value: str) -> str:
+    return value
+
+
+@_named("text")
 def text(value: str) -> str:
     if not value.strip():
         raise ValueError("it is empty")
@@ -29,7 +53,8 @@ def integer(low: int, high: int | None = None) -> Kind:
             raise ValueError(f"'{value}' is no integer") from None
         return int(_within(number, low, high))
 
-    return read
+    bounds = "" if low <= -_HUGE else f" ≥ {low}" if high is None else f", {low} to {high}"
+    return Kind(f"integer{bounds}", read)
 
 
 def number(low: float, high: float) -> Kind:
@@ -42,7 +67,7 @@ def number(low: float, high: float) -> Kind:
             raise ValueError(f"'{value}' is no number")
         return _within(found, low, high)
 
-    return read
+    return Kind(f"number, {low:g} to {high:g}", read)
 
 
 def choice(*allowed: str) -> Kind:
@@ -51,9 +76,10 @@ def choice(*allowed: str) -> Kind:
             raise ValueError(f"'{value}' is not one of {', '.join(allowed)}")
         return value.lower()
 
-    return read
+    return Kind(" or ".join(f"`{each}`" for each in allowed), read)
 
 
+@_named("list, as `END,STOP`")
 def csv(value: str) -> list[str]:
     parts = [part for part in value.split(",") if part]
     if not parts:
@@ -61,6 +87,7 @@ def csv(value: str) -> list[str]:
     return parts
 
 
+@_named("duration, as `6 h`")
 def period(value: str) -> float:
     """Seconds, more than 0."""
     found = duration(value)
@@ -69,6 +96,7 @@ def period(value: str) -> float:
     return found
 
 
+@_named("US dollars")
 def dollars(value: str) -> float:
     """US dollars, more than 0."""
     found = float(number(0, 1e9)(value))
@@ -77,6 +105,7 @@ def dollars(value: str) -> float:
     return found
 
 
+@_named("size, as `64 mb`")
 def volume(value: str) -> int:
     """Bytes, at least 1 kb."""
     found = size(value)
@@ -90,12 +119,14 @@ def is_topic(value: str) -> bool:
     return _TOPIC.fullmatch(value) is not None and value not in (".", "..")
 
 
+@_named("topic")
 def topic(value: str) -> str:
     if not is_topic(value):
         raise ValueError(f"'{value}' can't name a topic")
     return value
 
 
+@_named("JSON object")
 def body(value: str) -> dict[str, Any]:
     """A JSON object to be merged into each request."""
     try:

@@ -1,4 +1,4 @@
-"""A model's options: Flink's names where its OpenAI provider has them, ours under `batch.`; typed, in range. Pure."""
+"""A model's options, read by the option table: typed, in range, and fitting each other. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -8,67 +8,12 @@ from typing import Any, cast
 from shared.definition import BatchOptions, Column, Model
 from shared.errors import SettingsError
 from shared.schema import answer_schema, is_embedding, is_text
-from submitter.pipeline import kinds
 from submitter.pipeline.endpoint import PROVIDERS, Endpoint, Provider, endpoint_of
 from submitter.pipeline.faults import Faults, Place, nearest
-from submitter.pipeline.kinds import Kind
+from submitter.pipeline.option_table import BATCH, FORMER, KNOWN, MEANINGLESS, OPTIONS, PARAMETERS, Option
 from submitter.pipeline.prompt import template_faults
 from submitter.pipeline.references import reference
 from submitter.pipeline.road import road_remarks
-
-_GENERATE = frozenset({"chat", "responses", "messages"})
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """An option that becomes a part of a request, where its task knows such a thing."""
-
-    kind: Kind
-    tasks: frozenset[str]
-
-
-# Names, types and deprecated names: OpenAIOptions of Flink 2.3; ranges: the providers' references.
-PARAMETERS: dict[str, Parameter] = {
-    "temperature": Parameter(kinds.number(0, 2), _GENERATE),
-    "top-p": Parameter(kinds.number(0, 1), _GENERATE),
-    "max-tokens": Parameter(kinds.integer(1), _GENERATE),
-    "stop": Parameter(kinds.csv, frozenset({"chat", "messages"})),
-    "presence-penalty": Parameter(kinds.number(-2, 2), frozenset({"chat"})),
-    "n": Parameter(kinds.integer(1, 128), frozenset({"chat"})),
-    "seed": Parameter(kinds.integer(-(2**63), 2**63 - 1), frozenset({"chat"})),
-    "response-format": Parameter(kinds.choice("text", "json_object"), frozenset({"chat"})),
-    "dimension": Parameter(kinds.integer(1), frozenset({"embeddings"})),
-}
-SYSTEM_PROMPT = Parameter(str, _GENERATE)
-DEPRECATED = {"systemPrompt": "system-prompt", "topP": "top-p", "maxTokens": "max-tokens"}
-MEANINGLESS = {
-    "max-context-size": "a record too long for the model comes back as an error of its own",
-    "context-overflow-action": "a record too long for the model comes back as an error of its own",
-    "error-handling-strategy": "failed requests are sent again in another batch; see 'batch.max-retries'",
-    "retry-num": "failed requests are sent again in another batch; see 'batch.max-retries'",
-    "retry-fallback-strategy": "a failed record comes out with its cause; see 'batch.error-topic'",
-}
-IDENTITY = ("provider", "endpoint", "api-key", "model", "system-prompt")
-BATCH: dict[str, Kind] = {
-    "batch.size": kinds.integer(1),
-    "batch.max-requests": kinds.integer(1),
-    "batch.max-bytes": kinds.volume,
-    "batch.max-age": kinds.period,
-    "batch.request-timeout": kinds.period,
-    "batch.max-retries": kinds.integer(0, 20),
-    "batch.max-enqueued-tokens": kinds.integer(1),
-    "batch.max-queued-requests": kinds.integer(1),
-    "batch.on-ambiguous": kinds.choice("quarantine", "hold"),
-    "batch.error-topic": kinds.topic,
-    "batch.prompt": kinds.text,
-    "batch.extra-body": kinds.body,
-    "batch.mode": kinds.choice("batch", "sync"),
-    "batch.deadline": kinds.period,
-    "batch.fallback": kinds.choice("sync"),
-    "batch.fallback.max-cost": kinds.dollars,
-    "batch.fallback.max-concurrency": kinds.integer(1, 64),
-}
-KNOWN = (*IDENTITY, *PARAMETERS, *MEANINGLESS, *BATCH)
 
 
 @dataclass(frozen=True)
@@ -89,7 +34,7 @@ class ModelOptions:
 
     def __init__(self, declared: Declared, environ: Mapping[str, str], faults: Faults) -> None:
         self._declared, self._environ, self._faults = declared, environ, faults
-        self._options = {DEPRECATED.get(name, name): value for name, value in declared.options.items()}
+        self._options = {FORMER.get(name, name): value for name, value in declared.options.items()}
         self._values: dict[str, Any] = {}
 
     def read(self, descriptor: tuple[str, ...]) -> tuple[Model, BatchOptions] | None:
@@ -99,8 +44,9 @@ class ModelOptions:
         endpoint = self._endpoint()
         key, model = self._api_key(), self._required("model", "a model's name, such as 'gpt-5-mini'")
         batch = self._batch()
-        parameters = self._parameters(endpoint)
+        parameters = self._parameters()
         if endpoint:
+            parameters = self._meant(parameters, endpoint)
             self._output(endpoint)
         if endpoint is None or key is None or model is None or len(self._faults.errors) > before:
             return None
@@ -161,22 +107,26 @@ class ModelOptions:
             self._fault("endpoint", str(error))
             return None
 
-    def _parameters(self, endpoint: Endpoint | None) -> dict[str, Any]:
-        found = {}
-        for name, parameter in {**PARAMETERS, "system-prompt": SYSTEM_PROMPT}.items():
-            value = self._typed(name, parameter.kind)
-            if value is None or endpoint is None:
-                continue
-            if endpoint.task in parameter.tasks:
-                found[name] = value
-            else:
+    def _parameters(self) -> dict[str, Any]:
+        found = {option.name: self._typed(option) for option in PARAMETERS}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _meant(self, parameters: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+        """The parameters without those that the endpoint does not know."""
+        provider = self._options["provider"].lower()
+        for name in self._options:
+            option = OPTIONS.get(name)
+            if option and endpoint.task not in option.tasks:
                 self._warn(name, f"it has no meaning at {endpoint.path}, and is not sent")
-        if found.get("n", 1) > 1:
+            elif option and provider not in option.providers:
+                self._warn(name, f"it has no meaning at {provider}: it is for {', '.join(option.providers)}")
+        meant = {name: value for name, value in parameters.items() if endpoint.task in OPTIONS[name].tasks}
+        if meant.get("n", 1) > 1:
             self._warn("n", "every choice is paid for, and only the first one comes out")
-        return found
+        return meant
 
     def _batch(self) -> BatchOptions:
-        values = {name: self._typed(name, kind) for name, kind in BATCH.items()}
+        values = {option.name: self._typed(option) for option in BATCH}
         self._values = {name: value for name, value in values.items() if value is not None}
         if self._values.get("batch.size", 1) > 1:
             self._fault("batch.size", "several records in one request are not supported yet: leave it out, or set 1")
@@ -189,7 +139,7 @@ class ModelOptions:
         for remark in road_remarks(given, provider if provider in PROVIDERS else PROVIDERS[0], model):
             (self._fault if remark.is_fault else self._warn)(remark.option, remark.message)
         fields = {re.sub(r"[.-]", "_", name.removeprefix("batch.")): value for name, value in self._values.items()}
-        return BatchOptions(**{name: value for name, value in fields.items() if name != "extra_body"})
+        return BatchOptions(**{name: value for name, value in fields.items() if name in BatchOptions.model_fields})
 
     def _output(self, endpoint: Endpoint) -> None:
         output, place = self._declared.output, self._declared.place
@@ -202,13 +152,13 @@ class ModelOptions:
             except SettingsError as error:
                 self._faults.add(str(error), place)
 
-    def _typed(self, name: str, kind: Kind) -> Any:
-        if name not in self._options:
+    def _typed(self, option: Option) -> Any:
+        if option.name not in self._options:
             return None
         try:
-            return kind(self._options[name])
+            return option.kind(self._options[option.name])
         except ValueError as error:
-            self._fault(name, f"it can't be used: {error}")
+            self._fault(option.name, f"it can't be used: {error}")
             return None
 
     def _fault(self, name: str, message: str) -> None:

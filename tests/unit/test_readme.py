@@ -3,15 +3,18 @@
 import re
 from pathlib import Path
 
+from deploy.readme import written
 from shared.lifecycle import mermaid
+from submitter.pipeline.option_table import markdown
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_diagram_is_the_lifecycle_table() -> None:
-    again = "python -c 'from shared.lifecycle import mermaid; print(mermaid())'"
-    assert f"```mermaid\n{mermaid()}\n```" in README, f"generate it anew: {again}"
+def test_the_parts_that_are_made_from_the_code_are_as_it_has_them() -> None:
+    assert written(README) == README, "write them anew: python -m deploy.readme"
+    assert f"```mermaid\n{mermaid()}\n```" in README
+    assert f"\n\n{markdown()}\n\n" in README
 
 
 def test_every_place_on_the_map_exists() -> None:

@@ -1,0 +1,137 @@
+"""Every option of a model, one entry each: its type, default, range, what it is for. The README's table is made of it.
+
+A new option is one entry in OPTIONS, and a field of `shared.definition`: `batch.max-age` is BatchOptions.max_age. Then
+`python -m deploy.readme` writes the README's table anew.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from submitter.pipeline import kinds
+from submitter.pipeline.endpoint import PROVIDERS, TASKS, Task
+from submitter.pipeline.kinds import Kind
+
+_ALL = frozenset[Task]().union(*TASKS.values())
+_GENERATE: frozenset[Task] = frozenset({"chat", "responses", "messages"})
+_CHAT: frozenset[Task] = frozenset({"chat"})
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    """In one line."""
+    default: str | None = None
+    """As a file would say it; None where there is none."""
+    required: bool = False
+    tasks: frozenset[Task] = _ALL
+    """Where it has a meaning; elsewhere it warns, and is not sent."""
+    providers: tuple[str, ...] = PROVIDERS
+    former: str | None = None
+    """Its deprecated name."""
+
+
+# Names, types and deprecated names: OpenAIOptions of Flink 2.3; ranges: the providers' references.
+IDENTITY = (
+    Option("provider", kinds.choice(*PROVIDERS), "whose API is spoken", required=True),
+    Option(
+        "endpoint",
+        kinds.text,
+        "the task's whole address; else the SDK's variable (`OPENAI_BASE_URL`, `ANTHROPIC_BASE_URL`), else the "
+        "provider's own",
+    ),
+    Option("api-key", kinds.text, "`${NAME}`, the variable that holds the key", required=True),
+    Option("model", kinds.text, "the provider's name of the model", required=True),
+)
+PARAMETERS = (
+    Option("system-prompt", kinds.free, "what the model is told first", tasks=_GENERATE, former="systemPrompt"),
+    Option("temperature", kinds.number(0, 2), "how freely it draws", tasks=_GENERATE),
+    Option("top-p", kinds.number(0, 1), "the share of likely tokens it draws from", tasks=_GENERATE, former="topP"),
+    Option("max-tokens", kinds.integer(1), "the longest answer, in tokens", tasks=_GENERATE, former="maxTokens"),
+    Option("stop", kinds.csv, "texts that end the answer", tasks=frozenset({"chat", "messages"})),
+    Option("presence-penalty", kinds.number(-2, 2), "how much a repetition costs", tasks=_CHAT),
+    Option("n", kinds.integer(1, 128), "choices, all paid for; the first comes out", tasks=_CHAT),
+    Option("seed", kinds.integer(-(2**63), 2**63 - 1), "for answers that repeat, as far as they do", tasks=_CHAT),
+    Option("response-format", kinds.choice("text", "json_object"), "of an answer in one STRING", tasks=_CHAT),
+    Option("dimension", kinds.integer(1), "the embedding's length", tasks=frozenset({"embeddings"})),
+)
+"""What becomes a part of each request, under Flink's names."""
+BATCH = (
+    Option("batch.size", kinds.integer(1), "records in one request; packing is not built yet", "1"),
+    Option("batch.prompt", kinds.text, "a Jinja template over the model's INPUT columns; else their values"),
+    Option("batch.extra-body", kinds.body, "merged into each request"),
+    Option("batch.max-requests", kinds.integer(1), "requests in one batch, below the provider's own limit"),
+    Option("batch.max-bytes", kinds.volume, "bytes of one batch, below the provider's own limit"),
+    Option("batch.max-age", kinds.period, "how long a file is written before it is sealed", "15 min"),
+    Option("batch.request-timeout", kinds.period, "how long a create is waited for", "30 s"),
+    Option("batch.max-retries", kinds.integer(0, 20), "how often a failed record is sent again", "3"),
+    Option(
+        "batch.max-enqueued-tokens",
+        kinds.integer(1),
+        "prompt tokens that the provider's queue may hold of ours; learned where it is not said",
+        providers=("openai",),
+    ),
+    Option(
+        "batch.max-queued-requests",
+        kinds.integer(1),
+        "requests that the provider's queue may hold of ours; learned where it is not said",
+        providers=("anthropic",),
+    ),
+    Option(
+        "batch.on-ambiguous",
+        kinds.choice("quarantine", "hold"),
+        "a create that did not show through its quarantine: make another, or wait for an operator",
+        "quarantine",
+    ),
+    Option("batch.error-topic", kinds.topic, "where failed records go; else they come out in the sink"),
+    Option("batch.mode", kinds.choice("batch", "sync"), "in batches, or record by record at the full price", "batch"),
+    Option("batch.deadline", kinds.period, "from the seal: when it nears, what is finished is taken"),
+    Option("batch.fallback", kinds.choice("sync"), "the rest at the deadline: record by record, not in another batch"),
+    Option("batch.fallback.max-cost", kinds.dollars, "what the fallback of one sealed batch may cost"),
+    Option("batch.fallback.max-concurrency", kinds.integer(1, 64), "synchronous calls at once", "16"),
+)
+OPTIONS: dict[str, Option] = {option.name: option for option in (*IDENTITY, *PARAMETERS, *BATCH)}
+FORMER = {option.former: option.name for option in OPTIONS.values() if option.former}
+MEANINGLESS = {
+    "max-context-size": "a record too long for the model comes back as an error of its own",
+    "context-overflow-action": "a record too long for the model comes back as an error of its own",
+    "error-handling-strategy": "failed requests are sent again in another batch; see 'batch.max-retries'",
+    "retry-num": "failed requests are sent again in another batch; see 'batch.max-retries'",
+    "retry-fallback-strategy": "a failed record comes out with its cause; see 'batch.error-topic'",
+}
+"""Flink's options that are taken with a warning, and why they do nothing here."""
+KNOWN = (*OPTIONS, *MEANINGLESS)
+
+
+def markdown() -> str:
+    """The table for the README, and what is to be said below it."""
+    return "\n".join(
+        [
+            "| option | type | default | for | meaning |",
+            "|---|---|---|---|---|",
+            *(f"| {' | '.join(_cells(option))} |" for option in OPTIONS.values()),
+            "",
+            f"Taken with a warning, and without effect: {', '.join(f'`{name}`' for name in MEANINGLESS)}.",
+        ]
+    )
+
+
+def _cells(option: Option) -> Iterator[str]:
+    yield f"`{option.name}`"
+    yield option.kind.type
+    yield "required" if option.required else option.default or ""
+    yield _applies(option)
+    yield option.meaning
+
+
+def _applies(option: Option) -> str:
+    if option.providers == PROVIDERS and option.tasks == _ALL:
+        return "all"
+    return ", ".join(
+        provider if TASKS[provider] <= option.tasks else f"{provider} ({', '.join(sorted(known))})"
+        for provider in option.providers
+        if (known := TASKS[provider] & option.tasks)
+    )

@@ -1,0 +1,27 @@
+import re
+
+from shared.definition import BatchOptions
+from submitter.pipeline.option_table import BATCH, OPTIONS, markdown
+
+_OF_THE_MODEL = {"batch.extra-body"}
+"""Options under `batch.` that shape a request."""
+
+
+def test_an_option_of_batches_is_a_field_with_the_same_default() -> None:
+    batch = BatchOptions()
+    defaults = {name: getattr(batch, name) for name in BatchOptions.model_fields}
+    for option in BATCH:
+        name = re.sub(r"[.-]", "_", option.name.removeprefix("batch."))
+        if option.name not in _OF_THE_MODEL:
+            assert defaults.pop(name) == (option.kind(option.default) if option.default else None), option.name
+    assert not defaults, "a field without an option can't be set"
+
+
+def test_an_option_is_one_row_of_the_table() -> None:
+    rows = [line for line in markdown().splitlines() if line.startswith("| `")]
+    assert len(rows) == len(OPTIONS)
+    for row, name in zip(rows, OPTIONS, strict=True):
+        assert row.startswith(f"| `{name}` |")
+        assert row.count("|") == 6
+    assert "| `stop` | list, as `END,STOP` |  | openai (chat), anthropic | texts that end the answer |" in rows
+    assert any("`batch.max-enqueued-tokens` | integer ≥ 1 |  | openai |" in row for row in rows)
