@@ -14,10 +14,10 @@ from shared.failpoints import Failpoint, reached
 from shared.keys import batch_key, custom_id
 from shared.manifest import Manifest
 from shared.providers.port import Profile, Requests
+from shared.render import Unrenderable, prompt_of
 from shared.rows import row_reader
 from shared.spool import MANIFEST, REQUESTS, SealedFile, make_folder, private_opener, write_atomic
 from submitter.plan import Fates, Limits, Offsets
-from submitter.render import Unrenderable, prompt_of
 
 _CHUNK = 1 << 20
 

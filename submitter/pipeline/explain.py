@@ -7,9 +7,9 @@ import orjson
 
 from shared.definition import BatchOptions, Column, Definition, Model, Projected, SqlType
 from shared.providers.profiles import profile_of
+from shared.render import Unrenderable, prompt_of
 from shared.schema import answer_schema, is_text
 from submitter.pipeline.values import Pipeline, PlainInsert, Statement
-from submitter.render import Unrenderable, prompt_of
 
 _WIDTH = 12
 _LONGEST = 300
