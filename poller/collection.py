@@ -22,6 +22,7 @@ from poller.resolving import GIVEN_UP
 from poller.results import ANSWERS, INDEX, ResultsWriter, Verdict
 from poller.roads import Roads
 from poller.undone import Bounced, Disproved, Early
+from poller.usage import kept_usage, usage_for
 from shared.causes import Cause
 from shared.clock import Clock
 from shared.errors import NotFound, SpoolError
@@ -76,7 +77,7 @@ class Collection:
         attempt: str | None = None
         try:
             counts, refused, carries = self._judged(batch, manifest, provider, self._spool.files.work(into), lease)
-            self._spool.files.keep(into, [ANSWERS, INDEX])
+            self._spool.files.keep(into, [ANSWERS, INDEX, *kept_usage(manifest.definition)])
             children: list[str] = []
             if carries:
                 attempt = self._spool.new_attempt(batch.pipeline, batch.statement)
@@ -93,6 +94,7 @@ class Collection:
             children=tuple(children),
             input_tokens=counts.input_tokens,
             output_tokens=counts.output_tokens,
+            cached=counts.cached,
             duplicate_lines=counts.duplicates,
             unknown_lines=counts.unknown,
             malformed_lines=counts.malformed,
@@ -109,7 +111,7 @@ class Collection:
         self, batch: Batch, manifest: Manifest, provider: Provider, into: Path, lease: Lease
     ) -> tuple[Scan, bool, list[Carry]]:
         """What the results hold, whether the batch was refused as such, and what is to be carried."""
-        with ResultsWriter(into, manifest.requests) as results:
+        with ResultsWriter(into, manifest.requests, usage_for(manifest, into)) as results:
             if batch.mode == "sync":
                 counts, refused, carries = self._asked(batch, manifest, provider, results)
             else:

@@ -17,7 +17,7 @@ def costs(manifest: Manifest, decision: Decision) -> Changes:
         next_check_at=None,
     )
     model = manifest.definition.model
-    price = cost(model.provider, model.model, decision.input_tokens, decision.output_tokens)
+    price = cost(model.provider, model.model, decision.input_tokens, decision.output_tokens, decision.cached)
     if price is not None:
         spent = price.sync_usd if manifest.mode == "sync" else price.batch_usd
         changes |= Changes(cost_usd=spent, sync_cost_usd=price.sync_usd)

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import SpoolError
+from shared.providers.port import UNCACHED, Cached
 from shared.spool import DECISION, RESULTS, Files
 
 
@@ -28,6 +29,8 @@ class Decision(BaseModel):
     """Their keys."""
     input_tokens: int = 0
     output_tokens: int = 0
+    cached: Cached = UNCACHED
+    """Of the input tokens."""
     duplicate_lines: int = 0
     unknown_lines: int = 0
     malformed_lines: int = 0

@@ -14,7 +14,7 @@ import orjson
 from poller.results import ResultsWriter, Verdict, failure
 from shared.causes import Cause
 from shared.keys import parse_custom_id
-from shared.providers.port import Answer
+from shared.providers.port import UNCACHED, Answer, Cached
 
 LONGEST_LINE = 16 << 20
 """Bytes; a longer line is malformed, so that no file can fill the memory."""
@@ -50,6 +50,7 @@ class Scan:
     """Of the batch's own lines, those that tell what they used."""
     input_tokens: int = 0
     output_tokens: int = 0
+    cached: Cached = UNCACHED
     account_fault: str | None = None
     """What the provider said of the account, the first time."""
 
@@ -93,9 +94,13 @@ def scan(
         counts.billed += answer.input_tokens > 0
         counts.input_tokens += answer.input_tokens
         counts.output_tokens += answer.output_tokens
+        if answer.cached is not UNCACHED:
+            counts.cached = Cached(*map(sum, zip(counts.cached, answer.cached, strict=True)))
         if answer.status == "account" and counts.account_fault is None:
             counts.account_fault = answer.message or answer.cause
         results.put(request, _VERDICTS[answer.status], _kept(answer))
+        if results.usage is not None:
+            results.usage.put(request, answer)
     return counts
 
 

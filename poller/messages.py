@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
-from poller.outputs import Outputs, Written
+from poller.extra import Extras
+from poller.outputs import NO_OUTPUTS, Outputs, Row, Written
 from poller.results import Results, Verdict, parse_failure
+from poller.usage import UNKNOWN, Used
 from poller.values import Unfit, reader_of
 from shared.causes import Cause
 from shared.definition import Definition
 from shared.errors import BatchlineError
+from shared.extras import RAW
 from shared.manifest import Manifest
 from shared.messages import ErrorRecord, Header
 from shared.rows import row_reader
@@ -47,7 +50,7 @@ class Messages:
     def __init__(self, definition: Definition, largest: Callable[[str], int]) -> None:
         """`largest` tells how many bytes a message of a topic may have."""
         self._definition, self._largest = definition, largest
-        self._outputs = Outputs(definition)
+        self._outputs, self._extras = Outputs(definition), Extras(definition)
         self._read = reader_of(definition.model)
         self._loads = row_reader(definition)
         self._topic, self._error_topic = definition.sink.topic, definition.batch.error_topic
@@ -60,7 +63,7 @@ class Messages:
         self, manifest: Manifest, provider_batch_id: str | None, rows: BinaryIO, results: Results, start: int
     ) -> Iterator[Outgoing]:
         """The messages of the rows from ordinal `start` on; `rows` stands at the range's first byte."""
-        frame = _Frame(manifest, provider_batch_id, self._definition)
+        frame = _Frame(manifest, provider_batch_id, self._definition, results)
         rejected = {row: Failed(cause, message) for row, cause, message in manifest.rejected}
         verdicts, loads, limit = results.verdicts, self._loads, self._largest(self._topic) - _HEADROOM
         ordinal = request = 0
@@ -89,7 +92,8 @@ class Messages:
     ) -> Outgoing:
         row = sealed["row"]
         try:
-            key, value, extra, timestamp = self._outputs.write(row, self._read(answer))
+            known = self._extras.answered(frame.manifest, answer, frame.used(request)) if self._extras else NO_OUTPUTS
+            key, value, extra, timestamp = self._outputs.write(row, self._read(answer), known)
         except Unfit as unfit:
             failed = Failed(unfit.cause, str(unfit), answer.decode())
             return self._failed(ordinal, sealed, failed, frame, request)
@@ -109,18 +113,26 @@ class Messages:
         row, position = sealed["row"], self._position(sealed)
         headers = frame.failed(request, position, failed)
         if self._error_topic is None:
-            key, value, extra, timestamp = self._fitting(row, self._topic, _size(headers))
+            known = NO_OUTPUTS
+            if self._extras:
+                used = UNKNOWN if request is None else frame.used(request)
+                known = self._extras.failed(frame.manifest, f"{failed.cause}: {failed.message}", failed.raw, used)
+            key, value, extra, timestamp = self._fitting(row, known, self._topic, _size(headers))
             return ordinal, False, self._topic, key, value, headers + extra, timestamp
         limit = self._largest(self._error_topic) - _HEADROOM - _size(headers)
         key = self._outputs.write_key_only(row)[0]
         value = self._error_record(sealed, failed, frame, request, limit - len(key or b""))
         return ordinal, False, self._error_topic, key, value, headers, 0
 
-    def _fitting(self, row: Mapping[str, Any], topic: str, headers: int) -> Written:
-        """The failed record's message, with less of the row where the topic does not take it."""
+    def _fitting(self, row: Row, known: Row, topic: str, headers: int) -> Written:
+        """The failed record's message, with less of it where the topic does not take it."""
         limit = self._largest(topic) - _HEADROOM - headers
-        for write in (self._outputs.write_failed, self._outputs.write_key_only):
-            key, value, extra, timestamp = write(row)
+        less = {name: value for name, value in known.items() if name != RAW}
+        tries = [(self._outputs.write_failed, known), (self._outputs.write_key_only, less)]
+        if known:
+            tries.insert(1, (self._outputs.write_failed, less))
+        for write, kept in tries:
+            key, value, extra, timestamp = write(row, kept)
             if len(value or b"") + len(key or b"") + _size(extra) <= limit:
                 return key, value, extra, timestamp
         return self._outputs.write_failed({})
@@ -153,8 +165,11 @@ class Messages:
 class _Frame:
     """The headers that all messages of a batch have alike, and those that follow from a request."""
 
-    def __init__(self, manifest: Manifest, provider_batch_id: str | None, definition: Definition) -> None:
+    def __init__(
+        self, manifest: Manifest, provider_batch_id: str | None, definition: Definition, results: Results
+    ) -> None:
         self.batch_key, self.provider_batch_id = manifest.batch_key, provider_batch_id
+        self.manifest, self._usage = manifest, results.usage
         self._id = f"{manifest.batch_key}-"
         common: Headers = [
             (Header.BATCH, manifest.batch_key.encode()),
@@ -165,6 +180,10 @@ class _Frame:
             common.append((Header.PROVIDER_BATCH, provider_batch_id.encode()))
         self._succeeded: Headers = [*common, (Header.STATUS, b"succeeded")]
         self._failed: Headers = [*common, (Header.STATUS, b"failed")]
+
+    def used(self, request: int) -> Used:
+        """What a record used."""
+        return self._usage.of(request) if self._usage else UNKNOWN
 
     def succeeded(self, request: int, position: str | None) -> Headers:
         request_id = (Header.REQUEST, f"{self._id}{request}")

@@ -15,6 +15,8 @@ from shared.definition import Column, Definition, Projected, Sink, SqlType
 
 Row = Mapping[str, Any]
 NO_OUTPUTS: Row = {}
+_ROW, _OUTPUT, _EXTRA = range(3)
+_PLACES = {"input": _ROW, "output": _OUTPUT, "extra": _EXTRA}
 
 
 Written = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]
@@ -30,7 +32,8 @@ class _Taken:
     """Where a sink column's value comes from."""
 
     name: str
-    is_output: bool
+    source: int
+    """_ROW, _OUTPUT or _EXTRA."""
     column: str
     cast: Cast | None
 
@@ -42,8 +45,10 @@ class Outputs:
         """Raises UnsupportedCast, SettingsError for a definition that `check` would have refused."""
         sink = definition.sink
         self._taken = [taken for column in definition.projection if (taken := _taken(column))]
-        self._plain = [(t.name, t.column) for t in self._taken if not t.is_output and t.cast is None]
-        self._rest = [t for t in self._taken if t.is_output or t.cast is not None]
+        self._plain = [(t.name, t.column) for t in self._taken if t.source == _ROW and t.cast is None]
+        self._rest = [t for t in self._taken if t.source != _ROW or t.cast is not None]
+        self.extras = frozenset(t.column for t in self._taken if t.source == _EXTRA)
+        """The extra columns that a record's message takes, by their names in `shared.extras`."""
         constants = {column.name: _constant(column) for column in definition.projection if column.source == "literal"}
         self._blank: dict[str, Any] = {column.name: constants.get(column.name) for column in sink.columns}
         extra = [name for name in (sink.headers_column, sink.timestamp_column) if name]
@@ -52,29 +57,30 @@ class Outputs:
         self._key, self._key_columns = _key(sink)
         self._value, self._dropped = _value(sink, self._key_columns, extra)
 
-    def write(self, row: Row, outputs: Row) -> Written:
+    def write(self, row: Row, outputs: Row, extras: Row = NO_OUTPUTS) -> Written:
         """The message of a record with its outputs. Raises ValueError when a value can't be cast."""
         fields = self._blank.copy()
         for name, column in self._plain:
             fields[name] = row.get(column)
+        places = (row, outputs, extras)
         for taken in self._rest:
-            value = (outputs if taken.is_output else row).get(taken.column)
+            value = places[taken.source].get(taken.column)
             fields[taken.name] = value if taken.cast is None else taken.cast(value)
         return self._encoded(fields)
 
-    def write_failed(self, row: Row) -> Written:
+    def write_failed(self, row: Row, extras: Row = NO_OUTPUTS) -> Written:
         """The message of a record without outputs: they are NULL, and so is an input that can't be cast."""
         fields = self._blank.copy()
+        places = (row, NO_OUTPUTS, extras)
         for taken in self._taken:
-            if not taken.is_output:
-                fields[taken.name] = _or_null(taken.cast, row.get(taken.column))
+            fields[taken.name] = _or_null(taken.cast, places[taken.source].get(taken.column))
         return self._encoded(fields)
 
-    def write_key_only(self, row: Row) -> Written:
+    def write_key_only(self, row: Row, extras: Row = NO_OUTPUTS) -> Written:
         """As `write_failed`, with every column NULL that the key doesn't need: the smallest message of a record."""
         names = {column for column, _ in self._key_columns}
         kept = {taken.column for taken in self._taken if taken.name in names}
-        return self.write_failed({name: value for name, value in row.items() if name in kept})
+        return self.write_failed({name: value for name, value in row.items() if name in kept}, extras)
 
     def _encoded(self, fields: dict[str, Any]) -> Written:
         key = self._key({name: fields[column] for column, name in self._key_columns}) if self._key else None
@@ -90,7 +96,7 @@ class Outputs:
 def _taken(projected: Projected) -> _Taken | None:
     if projected.source == "literal" or projected.column is None:
         return None
-    return _Taken(projected.name, projected.source == "output", projected.column, _casts(projected))
+    return _Taken(projected.name, _PLACES[projected.source], projected.column, _casts(projected))
 
 
 def _casts(projected: Projected) -> Cast | None:

@@ -11,6 +11,7 @@ from poller.outbox import Outbox
 from poller.outboxes import Outboxes
 from poller.place import Place, keep_place
 from poller.results import ANSWERS, INDEX, Results
+from poller.usage import is_kept, kept_usage
 from shared.closing import read_closing
 from shared.definition import Definition
 from shared.errors import SpoolError
@@ -68,8 +69,10 @@ class Publication:
         marker = outbox.marker(batch.batch_key)
         with ExitStack() as open_:
             local = self._spool.files.local
-            kept = [open_.enter_context(local(f"{answers}/{name}")) for name in (INDEX, ANSWERS) if answers]
-            results = open_.enter_context(Results(kept[0].parent if kept else Path(), manifest.requests))
+            names = (INDEX, ANSWERS, *kept_usage(definition)) if answers else ()
+            kept = [open_.enter_context(local(f"{answers}/{name}")) for name in names]
+            folder = kept[0].parent if kept else Path()
+            results = open_.enter_context(Results(folder, manifest.requests, has_usage=is_kept(definition)))
             rows = open_.enter_context(open_.enter_context(local(manifest.sealed_file)).open("rb", _READ))
             rows.seek(manifest.start)
             messages = self._messages(batch.definition).of(

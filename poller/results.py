@@ -14,6 +14,7 @@ from typing import Self
 
 import orjson
 
+from poller.usage import USAGE, Usage, UsageWriter
 from shared.causes import Cause
 from shared.errors import SpoolError
 from shared.failpoints import Failpoint, reached
@@ -41,9 +42,10 @@ class Verdict(IntEnum):
 class ResultsWriter:
     """Takes each request's answer once; `verdicts` can still change until `seal`."""
 
-    def __init__(self, folder: Path, requests: int) -> None:
+    def __init__(self, folder: Path, requests: int, usage: UsageWriter | None = None) -> None:
+        """`usage`: where what requests used is kept too."""
         self._folder = folder
-        self.requests = requests
+        self.requests, self.usage = requests, usage
         self.verdicts = bytearray(requests)
         self._offsets, self._lengths = array("Q", bytes(8 * requests)), array("I", bytes(4 * requests))
         self._partial = folder / f".{ANSWERS}"
@@ -62,6 +64,8 @@ class ResultsWriter:
 
     def seal(self) -> None:
         """Make the answers durable, then the index."""
+        if self.usage is not None:
+            self.usage.seal()
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -89,11 +93,13 @@ class ResultsWriter:
 class Results:
     """The verdicts and answers of a collected batch, by request. Memory stays flat."""
 
-    def __init__(self, folder: Path, requests: int) -> None:
+    def __init__(self, folder: Path, requests: int, *, has_usage: bool = False) -> None:
         """Raises SpoolError for an index that is missing, damaged, or of another batch."""
         self.verdicts = b""
         self._offsets, self._lengths = array("Q"), array("I")
         self._file = -1
+        self.usage: Usage | None = None
+        """What the requests used, where it is kept."""
         if requests == 0:
             return
         try:
@@ -110,6 +116,8 @@ class Results:
         if sys.byteorder == "big":
             self._offsets.byteswap()
             self._lengths.byteswap()
+        if has_usage:
+            self.usage = Usage(folder / USAGE, requests)
         self._open(folder / ANSWERS)
 
     def answer(self, request: int) -> bytes:

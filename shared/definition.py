@@ -55,7 +55,8 @@ class Projected(Frozen):
 
     name: str
     """The sink's column."""
-    source: Literal["input", "output", "literal"]
+    source: Literal["input", "output", "literal", "extra"]
+    """`extra`: what is known of the answer; a name of `shared.extras`."""
     column: str | None = None
     literal: JsonValue = None
     type: SqlType

@@ -35,7 +35,8 @@ def failed(custom_id: str, status: int | None, error: Any, raw: Any) -> Answer:
     text = message if isinstance(message, str) else (error if isinstance(error, str) else "")
     verdict, cause = line_verdict(status, code, kind, text)
     label = code or kind or (f"status {status}" if status is not None else "no answer")
-    return Answer(custom_id, verdict, cause=cause, message=f"{label}: {text}" if text else label, raw=dumped(raw))
+    message = f"{label}: {text}" if text else label
+    return Answer(custom_id, verdict, cause=cause, message=message, raw=dumped(raw), http_status=status)
 
 
 def unreadable(value: Object, error: Exception) -> Answer:

@@ -10,7 +10,7 @@ import orjson
 
 from shared.causes import Cause
 from shared.providers.answers import UNREADABLE, Object, failed, name_of, parsed, tokens, unreadable
-from shared.providers.port import Answer
+from shared.providers.port import UNCACHED, Answer, Cached
 
 
 def judge(line: bytes) -> Answer | None:
@@ -34,19 +34,27 @@ def judge(line: bytes) -> Answer | None:
 def _message(custom_id: str, message: Object) -> Answer:
     usage = message.get("usage") or {}
     text = _text(message["content"])
-    used = tokens(usage.get("input_tokens"))
+    used, cached = tokens(usage.get("input_tokens")), UNCACHED
     if usage.get("cache_read_input_tokens") or usage.get("cache_creation_input_tokens"):
-        used += tokens(usage.get("cache_read_input_tokens")) + tokens(usage.get("cache_creation_input_tokens"))
+        cached = _cached(usage)
+        used += sum(cached)
     made = tokens(usage.get("output_tokens"))
     model = name_of(message.get("model"))
     stopped = _REASONS.get(message.get("stop_reason") or "")
     if stopped is not None:
         cause, why = stopped
         raw = text or _explanation(message)
-        return Answer(custom_id, "failed", None, None, model, used, made, cause, why, raw)
+        return Answer(custom_id, "failed", None, None, model, used, made, cause, why, raw, cached)
     if text is None:
         raise ValueError("it holds no text")
-    return Answer(custom_id, "succeeded", text, None, model, used, made)
+    return Answer(custom_id, "succeeded", text, None, model, used, made, cached=cached)
+
+
+def _cached(usage: Object) -> Cached:
+    """What a prompt's cache gave and took; Anthropic counts both apart from its input tokens."""
+    written = tokens(usage.get("cache_creation_input_tokens"))
+    hour = min(tokens((usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens")), written)
+    return Cached(tokens(usage.get("cache_read_input_tokens")), written - hour, hour)
 
 
 def _text(content: Any) -> str | None:

@@ -96,6 +96,19 @@ class Outgoing:
     timeout: timedelta
 
 
+class Cached(NamedTuple):
+    """Of an answer's input tokens, those that a prompt's cache gave or took, where they have prices of their own."""
+
+    read: int = 0
+    written: int = 0
+    """For as long as the provider keeps them by default (Anthropic: five minutes)."""
+    written_1h: int = 0
+    """For an hour."""
+
+
+UNCACHED = Cached()
+
+
 class Answer(NamedTuple):
     """One line of results, judged by itself. A tuple, because one is made for every request."""
 
@@ -112,6 +125,9 @@ class Answer(NamedTuple):
     message: str | None = None
     raw: str | None = None
     """The raw answer, where a failed one has some."""
+    cached: Cached = UNCACHED
+    http_status: int | None = None
+    """Of the request, where the line of results tells it."""
 
 
 class Requests(Protocol):

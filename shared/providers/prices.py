@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import cache
 from typing import NamedTuple
 
+from shared.providers.port import UNCACHED, Cached
 from shared.providers.profiles import profile_of
 
 _SAMPLE = 1_000
@@ -20,21 +21,48 @@ class Cost(NamedTuple):
     sync_usd: float
 
 
-def cost(provider: str, model: str, input_tokens: int, output_tokens: int) -> Cost | None:
-    """What tokens cost in batches, and what they would have cost without; None for a model without a known price."""
+class _Rates(NamedTuple):
+    """US dollars a token; those of a cache in the order of `Cached`."""
+
+    input: Decimal
+    output: Decimal
+    cached: tuple[Decimal, ...]
+
+
+def cost(provider: str, model: str, input_tokens: int, output_tokens: int, cached: Cached = UNCACHED) -> Cost | None:
+    """What tokens cost in batches, and what they would have cost without; None for a model without a known price.
+
+    `cached` says which of the input tokens have a price of their own.
+    """
     rates = _rates(provider, model)
     if rates is None:
         return None
-    synchronous = float(rates[0] * input_tokens + rates[1] * output_tokens)
+    total = rates.input * input_tokens + rates.output * output_tokens
+    if cached != UNCACHED:
+        total += sum((rate - rates.input) * count for rate, count in zip(rates.cached, cached, strict=True))
+    synchronous = float(total)
     return Cost(synchronous * profile_of(provider).price_factor, synchronous)
 
 
 @cache
-def _rates(provider: str, model: str) -> tuple[Decimal, Decimal] | None:
+def _rates(provider: str, model: str) -> _Rates | None:
     from genai_prices import Usage, calc_price
 
+    def price(**usage: int) -> Decimal:
+        return calc_price(Usage(**usage), model, provider_id=provider).total_price / _SAMPLE
+
     try:
-        price = calc_price(Usage(input_tokens=_SAMPLE, output_tokens=_SAMPLE), model, provider_id=provider)
+        return _Rates(
+            price(input_tokens=_SAMPLE),
+            price(output_tokens=_SAMPLE),
+            tuple(
+                price(input_tokens=_SAMPLE, **usage)
+                for usage in (
+                    {"cache_read_tokens": _SAMPLE},
+                    {"cache_write_tokens": _SAMPLE},
+                    {"cache_write_tokens": _SAMPLE, "cache_write_1h_tokens": _SAMPLE},
+                )
+            ),
+        )
     except LookupError:
         return None
-    return price.input_price / _SAMPLE, price.output_price / _SAMPLE

@@ -1,7 +1,7 @@
 """The SELECT above ML_PREDICT, from Flink's compiled plan: columns, literals and casts of them; nothing else. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import JsonValue
@@ -27,15 +27,25 @@ class BeyondUs(ValueError):
 
 @dataclass(frozen=True)
 class Scope:
-    """What the projection may refer to: the stand-in's columns, those of the input first."""
+    """What the projection may refer to: the stand-in's columns, those of the input first, the extra ones last."""
 
     input: tuple[Column, ...]
     output: tuple[Column, ...]
+    extra: tuple[Column, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The output columns that stand for an extra one: name to that one's."""
 
-    def at(self, index: int) -> tuple[Literal["input", "output"], Column]:
-        """('input' or 'output', the column) of a plan's field."""
-        inputs = len(self.input)
-        return ("input", self.input[index]) if index < inputs else ("output", self.output[index - inputs])
+    def at(self, index: int) -> tuple[Literal["input", "output", "extra"], Column]:
+        """('input', 'output' or 'extra', the column) of a plan's field."""
+        inputs, outputs = len(self.input), len(self.output)
+        if index < inputs:
+            return "input", self.input[index]
+        if index >= inputs + outputs:
+            return "extra", self.extra[index - inputs - outputs]
+        column = self.output[index - inputs]
+        if column.name in self.metadata:
+            return "extra", column.model_copy(update={"name": self.metadata[column.name]})
+        return "output", column
 
 
 def targets(plan: Mapping[str, Any], table: CatalogTable) -> tuple[Column, ...]:
@@ -64,7 +74,8 @@ def projection(
         raise BeyondUs("the query has a condition")
     if calc is None:
         fields: list[dict[str, Any]] = [
-            {"kind": "INPUT_REF", "inputIndex": index} for index in range(len(scope.input) + len(scope.output))
+            {"kind": "INPUT_REF", "inputIndex": index}
+            for index in range(len(scope.input) + len(scope.output) + len(scope.extra))
         ]
     else:
         fields = calc["projection"]
