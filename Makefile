@@ -19,6 +19,8 @@ SEED ?= 1
 ROADS ?= 6
 # Chaos runs at once, each beside a broker and a database of its own.
 SLOTS ?= 4
+# A file that keeps each verdict: a campaign that was broken off goes on from there.
+REPORT ?=
 PYTEST := $(BIN)/python -m pytest
 # In the order of the files: those that start the real commands come first, so that none is waited for at the end.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -49,8 +51,9 @@ test-integration: setup ## contracts, and parts on real Kafka, SQL, Flink and th
 test-acceptance: setup ## the real commands, killed and restarted
 	@$(PYTEST) tests/acceptance
 
-chaos: setup ## SIGKILL at every failpoint and every pair of them, and random faults (SCHEDULES=1000 SEED=1 ROADS=6 SLOTS=4)
-	@$(BIN)/python -m tests.chaos --failpoints --pairs --schedules $(SCHEDULES) --seed $(SEED) --roads $(ROADS) --slots $(SLOTS) --markdown
+chaos: setup ## SIGKILL at every failpoint and every pair of them, and random faults (SCHEDULES=1000 SEED=1 ROADS=6 SLOTS=4 REPORT=file)
+	@$(BIN)/python -m tests.chaos --failpoints --pairs --schedules $(SCHEDULES) --seed $(SEED) --roads $(ROADS) --slots $(SLOTS) --markdown \
+	  $(if $(REPORT),--report $(REPORT))
 
 check: setup ## format, lint, strict types, import directions
 	@$(BIN)/ruff format --check $(PACKAGES)

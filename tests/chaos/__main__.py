@@ -4,7 +4,6 @@ Every slot is a process with a broker and a database of its own; cases go to whi
 """
 
 import sys
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tests.chaos.case import Case, Verdict
 from tests.chaos.exhaustive import drawn, pairs, singles
+from tests.chaos.report import Report
 from tests.chaos.schedule import schedule
 from tests.chaos.slots import Slots
-from tests.chaos.tally import Tally, markdown
+from tests.chaos.tally import markdown
 from tests.chaos.whole_road import judged, road_case
 
 FAILED = 1
@@ -38,6 +38,12 @@ _MILESTONE = 50
 @click.option("--roads", default=0, metavar="N", help="So many whole roads, with the real commands and Flink.")
 @click.option("--slots", default=4, show_default=True, help="Runs at the same time.")
 @click.option("--keep", type=click.Path(path_type=Path), help="A folder for the files of failed runs.")
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file that gets a line for each verdict as it comes; what has passed by it is not run again, but counts.",
+)
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the README's table.")
 def main(
     *,
@@ -50,48 +56,55 @@ def main(
     roads: int,
     slots: int,
     keep: Path | None,
+    report_file: Path | None,
     as_markdown: bool,
 ) -> None:
     """Kill everything, everywhere, and ask the provider's own log what came of it."""
+    report, console = Report(report_file), Console(stderr=True)
     groups: dict[str, Mapping[str, Case]] = {
         "failpoints": drawn(singles(), sample, seed) if failpoints else {},
         "pairs": drawn(pairs(), sample, seed) if with_pairs else {},
         "schedules": {f"seed={n}": schedule(n) for n in range(seed, seed + schedules)},
         "cases": dict(map(_named, only)),
     }
-    console, began = Console(stderr=True), time.monotonic()
-    count = sum(map(len, groups.values()))
-    tallies = []
-    with Slots(min(slots, count), keep) as pool, _progress(console) as progress:
-        task = progress.add_task("runs", total=count)
-        for group, cases in groups.items():
-            tally = Tally(group)
-            for name, verdict in pool.run(cases):
-                tally.add(verdict)
-                progress.advance(task)
-                if not verdict.ok:
-                    _tell(console, name, verdict)
-                if tally.runs % _MILESTONE == 0 and not console.is_terminal:
-                    console.print(tally.line(), end="", markup=False, soft_wrap=True, highlight=False)
-            tallies.append(tally)
-    tallies.append(_roads(range(seed, seed + roads), console))
-    if as_markdown:
-        sys.stdout.write(markdown(tallies, time.monotonic() - began))
-    else:
-        for tally in tallies:
-            sys.stdout.write(tally.line())
+    left = {
+        group: {name: case for name, case in cases.items() if not report.has_passed(group, name)}
+        for group, cases in groups.items()
+    }
+    _run(left, report, console, slots, keep)
+    _roads(range(seed, seed + roads), report, console)
+    tallies = report.tallies()
+    sys.stdout.write(markdown(tallies) if as_markdown else "".join(tally.line() for tally in tallies))
     sys.exit(FAILED if any(tally.failed for tally in tallies) else 0)
 
 
-def _roads(seeds: Iterable[int], console: Console) -> Tally:
+def _run(
+    groups: Mapping[str, Mapping[str, Case]], report: Report, console: Console, slots: int, keep: Path | None
+) -> None:
+    count, done = sum(map(len, groups.values())), 0
+    with Slots(min(slots, count), keep) as pool, _progress(console) as progress:
+        task = progress.add_task("runs", total=count)
+        for group, cases in groups.items():
+            for name, verdict in pool.run(cases.items()):
+                report.add(group, name, verdict)
+                progress.advance(task)
+                done += 1
+                if not verdict.ok:
+                    _tell(console, name, verdict)
+                if done % _MILESTONE == 0 and not console.is_terminal:
+                    console.print(report.tally(group).line(), end="", markup=False, soft_wrap=True, highlight=False)
+
+
+def _roads(seeds: Iterable[int], report: Report, console: Console) -> None:
     """One whole road after the other: each has a Flink of its own."""
-    tally = Tally("roads")
     for seed in seeds:
+        name = f"road={seed}"
+        if report.has_passed("roads", name):
+            continue
         verdict = judged(road_case(seed))
-        tally.add(verdict)
+        report.add("roads", name, verdict)
         if not verdict.ok:
-            console.print(f"road {seed}: {_shown(verdict.violations)}  [python -m tests.chaos --roads 1 --seed {seed}]")
-    return tally
+            console.print(f"{name}: {_shown(verdict.violations)}  [python -m tests.chaos --roads 1 --seed {seed}]")
 
 
 def _named(name: str) -> tuple[str, Case]:

@@ -43,11 +43,13 @@ Spec = dict[str, Any]
 
 LATE = (
     "anthropic.resources.messages.batches",
+    "anyio._backends._asyncio",
     "encodings.ascii",
     "encodings.idna",
     "httpcore2",
     "openai.resources.batches",
     "openai.resources.files",
+    "opentelemetry.propagate",
     "psycopg",
     "psycopg_binary",
     "shared.providers.anthropic",
@@ -60,6 +62,7 @@ LATE = (
     "truststore",
     "uvicorn.lifespan.on",
     "uvicorn.loops.asyncio",
+    "uvicorn.loops.auto",
 )
 """What the product imports when it is first needed."""
 QUICK = Backoff(timedelta(milliseconds=50), timedelta(milliseconds=400))

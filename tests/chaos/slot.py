@@ -55,9 +55,11 @@ class Slot:
         with ExitStack() as stack:
             memory = MEMORY if MEMORY.is_dir() else None
             self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="batchline-chaos-", dir=memory)))
-            self.broker = stack.enter_context(LocalBroker(self.folder / "kafka", settings=BROKER))
-            self._zygote = _start_zygote()
+            # First of all, so that whatever becomes of this process the folder is removed.
+            self._zygote = _start_zygote(self.folder)
             stack.callback(self._end_zygote)
+            self.broker = stack.enter_context(LocalBroker(self.folder / "kafka", settings=BROKER))
+            _await(self._zygote)
             self.certificates = self.folder / "certificates.pem"
             # The SDKs' clients read their trusted certificates at each start, and speak plain HTTP here: one will do.
             self.certificates.write_text(certifi.contents().partition("-----END CERTIFICATE-----")[0] + _END)
@@ -168,14 +170,19 @@ class Slot:
         self._zygote.wait()
 
 
-def _start_zygote() -> "subprocess.Popen[bytes]":
-    zygote = subprocess.Popen(
-        [sys.executable, "-m", "tests.chaos.zygote"],
+def _start_zygote(folder: Path) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.chaos.zygote", folder],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        # Neither Ctrl-C nor a signal to all of a group is for it: its slot ends it, or the end of its orders.
+        start_new_session=True,
     )
+
+
+def _await(zygote: "subprocess.Popen[bytes]") -> None:
+    """Wait until everything is imported."""
     assert zygote.stdout
     assert orjson.loads(zygote.stdout.readline()) == {"ready": True}
-    return zygote

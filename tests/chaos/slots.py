@@ -1,9 +1,15 @@
-"""Several slots at work at the same time, each a process of its own that makes its slot when it starts."""
+"""Several slots at work at the same time, each a process of its own that makes its slot when it starts.
 
+However this process ends, SIGKILL included, its slots end with it, and leave nothing behind.
+"""
+
+import os
+import threading
 import traceback
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
+from multiprocessing import get_context, parent_process
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Self
@@ -19,22 +25,27 @@ class Slots:
 
     def __init__(self, count: int, keep: Path | None = None) -> None:
         """`keep` is a folder for the files of failed runs."""
-        self._count, self._keep = count, keep
+        self._count, self._keep = max(count, 1), keep
 
     def __enter__(self) -> Self:
         if self._keep is not None:
             self._keep.mkdir(parents=True, exist_ok=True)
-        self._pool = ProcessPoolExecutor(max(self._count, 1), get_context("spawn"), _open)
+        self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _open)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def run(self, cases: Mapping[str, Case]) -> Iterator[tuple[str, Verdict]]:
-        """Each case's name and verdict, as they are ready."""
-        futures = {self._pool.submit(_run, case, self._keep): name for name, case in cases.items()}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+    def run(self, cases: Iterable[tuple[str, Case]]) -> Iterator[tuple[str, Verdict]]:
+        """Each case's name and verdict, as they are ready. No more are under way than keep every slot at work."""
+        left, under_way = iter(cases), dict[Future[Verdict], str]()
+        while True:
+            for name, case in islice(left, 2 * self._count - len(under_way)):
+                under_way[self._pool.submit(_run, case, self._keep)] = name
+            if not under_way:
+                return
+            for done in wait(under_way, return_when=FIRST_COMPLETED).done:
+                yield under_way.pop(done), done.result()
 
 
 _slot: Slot | None = None
@@ -42,8 +53,17 @@ _slot: Slot | None = None
 
 def _open() -> None:
     global _slot  # noqa: PLW0603 the one of this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _slot = Slot().__enter__()
     Finalize(None, _slot.__exit__, (None, None, None), exitpriority=10)
+
+
+def _end_with_parent() -> None:
+    """The pool's processes would wait for work for ever. What stands beside this one ends by itself when it is gone."""
+    parent = parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)
 
 
 def _run(case: Case, keep: Path | None) -> Verdict:

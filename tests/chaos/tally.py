@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
 from tests.chaos.case import Verdict
 
@@ -12,12 +13,48 @@ NAMES = {
     "schedules": "random schedules of 5 to 20 faults each",
     "roads": "the real commands with Flink: JVM, Python worker, desk, poller or broker killed",
 }
-COMMANDS = {
-    "failpoints": "python -m tests.chaos --failpoints",
-    "pairs": "python -m tests.chaos --pairs",
-    "schedules": "make chaos SCHEDULES=… SEED=…",
-    "roads": "python -m tests.chaos --roads 6",
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is kept of one verdict."""
+
+    group: str
+    name: str
+    provider: str
+    store: str
+    ok: bool
+    tries: int
+    """How often it was run so far."""
+    records: int
+    kills: int
+    lost: int
+    paid_twice: int
+    published_twice: int
+    seconds: float
+    cpu: float
+    violations: list[str]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, group: str, name: str, verdict: Verdict, *, tries: int) -> Self:
+        return cls(
+            group,
+            name,
+            verdict.case.provider,
+            verdict.case.store,
+            verdict.ok,
+            tries,
+            verdict.records,
+            verdict.kills,
+            verdict.lost,
+            verdict.paid_twice,
+            verdict.published_twice,
+            round(verdict.seconds, 3),
+            round(verdict.cpu, 3),
+            list(verdict.violations),
+            list(verdict.notes),
+        )
 
 
 @dataclass
@@ -27,6 +64,8 @@ class Tally:
     group: str
     runs: int = 0
     failed: int = 0
+    repeated: int = 0
+    """Runs that passed, but not when they were run first."""
     records: int = 0
     kills: int = 0
     lost: int = 0
@@ -37,27 +76,29 @@ class Tally:
     where: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Runs by provider and store."""
 
-    def add(self, verdict: Verdict) -> None:
+    def add(self, line: Line) -> None:
         self.runs += 1
-        self.failed += not verdict.ok
-        self.records += verdict.records
-        self.kills += verdict.kills
-        self.lost += verdict.lost
-        self.paid_twice += verdict.paid_twice
-        self.published_twice += verdict.published_twice
-        self.seconds += verdict.seconds
-        self.cpu += verdict.cpu
-        self.where[verdict.case.provider, verdict.case.store] += 1
+        self.failed += not line.ok
+        self.repeated += line.ok and line.tries > 1
+        self.records += line.records
+        self.kills += line.kills
+        self.lost += line.lost
+        self.paid_twice += line.paid_twice
+        self.published_twice += line.published_twice
+        self.seconds += line.seconds
+        self.cpu += line.cpu
+        self.where[line.provider, line.store] += 1
 
     def line(self) -> str:
         """For a console; nothing where nothing ran."""
         if not self.runs:
             return ""
         spread = ", ".join(f"{provider}/{store} {count}" for (provider, store), count in sorted(self.where.items()))
+        again = f" ({self.repeated} passed only when repeated)" if self.repeated else ""
         return (
-            f"{self.group}: {self.runs} runs ({spread}), {self.failed} failed; {self.records} records, {self.kills} "
-            f"kills; {self.lost} lost, {self.paid_twice} paid twice, {self.published_twice} published twice; "
-            f"{self.seconds / self.runs:.1f} s and {self.cpu / self.runs:.1f} s of processor each\n"
+            f"{self.group}: {self.runs} runs ({spread}), {self.failed} failed{again}; {self.records} records, "
+            f"{self.kills} kills; {self.lost} lost, {self.paid_twice} paid twice, {self.published_twice} published "
+            f"twice; {self.seconds / self.runs:.1f} s and {self.cpu / self.runs:.1f} s of processor each\n"
         )
 
     def row(self) -> str:
@@ -66,10 +107,13 @@ class Tally:
         return f"| {NAMES.get(self.group, self.group)} | " + " | ".join(f"{cell:,}" for cell in cells) + " |\n"
 
 
-def markdown(tallies: Iterable[Tally], seconds: float) -> str:
-    """The table, and how long it took."""
+def markdown(tallies: Iterable[Tally]) -> str:
+    """The table, where its runs took place, and what has to be said of them."""
     done = [tally for tally in tallies if tally.runs]
     head = "| what | runs | records | kills | lost | paid twice | published twice |\n|---|---|---|---|---|---|---|\n"
     where: Counter[tuple[str, str]] = sum((tally.where for tally in done), Counter())
     spread = ", ".join(f"{provider} on {store} {count:,}" for (provider, store), count in sorted(where.items()))
-    return head + "".join(tally.row() for tally in done) + f"\nRuns: {spread}; {seconds / 60:.0f} minutes.\n"
+    hours, failed = sum(tally.cpu for tally in done) / 3600, sum(tally.failed for tally in done)
+    repeated = sum(tally.repeated for tally in done)
+    foot = f"Runs: {spread}; {hours:.1f} hours of processor. {failed} failed, {repeated} passed only when repeated."
+    return head + "".join(tally.row() for tally in done) + f"\n{foot}\n"

@@ -1,25 +1,29 @@
-"""`python -m tests.chaos.zygote`: imports everything once, has no thread and no client, and forks the lives of a slot.
+"""`python -m tests.chaos.zygote FOLDER`: imports everything once, has no thread and no client, and forks lives.
 
-It reads an order a line and answers with a line; it and every life end when their parent does.
+It reads an order a line and answers with a line. When the orders end, its slot was killed: it ends every life then, and
+removes the slot's folder, as nobody else will.
 """
 
 import ctypes
 import gc
 import os
+import shutil
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, NoReturn
 
 import orjson
 
+from deploy.sandbox.waiting import wait_until
 from tests.chaos import roles
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    _die_with_parent()
+    lives: set[int] = set()
     roles.warm()
     gc.collect()
     gc.freeze()
@@ -27,7 +31,23 @@ def main() -> None:
     orders = os.fdopen(os.dup(0), "rb", buffering=0)
     while line := orders.readline():
         order = orjson.loads(line)
-        _answer(_fork(order) if order["do"] == "fork" else _reap(order["pid"]))
+        answer = _fork(order) if order["do"] == "fork" else _reap(order["pid"])
+        (lives.add if order["do"] == "fork" else lives.discard)(answer["pid"])
+        _answer(answer)
+    for life in lives:
+        os.kill(life, signal.SIGKILL)
+        os.waitpid(life, 0)
+    _remove(Path(sys.argv[1]))
+
+
+def _remove(folder: Path) -> None:
+    """The broker, which ends at the same moment, may still write there."""
+
+    def is_gone() -> bool:
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    wait_until(is_gone, 20, f"{folder} to be gone")
 
 
 def _fork(order: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +60,7 @@ def _fork(order: dict[str, Any]) -> dict[str, Any]:
 
 def _reap(pid: int) -> dict[str, Any]:
     _, status, usage = os.wait4(pid, 0)
-    return {"code": os.waitstatus_to_exitcode(status), "cpu": usage.ru_utime + usage.ru_stime}
+    return {"pid": pid, "code": os.waitstatus_to_exitcode(status), "cpu": usage.ru_utime + usage.ru_stime}
 
 
 def _live(order: dict[str, Any], parent: int) -> NoReturn:
