@@ -28,13 +28,15 @@ def prompt_of(definition: Definition) -> Prompt:
     columns = definition.model.descriptor
     if definition.batch.prompt is not None:
         names = [column.name for column in definition.model.input]
-        return _from_template(definition.batch.prompt, dict(zip(names, columns, strict=True)))
+        pairs, render = list(zip(names, columns, strict=True)), template_of(definition.batch.prompt)
+        return lambda row: render({name: row[column] for name, column in pairs})
     if len(columns) == 1:
         return _from_column(columns[0])
     return _from_columns({column.name: name for column, name in zip(definition.model.input, columns, strict=True)})
 
 
-def _json(value: Any) -> str:
+def as_json(value: Any) -> str:
+    """A row's value as JSON, every digit of a DECIMAL kept."""
     return orjson.dumps(value, default=_exact).decode()
 
 
@@ -50,7 +52,7 @@ def _from_column(column: str) -> Prompt:
         if type(value) is not str:
             if value is None:
                 raise Unrenderable(Cause.NULL_INPUT, f"column '{column}' is NULL")
-            value = _json(value)
+            value = as_json(value)
         if not value or value.isspace():
             raise Unrenderable(Cause.EMPTY_INPUT, f"column '{column}' is empty")
         return value
@@ -63,12 +65,13 @@ def _from_columns(columns: Mapping[str, str]) -> Prompt:
         values = {name: row[column] for name, column in columns.items()}
         if not any(value is not None for value in values.values()):
             raise Unrenderable(Cause.NULL_INPUT, f"columns {', '.join(columns.values())} are all NULL")
-        return _json(values)
+        return as_json(values)
 
     return prompt
 
 
-def _from_template(text: str, columns: Mapping[str, str]) -> Prompt:
+def template_of(text: str) -> Callable[[Mapping[str, Any]], str]:
+    """The function that renders a template with its names' values; raises Unrenderable."""
     # Imported where it is used: most statements have no template, and the Flink worker's memory is short.
     from jinja2 import StrictUndefined, TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -78,9 +81,9 @@ def _from_template(text: str, columns: Mapping[str, str]) -> Prompt:
     )
     template = environment.from_string(text)
 
-    def prompt(row: Row) -> str:
+    def prompt(values: Mapping[str, Any]) -> str:
         try:
-            rendered = template.render({name: row[column] for name, column in columns.items()})
+            rendered = template.render(values)
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise Unrenderable(Cause.RENDER_ERROR, f"batch.prompt can't be rendered for this row: {error}") from error
         if not rendered or rendered.isspace():
