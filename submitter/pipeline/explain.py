@@ -61,7 +61,8 @@ def _statement(statement: Statement) -> Iterator[str]:
     yield from _row(
         "asks", f"{model.provider} {model.model} at {model.base_url}, for {model.path}, key ${{{model.api_key}}}"
     )
-    yield from _row("options", ", ".join(f"{name} = {value}" for name, value in _options(model)) or "none")
+    shown = (f"{each.name} = {_cut(each.value)!r} ({each.origin})" for each in statement.options)
+    yield from _row("options", "\n".join(shown))
     yield from _row("batches", _limits(definition.batch, model))
     yield from _row("road", _road(definition.batch))
     yield from _row("prompt", _sample(definition))
@@ -96,14 +97,6 @@ def _input(statement: Statement) -> str:
 
 def _columns(columns: tuple[Column, ...]) -> str:
     return ", ".join(f"{column.name} {sql(column.type)}" for column in columns)
-
-
-def _options(model: Model) -> Iterator[tuple[str, str]]:
-    if model.system_prompt is not None:
-        yield "system-prompt", repr(_cut(model.system_prompt))
-    yield from ((name, str(value)) for name, value in model.parameters.items())
-    if model.extra_body:
-        yield "batch.extra-body", orjson.dumps(model.extra_body).decode()
 
 
 def _limits(batch: BatchOptions, model: Model) -> str:

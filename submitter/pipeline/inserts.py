@@ -7,14 +7,18 @@ from typing import Any
 import orjson
 
 from shared.definition import BatchOptions, Column, Definition, Model, Projected, Sink
+from shared.extras import ALWAYS
 from shared.keys import is_name
 from submitter.pipeline.catalog import Catalog
 from submitter.pipeline.catalog_values import CatalogColumn, CatalogModel, CatalogTable, Identifier
+from submitter.pipeline.effective import effective
+from submitter.pipeline.extra import asked_extras, metadata_faults, metadata_of
 from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.flink import Reflection, implicit_cast, parsed_type, reason, sql_type
 from submitter.pipeline.inputs import read_input, topics_of
 from submitter.pipeline.kinds import is_topic
 from submitter.pipeline.options import Declared, ModelOptions
+from submitter.pipeline.overrides import read_overrides
 from submitter.pipeline.predict import NotOurs, Predict, names_of, read_predict
 from submitter.pipeline.projection import TWO_STEPS, BeyondUs, Scope, projection, targets
 from submitter.pipeline.references import is_credential, referenced
@@ -79,34 +83,37 @@ class Inserts:
             return None
         table = self._catalog.table(asked.table, replace(place, line=asked.line))
         model = self._catalog.model(asked.model, replace(place, line=asked.line))
-        options = self._model(model, asked, line) if model else None
+        declared = self._declared(model, asked, place) if model else None
+        options = ModelOptions(declared, self._known.environ, self._faults).read(asked.descriptor) if declared else None
         topics, kafka = self._input(table, place) if table else ((), {})
-        if not (table and model and sink_table):
+        if not (table and model and declared and sink_table):
             return None
         self._fits(table, model, asked, place)
         made = self._projection(insert, table, model, sink_table, place, is_sound=sink is not None)
         needed = self._needed(table, asked, made or ())
         found = read_input(table, needed or table.columns, topics, kafka, self._stand_ins, self._faults, place)
-        self._failures(made or (), sink_table, model, place)
+        self._failures(made or (), sink_table, declared.effective.get("batch.error-topic"), place)
         if made is None or options is None or sink is None or found is None:
-            texts = [value for option, value in model.options.items() if option != "api-key"]
+            texts = [value for option, value in declared.effective.items() if option != "api-key"]
             self._secrets(orjson.dumps(texts), model.options.get("api-key", ""), place)
             return None
         definition = self._definition(name, options, needed, made, sink)
         self._secrets(definition.canonical(), f"${{{definition.model.api_key}}}", place)
-        return Statement(name, line, definition, found, sink_table.quoted)
+        hold = tuple(effective(declared, definition.model, self._known.unresolved))
+        return Statement(name, line, definition, found, sink_table.quoted, hold)
 
-    def _model(self, model: CatalogModel, asked: Predict, line: int) -> tuple[Model, BatchOptions] | None:
+    def _declared(self, model: CatalogModel, asked: Predict, place: Place) -> Declared:
         lines = self._known.lines.get(model.identifier, {})
-        declared = Declared(
+        return Declared(
             name=model.identifier[2],
             options=model.options,
             input=tuple(column.column for column in model.input),
-            output=tuple(column.column for column in model.output),
+            output=tuple(column.column for column in model.output if column.metadata_key is None),
             lines=lines,
-            place=Place(next(iter(lines.values()), line), f"model {model.identifier[2]}"),
+            place=Place(next(iter(lines.values()), place.line), f"model {model.identifier[2]}"),
+            query=read_overrides(asked.config, self._faults, place),
+            asked=place,
         )
-        return ModelOptions(declared, self._known.environ, self._faults).read(asked.descriptor)
 
     def _sink(self, table: CatalogTable, place: Place) -> Sink | None:
         lines = self._known.lines.get(table.identifier, {})
@@ -153,18 +160,27 @@ class Inserts:
         self, insert: Any, table: CatalogTable, model: CatalogModel, sink: CatalogTable, place: Place, *, is_sound: bool
     ) -> tuple[Projected, ...] | None:
         """What each column of the sink takes. One that has a fault of its own is stood in for: that was told."""
+        for message in metadata_faults(model.identifier[2], model.input, model.output):
+            self._faults.add(message, place)
         output = made_unique(table.columns, model.output)
-        columns = [replace(column, kind="physical") for column in (*table.columns, *output)]
         if not is_sound:
             sink = replace(
                 sink, columns=tuple(replace(each, kind="physical") for each in sink.columns if each.persisted)
             )
         try:
+            extra = asked_extras(insert, (*table.columns, *output), self._flink)
+            columns = [replace(column, kind="physical") for column in (*table.columns, *output, *extra)]
             plan = self._stand_ins.plan(insert, columns, None if is_sound else sink.columns)
             scope = Scope(
-                tuple(column.column for column in table.columns), tuple(column.column for column in model.output)
+                tuple(column.column for column in table.columns),
+                tuple(column.column for column in model.output),
+                tuple(column.column for column in extra),
+                metadata_of(model.output),
             )
             made, wrong = projection(plan, targets(plan, sink), scope, lambda text: sql_type(parsed_type(text)))
+        except NotOurs as error:
+            self._faults.add(str(error), place)
+            return None
         except BeyondUs as error:
             self._faults.add(f"{error}: {TWO_STEPS}", place)
             return None
@@ -180,20 +196,22 @@ class Inserts:
         names = {*asked.descriptor, *(each.column for each in made if each.source == "input")}
         return tuple(column for column in table.columns if column.name in names)
 
-    def _failures(self, made: Sequence[Projected], sink: CatalogTable, model: CatalogModel, place: Place) -> None:
+    def _failures(self, made: Sequence[Projected], sink: CatalogTable, topic: str | None, place: Place) -> None:
         """A failed record comes out with NULL in place of an answer, which a NOT NULL column can't be."""
-        topic = model.options.get("batch.error-topic")
         strict = {each.name for each in sink.columns if each.kind == "physical" and not each.type.nullable}
         for each in made:
             if each.source == "output" and topic is None and each.name in strict:
                 self._faults.add(
                     f"the sink's column '{each.name}' is NOT NULL, and a failed record has no answer for it: let it be "
-                    "NULL, or send failed records elsewhere with the model's 'batch.error-topic'",
+                    "NULL, or send failed records elsewhere with 'batch.error-topic'",
                     place,
                 )
+            elif each.source == "extra" and each.column not in ALWAYS and each.name in strict:
+                message = f"the sink's column '{each.name}' is NOT NULL, and {each.column} is not known of every record"
+                self._faults.add(f"{message}: let it be NULL", place)
         written = next((each for each in self.topics if each.place == place and not each.is_input), None)
         if topic and written and (topic,) == written.names:
-            self._faults.add(f"the model's 'batch.error-topic' is the sink's own topic '{topic}'", place)
+            self._faults.add(f"'batch.error-topic' is the sink's own topic '{topic}'", place)
         elif topic and written and is_topic(topic):
             self.topics.append(replace(written, names=(topic,)))
 

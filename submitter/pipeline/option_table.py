@@ -30,20 +30,23 @@ class Option:
     tasks: frozenset[Task] = _ALL
     """Where it has a meaning; elsewhere it warns, and is not sent."""
     providers: tuple[str, ...] = PROVIDERS
+    in_query: bool = True
+    """Whether a query may say it in the model's place: nothing that decides where a key is sent."""
     former: str | None = None
     """Its deprecated name."""
 
 
 # Names, types and deprecated names: OpenAIOptions of Flink 2.3; ranges: the providers' references.
 IDENTITY = (
-    Option("provider", kinds.choice(*PROVIDERS), "whose API is spoken", required=True),
+    Option("provider", kinds.choice(*PROVIDERS), "whose API is spoken", required=True, in_query=False),
     Option(
         "endpoint",
         kinds.text,
         "the task's whole address; else the SDK's variable (`OPENAI_BASE_URL`, `ANTHROPIC_BASE_URL`), else the "
         "provider's own",
+        in_query=False,
     ),
-    Option("api-key", kinds.text, "`${NAME}`, the variable that holds the key", required=True),
+    Option("api-key", kinds.text, "`${NAME}`, the variable that holds the key", required=True, in_query=False),
     Option("model", kinds.text, "the provider's name of the model", required=True),
 )
 PARAMETERS = (
@@ -103,6 +106,10 @@ MEANINGLESS = {
     "retry-fallback-strategy": "a failed record comes out with its cause; see 'batch.error-topic'",
 }
 """Flink's options that are taken with a warning, and why they do nothing here."""
+RUNTIME = dict.fromkeys(
+    ("async", "output-mode", "max-concurrent-operations", "timeout"), "no record waits for an answer in Flink's job"
+)
+"""MLPredictRuntimeConfigOptions of Flink 2.3, which a query's MAP may have; taken in the same way."""
 KNOWN = (*OPTIONS, *MEANINGLESS)
 
 
@@ -114,13 +121,15 @@ def markdown() -> str:
             "|---|---|---|---|---|",
             *(f"| {' | '.join(_cells(option))} |" for option in OPTIONS.values()),
             "",
-            f"Taken with a warning, and without effect: {', '.join(f'`{name}`' for name in MEANINGLESS)}.",
+            "¹ The model's alone. Taken with a warning, and without effect: "
+            + ", ".join(f"`{name}`" for name in (*MEANINGLESS, *RUNTIME))
+            + ".",
         ]
     )
 
 
 def _cells(option: Option) -> Iterator[str]:
-    yield f"`{option.name}`"
+    yield f"`{option.name}`" + ("" if option.in_query else " ¹")
     yield option.kind.type
     yield "required" if option.required else option.default or ""
     yield _applies(option)

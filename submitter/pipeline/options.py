@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from shared.definition import BatchOptions, Column, Model
@@ -11,6 +11,7 @@ from shared.schema import answer_schema, is_embedding, is_text
 from submitter.pipeline.endpoint import PROVIDERS, Endpoint, Provider, endpoint_of
 from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.option_table import BATCH, FORMER, KNOWN, MEANINGLESS, OPTIONS, PARAMETERS, Option
+from submitter.pipeline.overrides import Override
 from submitter.pipeline.prompt import template_faults
 from submitter.pipeline.references import reference
 from submitter.pipeline.road import road_remarks
@@ -27,6 +28,16 @@ class Declared:
     lines: Mapping[str, int]
     """The line of each option that the file gives."""
     place: Place
+    query: Mapping[str, Override] = field(default_factory=dict)
+    """What the query gives in the model's place."""
+    asked: Place = field(default_factory=Place)
+    """The query's."""
+
+    @property
+    def effective(self) -> dict[str, str]:
+        """The options' texts that hold, by their names of today."""
+        declared = {FORMER.get(name, name): value for name, value in self.options.items()}
+        return declared | {name: given.value for name, given in self.query.items()}
 
 
 class ModelOptions:
@@ -34,7 +45,8 @@ class ModelOptions:
 
     def __init__(self, declared: Declared, environ: Mapping[str, str], faults: Faults) -> None:
         self._declared, self._environ, self._faults = declared, environ, faults
-        self._options = {FORMER.get(name, name): value for name, value in declared.options.items()}
+        self._options = declared.effective
+        self._lines = {FORMER.get(name, name): line for name, line in declared.lines.items()}
         self._values: dict[str, Any] = {}
 
     def read(self, descriptor: tuple[str, ...]) -> tuple[Model, BatchOptions] | None:
@@ -162,7 +174,13 @@ class ModelOptions:
             return None
 
     def _fault(self, name: str, message: str) -> None:
-        self._faults.add(message, self._declared.place.at(name, self._declared.lines.get(name)))
+        self._faults.add(message, self._at(name))
 
     def _warn(self, name: str, message: str) -> None:
-        self._faults.warn(message, self._declared.place.at(name, self._declared.lines.get(name)))
+        self._faults.warn(message, self._at(name))
+
+    def _at(self, name: str) -> Place:
+        given = self._declared.query.get(name)
+        if given:
+            return self._declared.asked.at(name, given.line)
+        return self._declared.place.at(name, self._lines.get(name))

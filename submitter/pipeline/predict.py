@@ -1,4 +1,4 @@
-"""The syntax tree of an INSERT: whether ML_PREDICT stands in it, and what is asked of it."""
+"""The syntax tree of an INSERT: whether ML_PREDICT stands in it, what is asked of it, and with which options."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,11 +6,13 @@ from typing import Any
 from py4j.java_gateway import get_field
 
 from submitter.pipeline.flink import Reflection
+from submitter.pipeline.overrides import Part
 from submitter.pipeline.projection import TWO_STEPS
 from submitter.pipeline.script import walk
 
 _ARGUMENTS = ("INPUT", "MODEL", "ARGS", "CONFIG")
 """The names of ML_PREDICT's arguments, in their order."""
+_WRITTEN = "write ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(c, …)), and MAP['option', 'value', …] behind it if need be"
 _CLAUSES = {
     "getWhere": "WHERE",
     "getGroup": "GROUP BY",
@@ -32,6 +34,8 @@ class Predict:
     descriptor: tuple[str, ...]
     line: int
     """Of the call."""
+    config: tuple[Part, ...] = ()
+    """What stands in its MAP."""
 
 
 def predict_calls(tree: Any, flink: Reflection) -> list[Any]:
@@ -101,24 +105,42 @@ def _arguments(call: Any, flink: Reflection) -> Predict:
     for index, operand in enumerate(flink.operands(call)):
         if str(operand.getKind().toString()) == "ARGUMENT_ASSIGNMENT":
             value, name = flink.operands(operand)
-            given[str(name.toString()).strip("`").upper()] = value
+            argument = str(name.toString()).strip("`").upper()
+            if argument in given:
+                raise NotOurs(f"ML_PREDICT has {argument} twice: {_WRITTEN}")
+            given[argument] = value
         elif index < len(_ARGUMENTS):
             given[_ARGUMENTS[index]] = operand
         else:
-            raise NotOurs("ML_PREDICT takes TABLE t, MODEL m and DESCRIPTOR(c, …)")
+            raise NotOurs(f"ML_PREDICT has too many arguments: {_WRITTEN}")
     unknown = sorted(given.keys() - set(_ARGUMENTS))
     missing = [name for name in _ARGUMENTS[:3] if name not in given]
     if unknown or missing:
         wrong = f"has no argument {', '.join(unknown)}" if unknown else f"lacks {', '.join(missing)}"
-        raise NotOurs(f"ML_PREDICT {wrong}: write ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(c, …))")
-    if "CONFIG" in given:
-        raise NotOurs("a MAP of options in ML_PREDICT is not supported: give them in the model's WITH (…)")
+        raise NotOurs(f"ML_PREDICT {wrong}: {_WRITTEN}")
     return Predict(
         table=_named(given["INPUT"], "EXPLICIT_TABLE", "a view: CREATE VIEW v AS …, then TABLE v", flink),
         model=_model(given["MODEL"], flink),
         descriptor=_descriptor(given["ARGS"], flink),
-        line=int(call.getParserPosition().getLineNum()),
+        line=_line(call),
+        config=_config(given["CONFIG"], flink) if "CONFIG" in given else (),
     )
+
+
+def _config(node: Any, flink: Reflection) -> tuple[Part, ...]:
+    if str(node.getKind().toString()) != "MAP_VALUE_CONSTRUCTOR":
+        raise NotOurs("ML_PREDICT takes the query's options as MAP['option', 'value', …]")
+    return tuple(Part(_text(each), _line(each)) for each in flink.operands(node))
+
+
+def _text(node: Any) -> str | None:
+    """What a string literal stands for."""
+    is_literal = node.getClass().getSimpleName() == "SqlCharStringLiteral"
+    return str(node.toValue()) if is_literal else None
+
+
+def _line(node: Any) -> int:
+    return int(node.getParserPosition().getLineNum())
 
 
 def _named(node: Any, kind: str, instead: str, flink: Reflection) -> tuple[str, ...]:

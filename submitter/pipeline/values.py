@@ -49,6 +49,17 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Effective:
+    """An option that holds for a statement."""
+
+    name: str
+    value: str
+    """As the file has it: a reference in place of what the environment gives."""
+    origin: str
+    """Who said so: `query, line 7`, `model, line 3`, `default`."""
+
+
+@dataclass(frozen=True)
 class Statement:
     """One `INSERT INTO sink SELECT … FROM ML_PREDICT(…)`."""
 
@@ -58,6 +69,7 @@ class Statement:
     input: Input
     sink: str
     """The sink table's identifier, qualified and quoted."""
+    options: tuple[Effective, ...] = ()
 
 
 @dataclass(frozen=True)

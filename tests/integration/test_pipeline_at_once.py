@@ -41,6 +41,8 @@ INSERT INTO results SELECT id, label, score FROM ML_PREDICT(TABLE reviews, MODEL
 INSERT INTO lost SELECT id, label, score FROM ML_PREDICT(TABLE reviews, MODEL judge, DESCRIPTOR(stars));
 INSERT INTO lost SELECT id, UPPER(label), score FROM ML_PREDICT(TABLE elsewhere, MODEL judge, DESCRIPTOR(revew));
 INSERT INTO files SELECT id, label || id FROM ML_PREDICT(TABLE reviews, MODEL judge, DESCRIPTOR(review));
+INSERT INTO results SELECT id, label, score FROM ML_PREDICT(TABLE reviews, MODEL judge, DESCRIPTOR(review),
+  MAP['temperature', 'hot', 'endpoint', 'https://elsewhere.example', 'sed', '1', 'n', 2, 'seed']);
 INSERT INTO results (id) SELECT id FROM later;
 INSERT INTO typed SELECT id FROM reviews;
 """
@@ -50,14 +52,14 @@ SAID = {
     "the state store postgresql+psycopg://me@127.0.0.1:1/state can't be used": 1,
     "SET 'batchline.retentoin': there is no such setting; did you mean 'batchline.retention'?": 1,
     "SET 'parallelism.default': Flink can't use it": 1,
-    "there is no topic not-there at": 4,  # each statement that reads it
+    "there is no topic not-there at": 5,  # each statement that reads it
     "${NOT_SET} is not set": 1,
     'Encountered "TABEL"': 1,
     "Unknown identifier 'STRIN'": 1,
     "option 'api-key': a key may not stand in the file": 1,
     "option 'temprature': there is no such option; did you mean 'temperature'?": 1,
     "option 'top-p': it can't be used": 1,
-    "there is no topic nor-there at": 2,
+    "there is no topic nor-there at": 3,
     "option 'key.format': 'avro' can't be written here": 1,
     "option 'key.fields'": 0,  # of a key whose format is not known
     "Kafka at 127.0.0.1:1 does not answer": 1,
@@ -69,6 +71,11 @@ SAID = {
     "DESCRIPTOR names 'revew', which elsewhere does not have; did you mean 'review'?": 1,
     "option 'connector': the sink is connector 'filesystem'": 1,
     "column 'label': it takes ||": 1,
+    "option 'temperature': it can't be used: 'hot' is no number": 1,
+    "option 'endpoint': a query can't give it": 1,
+    "option 'sed': there is no such option; did you mean 'seed'?": 1,
+    "option 'n': its value in MAP[…] must be a string literal": 1,
+    "option 'seed': MAP[…] has no value for it": 1,
 }
 
 

@@ -26,7 +26,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("DESCRIPTOR(review)", "DESCRIPTOR(revew)", "DESCRIPTOR names 'revew', which reviews does not have"),
     ("DESCRIPTOR(review)", "DESCRIPTOR(review, id)", "names 2 columns, and model judge has 1 of INPUT (text"),
     ("DESCRIPTOR(review)", "DESCRIPTOR(stars)", "column 'stars' is INT, and the model's INPUT 'text' is VARCHAR"),
-    ("DESCRIPTOR(review))", "DESCRIPTOR(review), MAP['batch.size', '5'])", "a MAP of options in ML_PREDICT"),
+    ("DESCRIPTOR(review))", "DESCRIPTOR(review), MAP['n', 'many'])", "option 'n': it can't be used: 'many' is"),
     ("SELECT id, label", "SELECT id, labl", "Column 'labl' not found"),
     ("SELECT id, label", "SELECT id, UPPER(label)", "column 'label': it takes UPPER"),
     ("SELECT id, label", "SELECT id, label || id", "column 'label': it takes ||: only columns, literals"),

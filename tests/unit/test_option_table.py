@@ -21,7 +21,7 @@ def test_an_option_is_one_row_of_the_table() -> None:
     rows = [line for line in markdown().splitlines() if line.startswith("| `")]
     assert len(rows) == len(OPTIONS)
     for row, name in zip(rows, OPTIONS, strict=True):
-        assert row.startswith(f"| `{name}` |")
+        assert row.startswith(f"| `{name}` ")
         assert row.count("|") == 6
     assert "| `stop` | list, as `END,STOP` |  | openai (chat), anthropic | texts that end the answer |" in rows
     assert any("`batch.max-enqueued-tokens` | integer ≥ 1 |  | openai |" in row for row in rows)
