@@ -16,11 +16,13 @@ from datetime import datetime, timedelta
 
 from poller.accounts import Keyless, pause_account
 from poller.calls import RequestLines
+from poller.ceiling import Ceiling
 from poller.duty import BUSY, FAULTS, WAITING, Counts
 from poller.journal import Journal
 from poller.roads import Roads
 from poller.schedule import by_account
 from poller.stretch import Asking, Outcome, Stretch
+from shared.admission import Wait
 from shared.clock import Clock
 from shared.errors import IllegalTransition, LeaseLost, MissingCredential, StaleState, StoreUnavailable
 from shared.lease import Keeper
@@ -149,7 +151,7 @@ class Asker:
             batch = self._store.batches.apply(batch.batch_key, Event.ASK, lease=lease, **begun)
         journal = self._journal(batch)
         began = time.monotonic()
-        outcome = self._stretch(batch, manifest, provider, journal)
+        outcome = self._stretch(batch, manifest, provider, journal, lease)
         self._paces.measured(batch.account, batch.model, outcome.answers, time.monotonic() - began)
         return self._settle(batch, manifest, journal, outcome, lease)
 
@@ -160,7 +162,7 @@ class Asker:
             self._journals[batch.batch_key] = Journal(self._spool.files, folder, batch.requests)
         return self._journals[batch.batch_key]
 
-    def _stretch(self, batch: Batch, manifest: Manifest, provider: Provider, journal: Journal) -> Outcome:
+    def _stretch(self, batch: Batch, manifest: Manifest, provider: Provider, journal: Journal, lease: Lease) -> Outcome:
         if journal.tally.ended is not None:
             return Outcome(journal.tally.ended)
         ceiling = self._roads.ceiling(batch, manifest.definition)
@@ -171,17 +173,31 @@ class Asker:
         requests = f"{self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)}/{REQUESTS}"
         with ExitStack() as open_:
             lines = open_.enter_context(RequestLines(open_.enter_context(self._spool.files.local(requests))))
+            if (tally.input_tokens, tally.output_tokens) != (batch.input_tokens, batch.output_tokens):
+                # Whoever asked before did not live to say what it cost.
+                self._store.batches.record(batch.batch_key, lease=lease, **_so_far(manifest, journal))
+            waits = self._reserve(batch, journal, lines, ceiling, lease)
+            if waits is not None:
+                return Outcome("budget", until=waits.until, reason=waits.reason)
             stretch = Stretch(journal, lines, provider, pace, ceiling, most, self._clock, self._how.asking)
             return stretch.run(self._seconds(), self._how.stop)
 
+    def _reserve(
+        self, batch: Batch, journal: Journal, lines: RequestLines, ceiling: Ceiling, lease: Lease
+    ) -> Wait | None:
+        """Reserve of the day what is left to ask may cost, or as much as there is; why nothing is asked, if so."""
+        costs = [
+            ceiling.estimate(lines.size(request)) for request, known in enumerate(journal.tally.answered) if not known
+        ]
+        known = [cost for cost in costs if cost is not None]
+        want = sum(known) if len(known) == len(costs) else None
+        # Nothing is left to ask where it is only to be closed.
+        grant = self._store.budgets.grant(batch.batch_key, lease, want, max(known, default=0.0))
+        ceiling.granted = grant.usd
+        return grant.wait
+
     def _settle(self, batch: Batch, manifest: Manifest, journal: Journal, outcome: Outcome, lease: Lease) -> str:
-        key, tally, model = batch.batch_key, journal.tally, manifest.definition.model
-        price = cost(model.provider, model.model, tally.input_tokens, tally.output_tokens)
-        so_far = Changes(
-            unknown_calls=len(tally.unknown), input_tokens=tally.input_tokens, output_tokens=tally.output_tokens
-        )
-        if price is not None:
-            so_far |= Changes(cost_usd=price.sync_usd, sync_cost_usd=price.sync_usd)
+        key, tally, so_far = batch.batch_key, journal.tally, _so_far(manifest, journal)
         if outcome.end in ("done", "ceiling"):
             del self._journals[key]
             so_far |= Changes(next_check_at=None)
@@ -192,6 +208,8 @@ class Asker:
         if outcome.end == "account":
             paused = pause_account(self._store, batch.account, outcome.reason)
             return self._wait(batch, lease, paused.reason, paused.until)
+        if outcome.end == "budget" and outcome.until is not None:
+            return self._wait(batch, lease, outcome.reason, outcome.until)
         if outcome.end == "resting" and outcome.until is not None:
             return self._wait(batch, lease, f"the provider gives no answer: {outcome.reason}", outcome.until)
         return WAITING
@@ -207,3 +225,15 @@ class Asker:
         except (LeaseLost, StaleState):
             return BUSY
         return count
+
+
+def _so_far(manifest: Manifest, journal: Journal) -> Changes:
+    """What the answers that came have cost, as columns."""
+    tally, model = journal.tally, manifest.definition.model
+    price = cost(model.provider, model.model, tally.input_tokens, tally.output_tokens)
+    so_far = Changes(
+        unknown_calls=len(tally.unknown), input_tokens=tally.input_tokens, output_tokens=tally.output_tokens
+    )
+    if price is not None:
+        so_far |= Changes(cost_usd=price.sync_usd, sync_cost_usd=price.sync_usd)
+    return so_far

@@ -41,12 +41,15 @@ class Asking:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stretch ended. `open`: there is more to ask, and time was up, or a stop came."""
+    """How a stretch ended. `open`: there is more to ask, and time was up, or a stop came, or what was granted is spent.
 
-    end: Literal["done", "ceiling", "open", "resting", "account"]
+    `budget`: nothing could be granted.
+    """
+
+    end: Literal["done", "ceiling", "open", "resting", "account", "budget"]
     answers: int = 0
     until: datetime | None = None
-    """Of `resting`: when the next call may be made."""
+    """Of `resting` and `budget`: when the next call may be made."""
     reason: str = ""
 
 
@@ -236,7 +239,9 @@ class Stretch:
             is_long = rests_until - now > self._how.patience
             return Outcome("resting", self._answers, rests_until, self._reason) if is_long else None
         if not self._affords(self._waiting[0]):
-            return self._close("ceiling")
+            cost = self._ceiling.estimate(self._lines.size(self._waiting[0]))
+            is_days = cost is not None and self._ceiling.fits(cost)
+            return Outcome("open", self._answers) if is_days else self._close("ceiling")
         self._ceiling.release(self._waiting[0])
         return None
 

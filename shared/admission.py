@@ -39,6 +39,11 @@ class Cut(NamedTuple):
     max_bytes: int | None = None
     max_requests: int | None = None
 
+    def within(self, other: "Cut") -> "Cut":
+        """Where either of both is cut."""
+        pairs = zip(self, other, strict=True)
+        return Cut(*(min((each for each in pair if each is not None), default=None) for pair in pairs))
+
 
 UNCUT = Cut()
 

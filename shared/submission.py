@@ -23,6 +23,7 @@ from shared.errors import (
     SpoolError,
     Unknown,
 )
+from shared.estimate import estimated_cost, prompt_tokens
 from shared.failpoints import Failpoint, reached
 from shared.hindsight import Hindsight
 from shared.intents import Intent, Receipt, write_intent, write_receipt
@@ -117,6 +118,7 @@ class Submission:
                 self._refusals.hold(batch, lease, f"credential: {error}", None)
             raise
         stated, per_hour = provider.profile.stated(manifest.definition.batch), provider.profile.creates_per_hour
+        self._estimate(batch, manifest, lease)
         admitted = self._store.queues.admit(batch.batch_key, lease, stated=stated, per_hour=per_hour)
         if admitted.state is State.HELD and not admitted.is_admitted:
             return admitted
@@ -130,6 +132,14 @@ class Submission:
                 return self._refused(turn, error)
             reached(Failpoint.UPLOADED)
             return self._create(turn, file_id)
+
+    def _estimate(self, batch: Batch, manifest: Manifest, lease: Lease) -> None:
+        """A batch that came back to the store may lack its estimate, which is reserved where money is limited."""
+        if batch.estimated_cost_usd is None:
+            tokens = batch.estimated_tokens or prompt_tokens(batch.bytes)
+            guess = estimated_cost(manifest.definition.model, batch.requests, tokens)
+            if guess is not None:
+                self._store.batches.record(batch.batch_key, lease=lease, estimated_cost_usd=guess)
 
     def _create(self, turn: _Turn, file_id: str | None) -> Batch | None:
         """Intent, one POST, and its verdict, under the account's lease."""

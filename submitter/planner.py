@@ -5,7 +5,9 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
+from shared.admission import Cut
 from shared.annals import place_plan, write_plan
+from shared.budget import cut_for
 from shared.clock import Clock
 from shared.definition import Definition, Model
 from shared.errors import SpoolAway, SpoolError, StoreUnavailable
@@ -112,7 +114,7 @@ class Planner:
         ledger = self._ledger(definition)
         provider, folder = self._provider_for(definition.model), self._spool.files.work(attempt)
         stated = provider.profile.stated(definition.batch)
-        cut = self._store.queues.cut(definition.model, definition.pipeline, definition.statement, stated)
+        cut = self._cut(definition, stated)
         draft = Draft(definition, provider.requests(definition.model), provider.profile, file, folder, ledger, cut)
         with self._spool.files.local(file.address) as sealed:
             manifests = draft.write(sealed)
@@ -129,6 +131,17 @@ class Planner:
             attempt_folder=attempt,
             batches=tuple(self._estimated(PlannedBatch.of(manifest), definition) for manifest in manifests),
             positions=tuple(PositionRun(*run) for run in draft.positions()),
+        )
+
+    def _cut(self, definition: Definition, stated: int | None) -> Cut:
+        """Where batches are cut, so that each fits the provider's queue, and what a day may cost, by itself."""
+        model, pipeline, statement = definition.model, definition.pipeline, definition.statement
+        room = self._store.queues.cut(model, pipeline, statement, stated)
+        limit = self._store.budgets.of(pipeline, statement)
+        if limit is None or definition.batch.mode == "sync":
+            return room
+        return room.within(
+            cut_for(model, limit, self._store.queues.rate(model.provider, model.model, pipeline, statement))
         )
 
     def _estimated(self, batch: PlannedBatch, definition: Definition) -> PlannedBatch:

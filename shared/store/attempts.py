@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, se
 from shared.errors import AccountBusy, StaleState
 from shared.failpoints import MOVED, reached
 from shared.lifecycle import Event, State
+from shared.store import budget_rows
 from shared.store.batch_rows import advance, locked
 from shared.store.columns import UtcTime
 from shared.store.database import Database, serialise
@@ -53,8 +54,8 @@ class Attempts:
         `input_file_id` is the uploaded file that the create will name, where there is one.
 
         Raises AccountBusy when `serial` and an attempt of the account is unresolved; StaleState when one of the batch's
-        own is; NoRoom when others have come into the provider's queue since the batch was let in; LeaseLost;
-        IllegalTransition.
+        own is; NoRoom when others have come into the provider's queue, or spent the day's money, since the batch was
+        let in; LeaseLost; IllegalTransition.
         """
         with self._database.write() as connection:
             hold(connection, lease)
@@ -67,8 +68,9 @@ class Attempts:
                     f"the create of batch {open_[0].batch_key} (attempt {open_[0].attempt}) on account '{account}' is "
                     "unresolved, and this provider allows one at a time"
                 )
-            now = self._database.clock()
-            check(connection, now, locked(connection, key), per_hour)
+            now, batch = self._database.clock(), locked(connection, key)
+            check(connection, now, batch, per_hour)
+            budget_rows.check(connection, now, batch)
             advance(connection, now, key, Event.INTEND, {})
             if _select(connection, _open() & (attempts.c.batch_key == key)):
                 raise StaleState(f"the last create of batch {key} is still unknown: no other may follow it")

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, select, update
 from shared.errors import StaleState, Unbalanced
 from shared.lifecycle import TERMINAL, Event, State, after
 from shared.store.accounts import hear
+from shared.store.budget_rows import book
 from shared.store.database import insert_absent, serialise
 from shared.store.queue_rows import frees, let_in
 from shared.store.tables import batches
@@ -60,6 +61,7 @@ def advance(
         raise StaleState(f"batch {key} is '{batch.state}' by now, not '{expected}': '{event}' is not applied")
     implied = {"state": after(batch.state, event), **_implied(batch.state, event, now)}
     following = _write(connection, batch, implied, changes, now)
+    book(connection, now, batch, following, event)
     hear(connection, now, batch.account, key, event, following.held_until)
     if frees(batch, following):
         let_in(connection, now, following)
@@ -72,6 +74,7 @@ def amend(connection: Connection, now: datetime, key: str, changes: Changes) -> 
         alone(connection, key)
     batch = locked(connection, key)
     following = _write(connection, batch, {}, changes, now)
+    book(connection, now, batch, following, None)
     if frees(batch, following):
         let_in(connection, now, following)
     return following

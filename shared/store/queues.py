@@ -11,6 +11,7 @@ from shared.definition import Model
 from shared.lessons import Refusal
 from shared.lifecycle import Event
 from shared.providers.profiles import profile_of
+from shared.store import budget_rows
 from shared.store.accounts import ask, standing_of
 from shared.store.batch_rows import admit, advance, alone, locked
 from shared.store.database import Database, insert_absent
@@ -46,6 +47,9 @@ class Queues:
             standing = standing_of(connection, batch.account)
             if standing is not None and not standing.may_ask(key, now):
                 return _held(connection, now, batch, Wait(standing.reason, standing.until))
+            money = budget_rows.wait(connection, now, batch)
+            if money is not None:
+                return _held(connection, now, batch, money)
             counter = Counter(connection, batch, now)
             learned, known = counter.learned()
             if stated != known:

@@ -7,6 +7,7 @@ from shared.store.accounts import Accounts
 from shared.store.address import engine_for, parse, refuse_missing, shown
 from shared.store.attempts import Attempts
 from shared.store.batches import Batches
+from shared.store.budgets import Budgets
 from shared.store.database import Database
 from shared.store.health import Health
 from shared.store.leases import Leases
@@ -36,6 +37,7 @@ class Store:
         self.leases = Leases(database)
         self.accounts = Accounts(database)
         self.queues = Queues(database)
+        self.budgets = Budgets(database)
         self.recalls = Recalls(database)
         self.rebuilds = Rebuilds(database)
         self.shards = Shards(database)

@@ -143,6 +143,7 @@ batches = Table(
     Column("marker_forgotten_at", UtcTime),
     Column("is_admitted", Boolean, nullable=False, server_default=false()),
     _count("yielded"),
+    Column("model_name", Text),
     CheckConstraint(
         "succeeded >= 0 AND failed >= 0 AND carried >= 0 AND succeeded + failed + carried <= records",
         name="ck_batches_conservation",
@@ -228,6 +229,27 @@ queues = Table(
     *(Column(name, BigInteger) for name in ("learned_limit", "stated_limit")),
     *_times("learned_at", "confirmed_at", "full_at", "full_until"),
     Column("refusals", Integer, nullable=False, server_default="0"),
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    _needed("pipeline", key=True),
+    _needed("statement", key=True),
+    Column("model_name", Text),
+    _needed("limit_usd", Float),
+    _needed("stated_at", UtcTime),
+)
+
+charges = Table(
+    "charges",
+    metadata,
+    _needed("batch_key", String(64), key=True),
+    _needed("day", String(10), key=True),
+    _needed("pipeline"),
+    Column("model_name", Text),
+    *(_needed(name, Float) for name in ("reserved_usd", "spent_usd")),
+    Index("ix_charges_day", "pipeline", "day"),
 )
 
 usages = Table(

@@ -57,6 +57,8 @@ class PlannedBatch:
     mode: Mode = "batch"
     deadline_at: datetime | None = None
     """When its records should be out; None for never."""
+    model_name: str | None = None
+    """The model's name in the file: several may ask the same model of a provider."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
@@ -80,6 +82,7 @@ class PlannedBatch:
             retries=manifest.retries,
             mode=manifest.mode,
             deadline_at=None if deadline is None else manifest.sealed_at + timedelta(seconds=deadline),
+            model_name=model.name,
         )
 
 
