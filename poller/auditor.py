@@ -67,24 +67,26 @@ class Auditor:
         since = min(attempt.started_at for attempt in attempts) - SLACK
         try:
             provider = self._provider_of(next(iter(known.values())))
-            has_metadata = provider.profile.has_metadata
+            is_identified = provider.profile.is_identified
             found = [
                 (batch, remote)
                 for remote in provider.created_since(since)
-                if (batch := self._whose(remote, known, attempts, has_metadata=has_metadata))
+                if (batch := self._whose(remote, known, attempts, is_identified=is_identified))
             ]
         except (ProviderError, SettingsError, SpoolError):
             return WAITING
         for batch, remote in found:
-            self._note(batch, remote, Whose.OURS if has_metadata else Whose.UNKNOWN)
+            self._note(batch, remote, Whose.OURS if is_identified else Whose.UNKNOWN)
         return "strays" if found else CHECKED
 
     def _whose(
-        self, remote: RemoteBatch, known: dict[str, Batch], attempts: Sequence[Attempt], *, has_metadata: bool
+        self, remote: RemoteBatch, known: dict[str, Batch], attempts: Sequence[Attempt], *, is_identified: bool
     ) -> Batch | None:
         """The batch whose second life this may be; None for one that is in order, or noted already."""
-        if has_metadata:
-            batch = known.get(remote.metadata.get("batch_key", ""))
+        if is_identified:
+            files = {each.input_file_id: each.batch_key for each in attempts if each.input_file_id}
+            key = remote.metadata.get("batch_key") or files.get(remote.input_file_id, "")
+            batch = known.get(key)
         else:
             # Up to the end of its quarantine it could have come into being; what came later was looked for by others.
             late = (

@@ -2,7 +2,7 @@
 
 from poller.decision import Decision
 from shared.manifest import Manifest
-from shared.providers.prices import cost
+from shared.providers.prices import cost_of
 from shared.store.values import Changes
 
 
@@ -16,8 +16,7 @@ def costs(manifest: Manifest, decision: Decision) -> Changes:
         malformed_lines=decision.malformed_lines,
         next_check_at=None,
     )
-    model = manifest.definition.model
-    price = cost(model.provider, model.model, decision.input_tokens, decision.output_tokens, decision.cached)
+    price = cost_of(manifest.definition.model, decision.input_tokens, decision.output_tokens, decision.cached)
     if price is not None:
         spent = price.sync_usd if manifest.mode == "sync" else price.batch_usd
         changes |= Changes(cost_usd=spent, sync_cost_usd=price.sync_usd)

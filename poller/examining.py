@@ -89,7 +89,7 @@ class ProviderExamination:
 
     def cases(self, account: str, provider: Provider, now: datetime) -> Iterator[Case]:
         """One walk through an account's batches, and one through its files."""
-        if not provider.profile.has_metadata:
+        if not provider.profile.is_identified:
             # Only their results say whose they are: the auditor's matter.
             next(provider.created_since(now - ABANDONED), None)
             return

@@ -7,7 +7,7 @@ from poller.usage import UNKNOWN, Used
 from shared import extras
 from shared.definition import Definition
 from shared.manifest import Manifest
-from shared.providers.prices import cost
+from shared.providers.prices import cost_of
 
 Row = Mapping[str, Any]
 
@@ -47,8 +47,7 @@ class Extras:
         return found
 
     def _cost(self, manifest: Manifest, used: Used) -> float | None:
-        model, counts = self._model, (used.input_tokens or 0, used.output_tokens or 0)
-        price = cost(model.provider, model.model, *counts, used.cached)
+        price = cost_of(self._model, used.input_tokens or 0, used.output_tokens or 0, used.cached)
         if price is None:
             return None
         return price.sync_usd if manifest.mode == "sync" else price.batch_usd

@@ -120,7 +120,7 @@ class Janitor:
         inputs = {attempt.input_file_id for attempt in attempts if attempt.input_file_id is not None}
         kept = set(inputs)
         if batch.provider_batch_id is not None:
-            if provider.profile.has_metadata:
+            if provider.profile.has_files:
                 kept |= _results(provider, batch.provider_batch_id)
             else:
                 kept.add(batch.provider_batch_id)

@@ -24,7 +24,7 @@ class Models:
     ) -> None:
         self._store, self._spool, self._environ, self._make = store, spool, environ, make
         self._definitions: dict[str, Definition] = {}
-        self._providers: dict[tuple[str, str, str, str], Provider] = {}
+        self._providers: dict[tuple[str, ...], Provider] = {}
         self._lock = threading.Lock()
 
     def definition(self, batch: Batch) -> Definition:
@@ -47,7 +47,7 @@ class Models:
 
     def provider_for(self, model: Model) -> Provider:
         """The provider of a model. Its key's name counts as a secret's from here on."""
-        key = (model.provider, model.base_url, model.api_key, model.path)
+        key = (model.provider, model.base_url, model.api_key, model.path, str(sorted(model.profile.items())))
         with self._lock:
             if key not in self._providers:
                 SECRETS.name(model.api_key)

@@ -24,7 +24,7 @@ from shared.kafka import load_clusters
 from shared.keys import is_batch_key
 from shared.manifest import Manifest
 from shared.messages import BatchEvent
-from shared.providers.profiles import profile_of
+from shared.providers.profiles import profile_for
 from shared.spool import MANIFEST, Spool
 from shared.store import Run, Store
 from shared.store.rebuilds import Known, Owner, Restored
@@ -126,7 +126,7 @@ class Rebuild:
             manifest = self._spool.manifest(pipeline, statement, key)
             vouch(self._store, manifest.definition, self._environ)
             found.definitions[manifest.definition.hash] = manifest.definition
-            is_proved = profile_of(manifest.definition.model.provider).has_metadata
+            is_proved = profile_for(manifest.definition.model).is_identified
             event = _own(events.get(key), manifest)
             return remembrance(self._spool, manifest, event, is_proved=is_proved, now=self._clock())
         except SpoolAway:

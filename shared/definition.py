@@ -123,6 +123,8 @@ class Model(Frozen):
     @property
     def account(self) -> str:
         """What limits and credit belong to: provider, host and the name of the key; no secret."""
+    profile: dict[str, JsonValue] = Field(default={}, exclude_if=lambda said: not said)
+    """What is said of its service: fields of shared.providers.port.Profile, times in seconds."""
         return f"{self.provider}:{self.api_key}@{urlsplit(self.base_url).netloc}"
 
 

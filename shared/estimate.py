@@ -3,7 +3,7 @@
 from math import ceil
 
 from shared.definition import Mode, Model
-from shared.providers.prices import cost
+from shared.providers.prices import cost_of
 
 TOKENS_PER_BYTE = 0.25
 """Of request lines, bodies' own words included: a rule of thumb for English text, until batches that ended tell."""
@@ -21,7 +21,7 @@ def estimated_cost(model: Model, requests: int, tokens: int, mode: Mode = "batch
 
     Where `max-tokens` is not set, answers count as short ones. None without a known price.
     """
-    price = cost(model.provider, model.model, tokens, requests * answer_tokens(model))
+    price = cost_of(model, tokens, requests * answer_tokens(model))
     if price is None:
         return None
     return price.sync_usd if mode == "sync" else price.batch_usd

@@ -58,12 +58,12 @@ class Found:
 
 
 def candidates(
-    remotes: Iterable[RemoteBatch], trail: Trail, others: Collection[str], *, has_metadata: bool
+    remotes: Iterable[RemoteBatch], trail: Trail, others: Collection[str], *, is_identified: bool
 ) -> list[RemoteBatch]:
     """The provider's batches that this attempt, or one that was given up, may have created; the likeliest first.
 
-    With metadata they say so themselves. Without, it is those as large as ours; their custom_ids must prove them
-    before publication. `others` are known to come from other creates.
+    By metadata or their input file they say so themselves. Without either, it is those as large as ours; their
+    custom_ids must prove them before publication. `others` are known to come from other creates.
     """
     known = {*others, *trail.attempt.disowned}
     found = [
@@ -72,7 +72,7 @@ def candidates(
         if remote.id not in known
         and (
             remote.metadata.get("batch_key") == trail.batch.batch_key or remote.input_file_id in trail.input_files
-            if has_metadata
+            if is_identified
             else remote.total == trail.batch.requests
         )
     ]
@@ -130,22 +130,22 @@ class Recovery:
 
     def _search(self, trail: Trail, provider: Provider) -> Found:
         """Look once at all that the provider has since the attempt began."""
-        batch, has_metadata = trail.batch, provider.profile.has_metadata
+        batch, is_identified = trail.batch, provider.profile.is_identified
         remotes = list(provider.created_since(trail.since))
         others = {each.provider_batch_id for each in self._store.attempts.of(batch.batch_key) if each.provider_batch_id}
-        if has_metadata:
-            return Found(candidates(remotes, trail, others, has_metadata=True))
+        if is_identified:
+            return Found(candidates(remotes, trail, others, is_identified=True))
         others |= self._store.batches.provider_batches(batch.account, trail.since)
-        found = candidates(remotes, trail, others, has_metadata=False)
+        found = candidates(remotes, trail, others, is_identified=False)
         # A look-up that went before ours may have adopted what we have made.
         doubtful = self._store.attempts.on_trial(batch.account, trail.attempt.started_at)
-        return Found(found, not found and bool(candidates(remotes, trail, others - doubtful, has_metadata=False)))
+        return Found(found, not found and bool(candidates(remotes, trail, others - doubtful, is_identified=False)))
 
     def _adopt(
         self, batch: Batch, attempt: Attempt, provider: Provider, lease: Lease, found: list[RemoteBatch]
     ) -> Batch:
         kept, *strays = found
-        if provider.profile.has_metadata:
+        if provider.profile.is_identified:
             for stray in strays:
                 self._store.strays.note(batch.batch_key, batch.account, stray.id, created_at=stray.created_at)
                 # One that can't be cancelled now stays in the store as a stray, and is shown.
@@ -158,7 +158,7 @@ class Recovery:
                 receipt = Receipt(attempt=attempt.attempt, provider_batch_id=kept.id, created_at=kept.created_at)
                 write_receipt(self._spool, folder, receipt)
         return self._found(
-            attempt, Event.ADOPT, lease, kept.id, kept.created_at, is_proven=provider.profile.has_metadata
+            attempt, Event.ADOPT, lease, kept.id, kept.created_at, is_proven=provider.profile.is_identified
         )
 
     def _unclean(self, batch: Batch, attempt: Attempt, lease: Lease, error: ProviderError) -> Batch:

@@ -172,7 +172,7 @@ class Submission:
                 requests=batch.requests,
                 bytes=batch.bytes,
                 input_file_id=file_id,
-                serial=not turn.provider.profile.has_metadata,
+                serial=not turn.provider.profile.is_identified,
                 per_hour=turn.provider.profile.creates_per_hour,
             )
         except (AccountBusy, NoRoom) as busy:

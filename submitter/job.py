@@ -8,7 +8,7 @@ from pyflink.common import Types
 from pyflink.table import StatementSet, StreamTableEnvironment
 
 from shared.messages import BATCHES_TOPIC
-from shared.providers.profiles import profile_of
+from shared.providers.profiles import profile_for
 from shared.spool import Spool
 from submitter.operators import Announcer, Submit, event_type
 from submitter.pipeline.values import PlainInsert, Statement
@@ -62,7 +62,7 @@ class Job:
         definition, number = statement.definition, self._count
         table = UserTable(self._tables, statement.input.identifier)
         columns = [(column.name, table.types[column.name]) for column in definition.row]
-        limits = (definition.batch.max_bytes, profile_of(definition.model.provider).max_bytes, MAX_FILE_BYTES)
+        limits = (definition.batch.max_bytes, profile_for(definition.model).max_bytes, MAX_FILE_BYTES)
         rolling = Rolling(definition.batch.max_age, min(n for n in limits if n), statement.input.bounded)
         if rolling.bounded:
             self.settled_after = max(self.settled_after, rolling.settled_after)

@@ -1,12 +1,13 @@
 """One adapter for each provider, chosen by the model; an adapter's SDK is imported at its first call, never both."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from shared.clock import Clock, system_clock
 from shared.definition import Model
 from shared.providers.port import Provider
-from shared.providers.profiles import profile_of
+from shared.providers.profiles import profile_for
 
 
 def provider_for(
@@ -21,7 +22,7 @@ def provider_for(
     `overrides` replaces fields of the provider's profile. A key that is missing in `environ` is a MissingCredential
     of `connect` and of the first call, not of this one.
     """
-    profile = profile_of(model.provider, overrides)
+    profile = replace(profile_for(model), **(overrides or {}))
     if model.provider == "openai":
         from shared.providers.openai import OpenAIProvider
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import orjson
 
@@ -27,13 +27,12 @@ from shared.providers.port import Answer, LineError, Outgoing, Profile, RemoteBa
 from shared.spool import make_folder
 
 if TYPE_CHECKING:
-    from openai import OpenAI
+    from openai import Omit, OpenAI
+    from openai.types.file_create_params import ExpiresAfter
 
     from shared.providers.session import Session
     from shared.providers.transfer import Incoming
 
-_FILE_SECONDS = 30 * 86_400
-"""The longest life that an uploaded file may ask for (the SDK's file_create_params)."""
 _PAGE = 100
 _FILES = 1000
 _PHASES: Mapping[str, Literal["running", "ended"]] = {
@@ -76,22 +75,24 @@ class OpenAIProvider:
             made = client.files.create(
                 file=(name, lines, "application/jsonl"),
                 purpose="batch",
-                expires_after={"anchor": "created_at", "seconds": _FILE_SECONDS},
+                expires_after=_lifetime(self.profile),
                 timeout=timeout(batch.timeout.total_seconds()),
             )
             return identity(made)
 
     def create(self, batch: Outgoing, input_file_id: str | None) -> RemoteBatch:
+        from openai import omit
+
         from shared.providers.session import timeout
 
         if input_file_id is None:
             raise ValueError("OpenAI creates a batch from an uploaded file only")
         with self._session.call() as client:
             made = client.batches.create(
-                completion_window="24h",
+                completion_window=cast(Literal["24h"], self.profile.window),
                 endpoint=URLS[batch.manifest.definition.model.task],
                 input_file_id=input_file_id,
-                metadata=batch.metadata,
+                metadata=batch.metadata if self.profile.has_metadata else omit,
                 timeout=timeout(batch.timeout.total_seconds()),
             )
             return remote(made)
@@ -187,6 +188,14 @@ class OpenAIProvider:
             api_key=key, base_url=self._model.base_url, max_retries=0, timeout=TIMEOUT, http_client=transport
         )
         return Session(client, self._clock, key)
+
+
+def _lifetime(profile: Profile) -> ExpiresAfter | Omit:
+    from openai import omit
+
+    if profile.files_kept is None:
+        return omit
+    return {"anchor": "created_at", "seconds": int(profile.files_kept.total_seconds())}
 
 
 def remote(batch: Any) -> RemoteBatch:

@@ -36,6 +36,19 @@ class Profile:
     """What the create adds to requests.jsonl's own bytes, at most."""
     price_factor: float = 1.0
     """What a batched token costs, as a share of the synchronous price."""
+    has_files: bool = True
+    """Whether a create names an uploaded file: one of its own for each attempt."""
+    files_kept: timedelta | None = None
+    """The lifetime that is asked for at an upload; None where the service takes none."""
+    window: str = "24h"
+    """Within which a batch is to be done, as a create says it."""
+    prices: str | None = None
+    """Whose prices hold, by genai-prices' name of a provider; None means the provider's own."""
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether a batch that a look-up finds says by itself whose it is: by its metadata, or its input file."""
+        return self.has_metadata or self.has_files
 
     def stated(self, options: BatchOptions) -> int | None:
         """The limit of its queue that an option states."""

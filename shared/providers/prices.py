@@ -7,8 +7,9 @@ from decimal import Decimal
 from functools import cache
 from typing import NamedTuple
 
+from shared.definition import Model
 from shared.providers.port import UNCACHED, Cached
-from shared.providers.profiles import profile_of
+from shared.providers.profiles import profile_for, profile_of
 
 _SAMPLE = 1_000
 """Tokens priced at once: few enough to lie in the lowest tier, as the requests of a batch do."""
@@ -29,10 +30,26 @@ class _Rates(NamedTuple):
     cached: tuple[Decimal, ...]
 
 
-def cost(provider: str, model: str, input_tokens: int, output_tokens: int, cached: Cached = UNCACHED) -> Cost | None:
+def cost_of(model: Model, input_tokens: int, output_tokens: int, cached: Cached = UNCACHED) -> Cost | None:
+    """As `cost`, by the prices and the discount that the model's own profile names."""
+    profile = profile_for(model)
+    return cost(
+        profile.prices or model.provider, model.model, input_tokens, output_tokens, cached, factor=profile.price_factor
+    )
+
+
+def cost(
+    provider: str,
+    model: str,
+    input_tokens: int,
+    output_tokens: int,
+    cached: Cached = UNCACHED,
+    *,
+    factor: float | None = None,
+) -> Cost | None:
     """What tokens cost in batches, and what they would have cost without; None for a model without a known price.
 
-    `cached` says which of the input tokens have a price of their own.
+    `cached` says which of the input tokens have a price of their own; `factor` is the batches' share of the price.
     """
     rates = _rates(provider, model)
     if rates is None:
@@ -41,7 +58,8 @@ def cost(provider: str, model: str, input_tokens: int, output_tokens: int, cache
     if cached != UNCACHED:
         total += sum((rate - rates.input) * count for rate, count in zip(rates.cached, cached, strict=True))
     synchronous = float(total)
-    return Cost(synchronous * profile_of(provider).price_factor, synchronous)
+    share = profile_of(provider).price_factor if factor is None else factor
+    return Cost(synchronous * share, synchronous)
 
 
 @cache

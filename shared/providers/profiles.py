@@ -5,8 +5,12 @@ from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
+from shared.definition import Model
 from shared.errors import SettingsError
 from shared.providers.port import Profile
+
+_TIMES = frozenset({"results_kept", "files_kept"})
+"""Fields that a model's options give in seconds."""
 
 PROFILES: dict[str, Profile] = {
     # The Batch API guide, and the docstrings of the SDK's batch_create_params and file_create_params.
@@ -21,6 +25,8 @@ PROFILES: dict[str, Profile] = {
         results_kept=timedelta(days=30),
         envelope_bytes=0,
         price_factor=0.5,
+        # The longest that an upload may ask for.
+        files_kept=timedelta(days=30),
     ),
     # The Message Batches guide. 256 MB is read as the smaller of its two meanings.
     "anthropic": Profile(
@@ -34,8 +40,17 @@ PROFILES: dict[str, Profile] = {
         results_kept=timedelta(days=29),
         envelope_bytes=len('{"requests":[]}'),
         price_factor=0.5,
+        has_files=False,
     ),
 }
+
+
+def profile_for(model: Model) -> Profile:
+    """The profile of a model's service: its provider's, with what the model's `batch.profile.…` options say of it."""
+    said: dict[str, Any] = dict(model.profile)
+    for name in _TIMES & said.keys():
+        said[name] = None if said[name] is None else timedelta(seconds=said[name])
+    return profile_of(model.provider, said)
 
 
 def profile_of(provider: str, overrides: Mapping[str, Any] | None = None) -> Profile:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from shared.definition import BatchOptions, Column, Definition, Model, Projected, SqlType
-from shared.providers.profiles import profile_of
+from shared.providers.profiles import profile_for
 from shared.render import Unrenderable, prompt_of
 from shared.schema import answer_schema, is_text
 from submitter.pipeline.values import Pipeline, PlainInsert, Statement
@@ -100,7 +100,7 @@ def _columns(columns: tuple[Column, ...]) -> str:
 
 
 def _limits(batch: BatchOptions, model: Model) -> str:
-    profile = profile_of(model.provider)
+    profile = profile_for(model)
     requests = min(batch.max_requests or profile.max_requests, profile.max_requests)
     size = min(batch.max_bytes or profile.max_bytes, profile.max_bytes)
     return (

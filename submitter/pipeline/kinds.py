@@ -12,6 +12,7 @@ from submitter.pipeline.units import duration, size
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _HUGE = 2**32
+_WINDOW = re.compile(r"[1-9][0-9]{0,3}[hd]")
 _OWN = ("model", "messages", "input", "stream")
 """What a request's body has from us."""
 
@@ -94,6 +95,27 @@ def period(value: str) -> float:
     if found <= 0:
         raise ValueError("it must be more than 0")
     return found
+
+
+@_named("duration, or `none`")
+def lifetime(value: str) -> float:
+    """Seconds; 0 for `none`."""
+    return 0.0 if value.strip().lower() == "none" else float(period(value))
+
+
+@_named("`24h`, `7d` …")
+def window(value: str) -> str:
+    """What a create asks for, in the service's own words."""
+    if not _WINDOW.fullmatch(value):
+        raise ValueError(f"'{value}' is no window of time; write one such as '24h' or '7d'")
+    return value
+
+
+@_named("`true` or `false`")
+def boolean(value: str) -> bool:
+    if value.lower() not in ("true", "false"):
+        raise ValueError(f"'{value}' is neither true nor false")
+    return value.lower() == "true"
 
 
 @_named("US dollars")

@@ -96,7 +96,42 @@ BATCH = (
     Option("batch.fallback.max-cost", kinds.dollars, "what the fallback of one sealed batch may cost"),
     Option("batch.fallback.max-concurrency", kinds.integer(1, 64), "synchronous calls at once", "16"),
 )
-OPTIONS: dict[str, Option] = {option.name: option for option in (*IDENTITY, *PARAMETERS, *BATCH)}
+_FILES = ("openai",)
+PROFILE = (
+    Option("batch.profile.max-requests", kinds.integer(1), "the service's own limit of requests in a batch"),
+    Option("batch.profile.max-bytes", kinds.volume, "the service's own limit of a batch's bytes"),
+    Option(
+        "batch.profile.max-inputs",
+        kinds.integer(1),
+        "the service's own limit of embedding inputs in a batch",
+        tasks=frozenset({"embeddings"}),
+    ),
+    Option("batch.profile.creates-per-hour", kinds.integer(1), "batches that the service lets an account create"),
+    Option(
+        "batch.profile.metadata",
+        kinds.boolean,
+        "whether the service keeps a batch's metadata; else one is known by its input file",
+        "true",
+        providers=_FILES,
+    ),
+    Option(
+        "batch.profile.window", kinds.window, "within which a batch is to be done, as asked", "24h", providers=_FILES
+    ),
+    Option(
+        "batch.profile.file-lifetime",
+        kinds.lifetime,
+        "asked for at an upload; `none` where the service takes none",
+        "30 d",
+        providers=_FILES,
+    ),
+    Option("batch.profile.results-lifetime", kinds.period, "how long the service keeps results after a create"),
+    Option("batch.profile.price-factor", kinds.number(0, 1), "a batch's share of the synchronous price", "0.5"),
+    Option(
+        "batch.profile.prices", kinds.text, "whose prices hold, as genai-prices names providers (`azure`, `groq` …)"
+    ),
+)
+"""What a compatible service does otherwise than its provider: fields of shared.providers.port.Profile."""
+OPTIONS: dict[str, Option] = {option.name: option for option in (*IDENTITY, *PARAMETERS, *BATCH, *PROFILE)}
 FORMER = {option.former: option.name for option in OPTIONS.values() if option.former}
 MEANINGLESS = {
     "max-context-size": "a record too long for the model comes back as an error of its own",

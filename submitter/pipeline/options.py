@@ -10,8 +10,9 @@ from shared.errors import SettingsError
 from shared.schema import answer_schema, is_embedding, is_text
 from submitter.pipeline.endpoint import PROVIDERS, Endpoint, Provider, endpoint_of
 from submitter.pipeline.faults import Faults, Place, nearest
-from submitter.pipeline.option_table import BATCH, FORMER, KNOWN, MEANINGLESS, OPTIONS, PARAMETERS, Option
+from submitter.pipeline.option_table import BATCH, FORMER, KNOWN, MEANINGLESS, OPTIONS, PARAMETERS, PROFILE, Option
 from submitter.pipeline.overrides import Override
+from submitter.pipeline.profile import profile_fields
 from submitter.pipeline.prompt import template_faults
 from submitter.pipeline.references import reference
 from submitter.pipeline.road import road_remarks
@@ -74,6 +75,7 @@ class ModelOptions:
             system_prompt=system,
             parameters=parameters,
             extra_body=self._values.get("batch.extra-body", {}),
+            profile=profile_fields(self._values),
             input=self._declared.input,
             descriptor=descriptor,
             output=self._declared.output,
@@ -138,7 +140,7 @@ class ModelOptions:
         return meant
 
     def _batch(self) -> BatchOptions:
-        values = {option.name: self._typed(option) for option in BATCH}
+        values = {option.name: self._typed(option) for option in (*BATCH, *PROFILE)}
         self._values = {name: value for name, value in values.items() if value is not None}
         if self._values.get("batch.size", 1) > 1:
             self._fault("batch.size", "several records in one request are not supported yet: leave it out, or set 1")

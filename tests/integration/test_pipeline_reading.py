@@ -191,3 +191,64 @@ def test_a_number_makes_no_name_of_another_sink(tmp_path: Path) -> None:
     named = "CREATE TABLE `results-2` LIKE results;" + INSERT.replace("INTO results", "INTO `results-2`")
     made = pipeline_of(tmp_path, SETTINGS + REVIEWS + MODEL + SINK + INSERT + INSERT + named)
     assert [each.name for each in made.statements] == ["results", "results-3", "results-2"]
+
+
+def test_extra_columns_of_an_answer_may_be_asked_for(tmp_path: Path) -> None:
+    model = MODEL.replace(
+        "score DOUBLE)",
+        "why STRING METADATA FROM 'error-string', http INT METADATA FROM 'http-status-code', score DOUBLE)",
+    )
+    sink = SINK.replace(
+        "score DOUBLE)", "score DOUBLE, raw STRING, cost DECIMAL(9, 6), used INT, http INT, why STRING)"
+    )
+    insert = """
+INSERT INTO results SELECT id, prediction_status, score, p.prediction_raw, CAST(prediction_cost AS DECIMAL(9, 6)),
+  CAST(prediction_input_tokens AS INT), http, why
+FROM ML_PREDICT(TABLE reviews, MODEL judge, DESCRIPTOR(review)) AS p;
+"""
+    (statement,) = pipeline_of(tmp_path, SETTINGS + REVIEWS + model + sink + insert).statements
+    definition = statement.definition
+    assert [column.name for column in definition.model.output] == ["label", "score"]
+    assert [(each.source, each.column) for each in definition.projection] == [
+        ("input", "id"),
+        ("extra", "prediction_status"),
+        ("output", "score"),
+        ("extra", "prediction_raw"),
+        ("extra", "prediction_cost"),
+        ("extra", "prediction_input_tokens"),
+        ("extra", "http-status-code"),
+        ("extra", "prediction_error"),
+    ]
+
+
+def test_a_column_of_ones_own_comes_before_an_extra_one_and_star_brings_none(tmp_path: Path) -> None:
+    reviews = REVIEWS.replace("stars INT,", "stars INT, prediction_model STRING,")
+    sink = SINK.replace("score DOUBLE)", "score DOUBLE, m STRING)")
+    insert = INSERT.replace("score\nFROM", "score, prediction_model\nFROM").replace(
+        "score FROM", "score, prediction_model FROM"
+    )
+    (statement,) = pipeline_of(tmp_path, SETTINGS + reviews + MODEL + sink + insert).statements
+    assert [each.source for each in statement.definition.projection] == ["input", "output", "output", "input"]
+    view = REVIEWS + "CREATE VIEW few AS SELECT id, review FROM reviews;"
+    every = "INSERT INTO results SELECT * FROM ML_PREDICT(TABLE few, MODEL judge, DESCRIPTOR(review));"
+    four = SINK.replace("id STRING,", "id STRING, review STRING,")
+    (statement,) = pipeline_of(tmp_path, SETTINGS + view + MODEL + four + every).statements
+    assert [each.source for each in statement.definition.projection] == ["input", "input", "output", "output"]
+
+
+def test_what_is_wrong_with_extra_columns(tmp_path: Path) -> None:
+    model = MODEL.replace(
+        "score DOUBLE)",
+        "score DOUBLE, a STRING METADATA FROM 'error-string', b STRING METADATA FROM 'http-status-code', "
+        "c STRING METADATA FROM 'http-headers-map')",
+    )
+    sink = SINK.replace("label STRING", "label STRING NOT NULL")
+    insert = INSERT.replace("id, label, score", "id, prediction_error, score")
+    found = faults_of(tmp_path, SETTINGS + REVIEWS + model + sink + insert + insert.replace("id,", "*,"))
+    for said in (
+        "metadata 'http-status-code' is INT, and not STRING",
+        "there is no metadata 'http-headers-map' of an answer, only 'error-string' and 'http-status-code'",
+        "'label' is NOT NULL, and prediction_error is not known of every record",
+        "prediction_error can't stand beside *: name the columns",
+    ):
+        assert any(said in fault for fault in found), found

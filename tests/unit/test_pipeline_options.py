@@ -1,8 +1,11 @@
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from shared.definition import BatchOptions, Column, Model, SqlType
+from shared.providers.prices import cost, cost_of
+from shared.providers.profiles import profile_for
 from submitter.pipeline.endpoint import endpoint_of
 from submitter.pipeline.faults import Faults, Place
 from submitter.pipeline.options import Declared, ModelOptions
@@ -311,3 +314,57 @@ def test_an_option_of_a_road_that_is_not_taken_warns(options: dict[str, str]) ->
 def test_a_definition_without_these_options_keeps_the_hash_that_it_had_before_them() -> None:
     names = {"mode", "deadline", "fallback", "fallback_max_cost", "fallback_max_concurrency"}
     assert not names & set(BatchOptions().model_dump(mode="json"))
+
+
+def test_what_is_said_of_a_service_is_the_model_s_profile() -> None:
+    said = {
+        "batch.profile.max-requests": "1000",
+        "batch.profile.max-bytes": "10 mb",
+        "batch.profile.metadata": "false",
+        "batch.profile.window": "7d",
+        "batch.profile.file-lifetime": "none",
+        "batch.profile.results-lifetime": "14 d",
+        "batch.profile.price-factor": "0.4",
+        "batch.profile.prices": "groq",
+    }
+    model, batch = model_of(said)
+    profile = profile_for(model)
+    assert (profile.max_requests, profile.max_bytes, profile.has_metadata, profile.window) == (
+        1000,
+        10 << 20,
+        False,
+        "7d",
+    )
+    assert (profile.files_kept, profile.results_kept) == (None, timedelta(days=14))
+    assert (profile.price_factor, profile.prices) == (0.4, "groq")
+    assert profile.is_identified, "its batches are known by their input files"
+    assert batch == BatchOptions()
+    assert "profile" not in model_of({})[0].model_dump(), "a model of before keeps its hash"
+    assert profile_for(model_of({"batch.profile.file-lifetime": "14 d"})[0]).files_kept == timedelta(days=14)
+
+
+def test_a_service_that_cannot_be_is_refused() -> None:
+    wrong = {
+        "batch.profile.metadata": "perhaps",
+        "batch.profile.window": "soon",
+        "batch.profile.price-factor": "2",
+        "batch.profile.max-request": "1",
+    }
+    said = faults_of({**BASE, **wrong})
+    assert "'perhaps' is neither true nor false" in said
+    assert "'soon' is no window of time" in said
+    assert "2 is out of range" in said
+    assert "did you mean 'batch.profile.max-requests'?" in said
+
+
+def test_the_price_is_that_of_the_service() -> None:
+    model = model_of({"model": "gpt-4o-mini"})[0]
+    plain, own = cost_of(model, 1_000_000, 0), cost("openai", "gpt-4o-mini", 1_000_000, 0)
+    assert plain == own
+    other = model_of({"model": "gpt-4o-mini", "batch.profile.prices": "azure", "batch.profile.price-factor": "1"})[0]
+    found, azure = cost_of(other, 1_000_000, 0), cost("azure", "gpt-4o-mini", 1_000_000, 0, factor=1.0)
+    assert found is not None
+    assert found == azure
+    assert found.batch_usd == found.sync_usd
+    unknown = model_of({"batch.profile.prices": "a-cellar"})[0]
+    assert cost_of(unknown, 1, 1) is None

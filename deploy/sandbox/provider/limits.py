@@ -25,6 +25,8 @@ class Limits:
     openai_list_page: int = 100
     openai_file_page: int = 10_000
     openai_file_seconds: int = 30 * 86_400
+    openai_file_lifetimes: int = 1
+    """0: a gateway that refuses `expires_after`, as some do."""
     anthropic_requests: int = 100_000
     anthropic_bytes: int = 256_000_000
     anthropic_queued_requests: int = 500_000

@@ -27,6 +27,8 @@ def _checked_metadata(metadata: Any, limits: Limits) -> dict[str, str] | None:
         return None
     if not isinstance(metadata, dict):
         raise ProviderError(400, "Invalid type for 'metadata': expected an object.", param="metadata")
+    if metadata and not limits.openai_metadata_pairs:
+        raise ProviderError(400, "Unknown parameter: 'metadata'.", code="unknown_parameter", param="metadata")
     if len(metadata) > limits.openai_metadata_pairs:
         message = f"Invalid 'metadata': too many properties. Expected at most {limits.openai_metadata_pairs}."
         raise ProviderError(400, message, code="object_above_max_properties", param="metadata")
@@ -39,13 +41,14 @@ def _checked_metadata(metadata: Any, limits: Limits) -> dict[str, str] | None:
     return metadata
 
 
-def _checked_options(body: dict[str, Any]) -> int | None:
+def _checked_options(body: dict[str, Any], limits: Limits) -> int | None:
     """Check the rest of a create's body; return the lifetime of its output, if it has one."""
     unknown = next((key for key in body if key not in KEYS), None)
     if unknown is not None:
         raise ProviderError(400, f"Unknown parameter: '{unknown}'.", code="unknown_parameter", param=unknown)
-    if body.get("completion_window") != "24h":
-        message = f"Invalid value: '{body.get('completion_window')}'. Value must be '24h'."
+    window = f"{limits.batch_seconds // 3_600}h"
+    if body.get("completion_window") != window:
+        message = f"Invalid value: '{body.get('completion_window')}'. Value must be '{window}'."
         raise ProviderError(400, message, code="invalid_value", param="completion_window")
     if body.get("endpoint") not in ENDPOINTS:
         message = f"Invalid value: '{body.get('endpoint')}'. Supported values are: {', '.join(ENDPOINTS)}."
@@ -71,7 +74,7 @@ def _input_file(call: Call, name: Any) -> FileRecord:
 async def create(call: Call) -> Response:
     engine, now = call.engine, call.engine.clock.now()
     body = await call.json()
-    output_seconds = _checked_options(body)
+    output_seconds = _checked_options(body, engine.limits)
     metadata = _checked_metadata(body.get("metadata"), engine.limits)
     record = _input_file(call, body.get("input_file_id"))
     if call.fault("input_file_denied") is not None:

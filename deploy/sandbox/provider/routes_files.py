@@ -46,6 +46,8 @@ def _record(call: Call, file_id: str, fields: dict[str, str], filename: str, siz
         raise ProviderError(400, f"'{purpose}' is not one of {sorted(PURPOSES)} - 'purpose'", param="purpose")
     now = call.engine.clock.now()
     expires_at = now + call.engine.limits.openai_file_seconds if purpose == "batch" else None
+    if "expires_after[seconds]" in fields and not call.engine.limits.openai_file_lifetimes:
+        raise ProviderError(400, "Unknown parameter: 'expires_after'.", code="unknown_parameter", param="expires_after")
     if "expires_after[seconds]" in fields:
         seconds = fields["expires_after[seconds]"]
         if fields.get("expires_after[anchor]") != "created_at" or not seconds.isdigit() or int(seconds) not in EXPIRY:
