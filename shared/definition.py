@@ -114,6 +114,8 @@ class Model(Frozen):
     parameters: dict[str, JsonValue] = {}
     """Flink's option names and typed values: temperature, top-p, max-tokens, stop, n, seed, dimension …"""
     extra_body: dict[str, JsonValue] = {}
+    profile: dict[str, JsonValue] = Field(default={}, exclude_if=lambda said: not said)
+    """What is said of its service: fields of shared.providers.port.Profile, times in seconds."""
     input: tuple[Column, ...]
     """The model's own INPUT columns: the names that `batch.prompt` knows."""
     descriptor: tuple[str, ...]
@@ -123,8 +125,6 @@ class Model(Frozen):
     @property
     def account(self) -> str:
         """What limits and credit belong to: provider, host and the name of the key; no secret."""
-    profile: dict[str, JsonValue] = Field(default={}, exclude_if=lambda said: not said)
-    """What is said of its service: fields of shared.providers.port.Profile, times in seconds."""
         return f"{self.provider}:{self.api_key}@{urlsplit(self.base_url).netloc}"
 
 
