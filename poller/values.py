@@ -16,6 +16,7 @@ from shared import lexical
 from shared.causes import Cause
 from shared.definition import Column, Model, SqlType
 from shared.errors import BatchlineError
+from shared.moderations import with_sql_names
 from shared.scalar_casts import DATE, INTEGERS, LOCAL_TIMESTAMP, TIME, TIMESTAMP, UNBOUNDED, precision_of
 
 Read = Callable[[bytes], Mapping[str, Any]]
@@ -37,7 +38,14 @@ def reader_of(model: Model) -> Read:
         return _embedding(columns[0].name)
     if len(columns) == 1 and columns[0].type.root in ("CHAR", "VARCHAR"):
         return _text(columns[0])
+    if model.task == "moderations":
+        return _moderation(columns)
     return _structured(columns)
+
+
+def _moderation(columns: tuple[Column, ...]) -> Read:
+    read, rows = _structured(columns), [column.name for column in columns if column.type.root == "ROW"]
+    return lambda answer: read(orjson.dumps(with_sql_names(orjson.loads(answer), rows)) if rows else answer)
 
 
 def _embedding(column: str) -> Read:

@@ -102,7 +102,7 @@ class Model(Frozen):
 
     name: str
     provider: Literal["openai", "anthropic"]
-    task: Literal["chat", "responses", "embeddings", "messages"]
+    task: Literal["chat", "responses", "embeddings", "moderations", "messages"]
     base_url: str
     """The provider's address without the task's own path, such as https://api.openai.com/v1."""
     path: str

@@ -30,6 +30,6 @@ def estimated_cost(model: Model, requests: int, tokens: int, mode: Mode = "batch
 def answer_tokens(model: Model) -> int:
     """What an answer is taken for beforehand."""
     limit = model.parameters.get("max-tokens")
-    if model.task == "embeddings":
+    if model.task in ("embeddings", "moderations"):
         return 0
     return limit if isinstance(limit, int) else _ANSWER

@@ -14,9 +14,14 @@ from shared.schema import answer_schema, is_text, unions, without_nulls
 
 Body = dict[str, Any]
 
-Url = Literal["/v1/chat/completions", "/v1/responses", "/v1/embeddings"]
+Url = Literal["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/moderations"]
 
-URLS: dict[str, Url] = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "embeddings": "/v1/embeddings"}
+URLS: dict[str, Url] = {
+    "chat": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "embeddings": "/v1/embeddings",
+    "moderations": "/v1/moderations",
+}
 """What OpenAI's batch lines and creates call a task, whatever the prefix of a gateway's own address."""
 
 FIELDS: dict[str, dict[str, str]] = {
@@ -38,6 +43,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "response-format": "text",
     },
     "embeddings": {"dimension": "dimensions"},
+    "moderations": {},
     "messages": {
         "temperature": "temperature",
         "top-p": "top_p",
@@ -93,6 +99,10 @@ def _embeddings(model: Model) -> Body:
     return {"model": model.model, "input": HOLE} | _options(model) | {"encoding_format": "base64"}
 
 
+def _moderations(model: Model) -> Body:
+    return {"model": model.model, "input": HOLE}
+
+
 def _messages(model: Model) -> Body:
     system = {"system": model.system_prompt} if model.system_prompt else {}
     options = {"max_tokens": DEFAULT_MAX_TOKENS} | _options(model)
@@ -109,6 +119,7 @@ _BODIES: Mapping[str, Callable[[Model], Body]] = {
     "chat": _chat,
     "responses": _responses,
     "embeddings": _embeddings,
+    "moderations": _moderations,
     "messages": _messages,
 }
 

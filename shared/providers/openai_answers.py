@@ -1,4 +1,4 @@
-"""One line of OpenAI's output or error file, judged by itself: chat, responses, embeddings. Pure, a hot path.
+"""One line of OpenAI's output or error file, judged by itself, whatever its task. Pure, a hot path.
 
 A line is {id, custom_id, response: {status_code, body} | null, error | null}; a 4xx may stand in the body, error null.
 """
@@ -114,6 +114,14 @@ def _embedding(custom_id: str, body: Object) -> Answer:
     return Answer(custom_id, "succeeded", None, vector, name_of(body.get("model")), used)
 
 
+def _moderation(custom_id: str, body: Object) -> Answer:
+    result = body["results"][0]
+    if not isinstance(result, dict):
+        raise TypeError("its result is no object")
+    # A moderation tells no usage; it costs nothing.
+    return Answer(custom_id, "succeeded", orjson.dumps(result).decode(), None, name_of(body.get("model")))
+
+
 def _spoilt(custom_id: str, cause: Cause, text: Any, model: str | None, used: int, made: int) -> Answer:
     """An answer that the model or the provider broke off."""
     return Answer(custom_id, "failed", None, None, model, used, made, cause, _MESSAGES[cause], raw_of(text))
@@ -137,9 +145,11 @@ def _called(message: Object) -> str | None:
 
 
 def _by_shape(body: Object) -> Callable[[str, Object], Answer]:
-    """The reader of a body whose object's name a gateway left out."""
+    """The reader of a body without an object's name: a moderation has none, and gateways leave them out."""
     if "choices" in body:
         return _chat
+    if "results" in body:
+        return _moderation
     return _response if "output" in body else _embedding
 
 

@@ -9,7 +9,7 @@ from shared.definition import Column
 from shared.schema import is_embedding
 
 Provider = Literal["openai", "anthropic"]
-Task = Literal["chat", "responses", "embeddings", "messages"]
+Task = Literal["chat", "responses", "embeddings", "moderations", "messages"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,12 @@ _PROVIDERS: dict[str, _Habits] = {
     "openai": _Habits(
         "https://api.openai.com/v1",
         "OPENAI_BASE_URL",
-        {"/chat/completions": "chat", "/responses": "responses", "/embeddings": "embeddings"},
+        {
+            "/chat/completions": "chat",
+            "/responses": "responses",
+            "/embeddings": "embeddings",
+            "/moderations": "moderations",
+        },
     ),
     "anthropic": _Habits("https://api.anthropic.com", "ANTHROPIC_BASE_URL", {"/v1/messages": "messages"}),
 }

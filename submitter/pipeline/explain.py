@@ -150,6 +150,8 @@ def _answer(model: Model) -> str:
     columns = _columns(model.output)
     if model.task == "embeddings":
         return f"an embedding, as {columns}"
+    if model.task == "moderations":
+        return f"a moderation, as {columns}"
     if is_text(model.output):
         return f"its text, as {columns}"
     return f"{columns}, by the JSON schema\n{_cut(orjson.dumps(answer_schema(model.output)).decode())}"

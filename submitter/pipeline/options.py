@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from shared.definition import BatchOptions, Column, Model
 from shared.errors import SettingsError
+from shared.moderations import moderation_faults
 from shared.schema import answer_schema, is_embedding, is_text
 from submitter.pipeline.endpoint import PROVIDERS, Endpoint, Provider, endpoint_of
 from submitter.pipeline.faults import Faults, Place, nearest
@@ -160,6 +161,11 @@ class ModelOptions:
         if endpoint.task == "embeddings":
             if not is_embedding(output):
                 self._faults.add("an embedding needs one OUTPUT column, of type ARRAY<FLOAT>", place)
+        elif endpoint.task == "moderations":
+            for message in moderation_faults(output):
+                self._faults.add(message, place)
+            if self._values.get("batch.size", 1) != 1:
+                self._fault("batch.size", "a moderation judges one record: leave it out, or set 1")
         elif not is_text(output):
             try:
                 answer_schema(output)

@@ -24,6 +24,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "chat": {"provider": "openai", "task": "chat", "model": "gpt-4o-mini"},
     "responses": {"provider": "openai", "task": "responses", "model": "gpt-4o-mini"},
     "embeddings": {"provider": "openai", "task": "embeddings", "model": "text-embedding-3-small", "output": VECTOR},
+    "moderations": {
+        "provider": "openai",
+        "task": "moderations",
+        "model": "omni-moderation-latest",
+        "output": (Column(name="flagged", type=SqlType(root="BOOLEAN")),),
+    },
     "messages": {"provider": "anthropic", "task": "messages", "model": "claude-haiku-4-5"},
 }
 PROMPTS = ["plain", 'quotes " and \\', "new\nline", "emoji \U0001f600", "separators \u2028 \u2029 \u0085 end"]

@@ -17,6 +17,7 @@ ENDPOINTS = {
     "chat": "openai.chat.completions",
     "responses": "openai.responses",
     "embeddings": "openai.embeddings",
+    "moderations": "openai.moderations",
     "messages": "anthropic.messages",
 }
 

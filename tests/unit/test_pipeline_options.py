@@ -368,3 +368,13 @@ def test_the_price_is_that_of_the_service() -> None:
     assert found.batch_usd == found.sync_usd
     unknown = model_of({"batch.profile.prices": "a-cellar"})[0]
     assert cost_of(unknown, 1, 1) is None
+
+
+def test_a_moderation_is_asked_at_its_own_endpoint() -> None:
+    endpoint = {"endpoint": "https://api.openai.com/v1/moderations", "model": "omni-moderation-latest"}
+    scores = SqlType(root="MAP", key=TEXT, element=SqlType(root="DOUBLE"))
+    model, _ = model_of(endpoint, output=TEXT)
+    assert (model.task, model.path, model.base_url) == ("moderations", "/v1/moderations", "https://api.openai.com/v1")
+    assert "a moderation has no 'label'" in faults_of({**BASE, **endpoint}, output=scores)
+    _, faults = read({**BASE, **endpoint, "system-prompt": "Judge."})
+    assert "it has no meaning at /v1/moderations" in faults.warnings[0].message

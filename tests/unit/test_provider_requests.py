@@ -33,6 +33,7 @@ LABEL = Column(name="label", type=SqlType(root="VARCHAR", nullable=False), comme
 SCORE = Column(name="score", type=DOUBLE)
 TEXT = (Column(name="answer", type=STRING),)
 VECTOR = (Column(name="vector", type=SqlType(root="ARRAY", element=SqlType(root="FLOAT"))),)
+FLAGGED = (Column(name="flagged", type=SqlType(root="BOOLEAN")),)
 ANTHROPIC = {"provider": "anthropic", "task": "messages", "model": "claude-haiku-4-5"}
 
 
@@ -51,6 +52,7 @@ CASES: dict[str, Mapping[str, Any]] = {
         "output": VECTOR,
         "parameters": EVERY_OPTION,
     },
+    "openai-moderations": {"task": "moderations", "model": "omni-moderation-latest", "output": FLAGGED},
     "anthropic-messages-text": {**ANTHROPIC, "output": TEXT, "system_prompt": None},
     "anthropic-messages-columns": {**ANTHROPIC, "output": (LABEL, SCORE), "parameters": EVERY_OPTION},
 }
@@ -131,7 +133,7 @@ def test_options_without_a_field_in_the_task_are_named() -> None:
         "presence-penalty",
         "seed",
     ]
-    assert set(FIELDS) == {"chat", "responses", "embeddings", "messages"}
+    assert set(FIELDS) == {"chat", "responses", "embeddings", "moderations", "messages"}
 
 
 def test_anthropic_is_not_asked_for_more_unions_than_it_takes() -> None:

@@ -46,6 +46,15 @@ def prompt_tokens(ask: Ask) -> int:
     return tokens(ask.characters) + 4
 
 
+WORDLESS = frozenset({"/v1/embeddings", "/v1/moderations"})
+"""Endpoints whose model says nothing."""
+
+
+def wordless(endpoint: str, ask: Ask) -> Answer:
+    """Return what is billed at such an endpoint: a moderation is free."""
+    return Answer("", 0 if endpoint == "/v1/moderations" else prompt_tokens(ask), 0)
+
+
 def enqueued_tokens(endpoint: str, body: dict[str, Any]) -> int:
     """Return what a request takes of its model's queue: what it is billed for; nothing when it is invalid."""
     try:

@@ -29,6 +29,7 @@ _CALLS: tuple[tuple[str, str, str, Handler], ...] = (
     ("POST", "/v1/chat/completions", "openai.chat.completions", routes_sync.openai("/v1/chat/completions")),
     ("POST", "/v1/responses", "openai.responses", routes_sync.openai("/v1/responses")),
     ("POST", "/v1/embeddings", "openai.embeddings", routes_sync.openai("/v1/embeddings")),
+    ("POST", "/v1/moderations", "openai.moderations", routes_sync.openai("/v1/moderations")),
     ("POST", "/v1/messages", "anthropic.messages", routes_sync.messages),
     ("POST", "/v1/messages/batches", "anthropic.batches.create", routes_anthropic.create),
     ("GET", "/v1/messages/batches", "anthropic.batches.list", routes_anthropic.listing),

@@ -93,10 +93,18 @@ def of_embeddings(body: Body) -> Ask:
     return Ask(body["model"], text, "", len(text))
 
 
+def of_moderations(body: Body) -> Ask:
+    content = body["input"]
+    parts = [content] if isinstance(content, str) else content
+    text = "\n".join(part if isinstance(part, str) else part.get("text", "") for part in parts)
+    return Ask(body.get("model") or "omni-moderation-latest", text, "", len(text))
+
+
 _ASKS: dict[str, Callable[[Body], Ask]] = {
     "/v1/chat/completions": of_chat,
     "/v1/responses": of_responses,
     "/v1/embeddings": of_embeddings,
+    "/v1/moderations": of_moderations,
     "/v1/messages": of_messages,
 }
 

@@ -25,6 +25,7 @@ RESPONSES_KEYS = _names("""
     stream stream_options temperature text tool_choice tools top_logprobs top_p truncation user
 """)
 EMBEDDING_KEYS = _names("dimensions encoding_format input model user")
+MODERATION_KEYS = _names("input model")
 MESSAGES_KEYS = _names("""
     cache_control container diagnostics inference_geo max_tokens messages metadata model output_config output_format
     service_tier speed stop_sequences stream system thinking tool_choice tools top_k top_p temperature
@@ -166,10 +167,26 @@ def check_embeddings(body: Body) -> None:
         raise _bad("Invalid value for 'dimensions': expected 1 to 3072.", "dimensions")
 
 
+def check_moderations(body: Body) -> None:
+    _known_keys(body, MODERATION_KEYS)
+    if "model" in body:
+        _model(body)
+    content = body.get("input")
+    if not content or not isinstance(content, str | list):
+        raise _bad("Missing required parameter: 'input'.", "input", "missing_required_parameter")
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict) and part.get("type") not in ("text", "image_url"):
+            raise _bad(f"Invalid value: '{part.get('type')}'.", "input", "invalid_value")
+    images = [part for part in content if isinstance(part, dict) and part.get("type") == "image_url"]
+    if len(images) > 1:
+        raise _bad("Too many images provided; up to 1 are allowed.", "input", "too_many_images")
+
+
 CHECKS: dict[str, Callable[[Body], None]] = {
     "/v1/chat/completions": check_chat,
     "/v1/responses": check_responses,
     "/v1/embeddings": check_embeddings,
+    "/v1/moderations": check_moderations,
 }
 
 

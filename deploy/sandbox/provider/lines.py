@@ -9,6 +9,7 @@ from deploy.sandbox.provider import shapes
 from deploy.sandbox.provider.answers import Answer
 from deploy.sandbox.provider.asks import Ask, ask_of
 from deploy.sandbox.provider.errors import ProviderError, anthropic_error, openai_error
+from deploy.sandbox.provider.moderation import moderation
 
 EXPIRED = "This request could not be executed before the completion window expired."
 
@@ -40,6 +41,8 @@ def openai_body(endpoint: str, body: dict[str, Any], ask: Ask, answer: Answer, i
     """Return the response body of a synchronous call or of a batch line, which are the same."""
     if endpoint == "/v1/embeddings":
         return shapes.embeddings(body, ask)
+    if endpoint == "/v1/moderations":
+        return moderation(body, ask, ident)
     if endpoint == "/v1/responses":
         return shapes.response(ask, answer, ident, created)
     return shapes.chat_completion(ask, answer, ident, created)

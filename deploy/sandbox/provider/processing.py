@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from deploy.sandbox.provider.answers import Answer, answer, prompt_hash, prompt_tokens, spoilt
+from deploy.sandbox.provider.answers import WORDLESS, Answer, answer, prompt_hash, spoilt, wordless
 from deploy.sandbox.provider.asks import Ask
 from deploy.sandbox.provider.errors import ProviderError
 from deploy.sandbox.provider.lines import AnthropicLines, Lines, OpenAILines, Request
@@ -109,7 +109,7 @@ class Execution:
         self._output = output
         self._error = error if work.provider == "openai" else output
         self._billed = billed
-        self._embeds = work.endpoint == "/v1/embeddings"
+        self._embeds = work.endpoint in WORDLESS
         self._again: list[bytes] = []
         self.outcome = Outcome()
 
@@ -129,7 +129,7 @@ class Execution:
             return
         try:
             ask = self._lines.ask(request)
-            whole = Answer("", prompt_tokens(ask), 0) if self._embeds else answer(ask)
+            whole = wordless(self._work.endpoint, ask) if self._embeds else answer(ask)
         except ProviderError as invalid:
             self._fail(request, invalid, {})
             return
@@ -146,7 +146,7 @@ class Execution:
             _put(
                 self._output,
                 self._lines.failed(stranger, ProviderError(500, "unknown"))
-                if self._work.endpoint == "/v1/embeddings"
+                if self._embeds
                 else self._lines.succeeded(stranger, ask, answer(ask)),
             )
 

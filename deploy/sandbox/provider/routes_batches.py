@@ -14,7 +14,7 @@ from deploy.sandbox.provider.routes_files import EXPIRY, listed, paged
 from deploy.sandbox.provider.store import FileRecord, new_id
 from deploy.sandbox.provider.views import openai_batch
 
-ENDPOINTS = ("/v1/responses", "/v1/chat/completions", "/v1/embeddings")
+ENDPOINTS = ("/v1/responses", "/v1/chat/completions", "/v1/embeddings", "/v1/moderations")
 KEYS = frozenset({"completion_window", "endpoint", "input_file_id", "metadata", "output_expires_after"})
 
 

@@ -1,4 +1,4 @@
-"""The synchronous endpoints: chat completions, responses, embeddings, messages."""
+"""The synchronous endpoints: chat completions, responses, embeddings, moderations, messages."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from deploy.sandbox.provider.answers import Answer, answer, prompt_hash, prompt_tokens, spoilt
+from deploy.sandbox.provider.answers import WORDLESS, Answer, answer, prompt_hash, spoilt, wordless
 from deploy.sandbox.provider.asks import Ask, ask_of
 from deploy.sandbox.provider.calls import Call, Handler, JsonResponse
 from deploy.sandbox.provider.errors import ConnectionCut, ProviderError
@@ -61,8 +61,7 @@ def openai(endpoint: str) -> Handler:
         body = await call.json()
         _refuse_stream(body)
         ask = ask_of(endpoint, body)
-        embedded = endpoint == "/v1/embeddings"
-        told = Answer("", prompt_tokens(ask), 0) if embedded else await _answer(call, ask)
+        told = wordless(endpoint, ask) if endpoint in WORDLESS else await _answer(call, ask)
         await _billed(call, body, ask, told)
         return JsonResponse(openai_body(endpoint, body, ask, told, new_id(""), int(time.time())))
 
