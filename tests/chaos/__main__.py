@@ -126,7 +126,7 @@ def _tell(console: Console, name: str, verdict: Verdict) -> None:
 
 
 def _shown(parts: Iterable[str]) -> str:
-    return " · ".join(parts).replace("\n", " ")[:1500]
+    return " · ".join(parts).replace("\n", " ")[:4000]
 
 
 def _progress(console: Console) -> Progress:

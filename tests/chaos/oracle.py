@@ -60,8 +60,8 @@ class Output:
         )
 
 
-def judge(world: "World", seconds: float) -> Verdict:
-    """The verdict on a run; its lives may be alive still."""
+def judge(world: "World", seconds: float, stuck: str = "") -> Verdict:
+    """The verdict on a run; its lives may be alive still. `stuck` says why it did not come to its end."""
     case, records = world.case, world.pipeline.records
     topics = {world.answers_topic: 1, world.batches_topic: 1, world.progress_topic: 2}
     messages = read_to_the_end(world.slot.consumer, topics, at_least={world.answers_topic: records})
@@ -84,7 +84,7 @@ def judge(world: "World", seconds: float) -> Verdict:
         *foreign(outputs),
         *unexcused(outputs, case.excuses, world.pipeline.empty),
         *(ledger(world, witness, len(out)) if not lost else []),
-        *(f"I5 {seconds:.1f} s were not enough; {stuck(world)}" for _ in [0] if not world.pipeline.is_quiet()),
+        *(f"I5 not at its end after {why}" for why in [stuck] if why),
         *(f"I6 a key stands in {place}" for place in leaks(world.folder, [world.provider.directory], messages)),
     ]
     return Verdict(
@@ -194,14 +194,6 @@ def ledger(world: "World", witness: Witness, records: int) -> Iterator[str]:
             owed += price.sync_usd if mode == "sync" else price.batch_usd
     if abs(float(paid or 0) - owed) > 1e-6:
         yield f"I4 {ours} tokens cost {owed} USD, the ledger has {paid}"
-
-
-def stuck(world: "World") -> str:
-    """What is not out yet."""
-    rows = world.census.ask(
-        "SELECT batch_key, state, held_reason, error FROM batches WHERE state NOT IN ('published', 'failed') LIMIT 3"
-    )
-    return f"{world.census.last} of {len(world.pipeline.files)} files; {rows}"
 
 
 def _asks(case: Case) -> bool:

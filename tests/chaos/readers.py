@@ -5,7 +5,10 @@ from collections.abc import Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from tests.chaos.patience import strain
+
 _PATIENCE = 15.0
+_LATE = 2.0
 
 
 def read_to_the_end(consumer: Consumer, topics: Mapping[str, int], *, at_least: Mapping[str, int]) -> list[Message]:
@@ -18,7 +21,7 @@ def read_to_the_end(consumer: Consumer, topics: Mapping[str, int], *, at_least: 
     found: list[Message] = []
     open_ = {(topic, each) for topic, count in topics.items() for each in range(count)}
     missing = dict(at_least)
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + _PATIENCE * strain()
     while (open_ or any(count > 0 for count in missing.values())) and time.monotonic() < end:
         first = consumer.poll(0.2)
         for message in [] if first is None else [first, *consumer.consume(1000, 0)]:
@@ -30,7 +33,7 @@ def read_to_the_end(consumer: Consumer, topics: Mapping[str, int], *, at_least: 
                 open_.discard(place)
                 if missing.get(place[0], 0) > 0:
                     # What was committed last may not show yet, for a moment.
-                    end = min(end, time.monotonic() + 2.0)
+                    end = min(end, time.monotonic() + _LATE * strain())
             elif not error.retriable():
                 raise KafkaException(error)
     consumer.unassign()

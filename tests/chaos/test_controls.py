@@ -56,6 +56,13 @@ def test_the_harness_catches_a_missing_precaution(slot: Slot, control: str) -> N
     assert weak.paid_twice or weak.published_twice, f"the weaker way has become safe: {weak}"
 
 
+def test_a_run_that_is_cut_short_says_what_is_open(slot: Slot) -> None:
+    verdict = run(Case("openai", records=2), slot, bound=0.0)
+    (said,) = [each for each in verdict.violations if each.startswith("I5")]
+    assert "of 1 files, 1 of them still there" in said
+    assert "desk lives; poller lives" in said
+
+
 @pytest.mark.parametrize(("make", "copies"), [(Outbox, 1), (SharedPartition, 2)])
 def test_a_shared_progress_partition_hides_a_marker_behind_another_s_transaction(
     broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path, make: type[Outbox], copies: int

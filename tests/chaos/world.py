@@ -3,7 +3,6 @@
 A world keeps its lives going: `run_until_quiet` starts again whoever died.
 """
 
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -16,10 +15,12 @@ from uuid import uuid4
 
 from deploy.sandbox.provider.clock import OffsetClock
 from tests.chaos.announcer import Announcer
+from tests.chaos.autopsy import stuck
 from tests.chaos.case import Case, Verdict
-from tests.chaos.census import Census, Count
+from tests.chaos.census import Census
 from tests.chaos.lives import Life
 from tests.chaos.oracle import judge
+from tests.chaos.patience import BOUND, Patience
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.plan import FailpointPlan
 from tests.chaos.remote import Remote
@@ -27,25 +28,14 @@ from tests.chaos.slot import Slot
 from tests.chaos.steps import Step
 from tests.rig.waiting import wait_until
 
-BOUND = 120.0
-"""Seconds after the last fault within which everything has to end, on a busy machine."""
 WAVES = 3
 """More than there are kills: a kill that nothing reaches is said, not waited for."""
-LULL = 6.0
-"""Seconds in which nothing is written, after which hours pass instead: whatever rests for minutes has rested."""
-BUSY = 5
-"""How much longer while somebody should be at work: the machine may be slow."""
 HOUR = 3600
 _TURN = 0.02
 _CENSUS = 0.08
 
 Strike = Callable[["World", Step], None]
 """Takes a step of a schedule in a world."""
-
-
-def strain() -> float:
-    """How many times longer everything takes than on a machine with two things to do for each processor."""
-    return max(1.0, os.getloadavg()[0] / (2 * (os.cpu_count() or 1)))
 
 
 class World:
@@ -75,10 +65,8 @@ class World:
         self._clock = self.provider.directory / "clock"
         self._away: dict[str, float] = {}
         self._steps = list(case.steps)
-        self._began = self._last = self._lull = time.monotonic()
-        self._elapsed, self._turned = 0.0, self._began
-        """By the schedule's time, which goes as fast as the machine works."""
-        self._seen: Count | None = None
+        self._began = time.monotonic()
+        self.patience = Patience()
         self._waves = 0
 
     def begin(self) -> None:
@@ -86,7 +74,7 @@ class World:
         self.start_provider()
         self.pipeline.begin()
         self.seal_wave()
-        self._began = self._turned = time.monotonic()
+        self._began, self.patience = time.monotonic(), Patience()
         self.start_desk()
         self.start_poller()
 
@@ -173,37 +161,34 @@ class World:
         if self.case.empty:
             self.pipeline.seal_empty(self.case.empty)
         self._waves += 1
-        self._last = time.monotonic()
+        self.patience.struck()
 
     def run_until_quiet(self, bound: float = BOUND) -> Verdict:
         """Work until every record is out, each kill has struck and each step was taken, or the bound is over.
 
-        The bound counts from the last step or kill. The verdict is the oracle's.
+        The bound counts from the last step or kill, by the run's own time. The verdict is the oracle's.
         """
-        asked = 0.0
-        while time.monotonic() < self._last + bound:
+        asked, left = 0.0, ""
+        while not left:
             self._turn()
             if time.monotonic() < asked + _CENSUS or self._steps:
                 continue
             asked = time.monotonic()
             if not self.pipeline.is_quiet():
+                if self.patience.is_over(bound):
+                    left = stuck(self, time.monotonic() - self._began)
                 self._pass_time()
                 continue
             if self.failpoints.struck == len(self.case.kills) or self._waves > len(self.case.kills) + WAVES:
                 break
             self.seal_wave()
         self._announcer.close()
-        return judge(self, time.monotonic() - self._began)
+        return judge(self, time.monotonic() - self._began, left)
 
     def _pass_time(self) -> None:
         """Where nothing but waiting is left to do, wait by the clock of the run, not the machine's."""
-        if self.census.last != self._seen:
-            self._seen, self._lull = self.census.last, time.monotonic()
-        seen = self._seen
-        is_resting = seen is not None and seen.due == 0 and seen.planned >= len(self.pipeline.files)
-        if time.monotonic() < max(self._last, self._lull) + (LULL if is_resting else LULL * BUSY):
+        if not self.patience.wants_an_hour(self.census.last, len(self.pipeline.files)):
             return
-        self._lull = time.monotonic()
         for name, life in self.lives.items():
             if name != "provider":
                 life.thaw()
@@ -212,14 +197,13 @@ class World:
 
     def _turn(self) -> None:
         """Look once after everything that happens by itself."""
-        now = time.monotonic()
-        self._elapsed, self._turned = self._elapsed + (now - self._turned) / strain(), now
-        while self._steps and self._steps[0].at <= self._elapsed:
+        self.patience.turn()
+        while self._steps and self._steps[0].at <= self.patience.elapsed:
             assert self._strike is not None
             self._strike(self, self._steps.pop(0))
-            self._last = time.monotonic()
+            self.patience.struck()
         if self.failpoints.look():
-            self._last = time.monotonic()
+            self.patience.struck()
         self._announcer.tell()
         for name, life in list(self.lives.items()):
             if not life.is_alive:
