@@ -7,15 +7,18 @@ from enum import StrEnum
 
 from poller.schedule import Deadlines
 from shared.admission import TOO_LARGE
+from shared.budget import BUDGET
 from shared.lifecycle import TERMINAL, State
 from shared.recovery import DECIDE
 from shared.standing import Standing
 from shared.store import Batch, Stray, Whose
+from shared.store.budgets import Spending
 from shared.store.health import Away
 
 _AT_PROVIDER = frozenset({State.SUBMITTED, State.RUNNING})
 _RESULTS_WANTED = frozenset({State.SUBMITTED, State.RUNNING, State.ENDED})
 
+_FOR_MONEY = f"{BUDGET}: "
 _UNKNOWN = frozenset({State.SUBMITTING, State.AMBIGUOUS})
 
 _SET_ASIDE = frozenset({State.SEALED, State.SUBMITTING, State.ENDED, State.COLLECTED})
@@ -27,6 +30,7 @@ class Kind(StrEnum):
 
     ACCOUNT_PAUSED = "account-paused"
     DEPENDENCY_AWAY = "dependency-away"
+    BUDGET = "budget"
     DECISION = "decision"
     """Nothing but a person's word ends it: `poller resolve`."""
     TOO_LARGE = "too-large"
@@ -49,7 +53,7 @@ class Alarm:
 
     kind: Kind
     subject: str
-    """A batch key, an account or a dependency."""
+    """A batch key, an account, a dependency, or whose budget it is."""
     since: datetime | None
     message: str
 
@@ -74,9 +78,11 @@ def alarms(
     now: datetime,
     limits: Limits = Limits(),
     strays: Iterable[Stray] = (),
+    budgets: Iterable[Spending] = (),
 ) -> list[Alarm]:
     """Every alarm, the general ones first."""
-    found = [
+    found = [Alarm(Kind.BUDGET, _whose(each), None, _of_budget(each)) for each in budgets if each.held_batches]
+    found += [
         Alarm(Kind.ACCOUNT_PAUSED, account, None, f"{pause.reason}; {_next(pause)}")
         for account, pause in sorted(pauses.items())
     ]
@@ -88,6 +94,18 @@ def alarms(
     for batch in batches:
         found += _of_batch(batch, now, limits)
     return found
+
+
+def _whose(spending: Spending) -> str:
+    return spending.pipeline if spending.model is None else f"{spending.pipeline}, model {spending.model}"
+
+
+def _of_budget(spending: Spending) -> str:
+    used = f"${spending.spent_usd:,.4f} spent and ${spending.reserved_usd:,.4f} reserved of ${spending.limit_usd:,.4f}"
+    return (
+        f"{spending.held_batches:,} batches with {spending.held_records:,} records wait for the day to turn (UTC), or "
+        f"for a higher limit: {used} on {spending.day}"
+    )
 
 
 def _of_stray(stray: Stray) -> str:
@@ -145,7 +163,7 @@ def _of_state(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:
         yield Alarm(Kind.DECISION, batch.batch_key, batch.sealed_at, batch.held_reason or "")
     elif batch.state is State.HELD and (batch.held_reason or "").startswith(TOO_LARGE):
         yield Alarm(Kind.TOO_LARGE, batch.batch_key, batch.sealed_at, batch.held_reason or "")
-    elif batch.state is State.HELD and waiting >= limits.held:
+    elif batch.state is State.HELD and waiting >= limits.held and not (batch.held_reason or "").startswith(_FOR_MONEY):
         yield Alarm(Kind.HELD_LONG, batch.batch_key, batch.sealed_at, batch.held_reason or "held without a reason")
     if batch.state is State.AMBIGUOUS and waiting >= limits.create_unknown:
         yield Alarm(

@@ -1,5 +1,6 @@
 """The status as a value with a schema version: what `poller status --json` prints, and what the table is drawn from."""
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -47,6 +48,22 @@ class Account(Shown):
     held_records: int
 
 
+class Budget(Shown):
+    """What a day (UTC) of a pipeline, or of one of its models, may cost, and how this one stands; US dollars."""
+
+    pipeline: str
+    model: str | None
+    """By its name in the file; None for the whole pipeline."""
+    day: str
+    limit_usd: float
+    spent_usd: float
+    reserved_usd: float
+    """For batches whose cost is not known yet."""
+    held_batches: int
+    """That wait for the day to turn, or for a higher limit."""
+    held_records: int
+
+
 class Attention(Shown):
     """Something that a person should look at; `kind` is a word of a closed list."""
 
@@ -63,6 +80,8 @@ class Report(Shown):
     at: datetime
     healthy: bool
     """Nothing needs attention, and nothing is away."""
+    budgets: list[Budget]
+    """Those for which batches are held first."""
     accounts: list[Account]
     attention: list[Attention]
     dependencies: list[Dependency]
@@ -85,12 +104,14 @@ def report(store: Store, clock: Clock, limits: Limits = _LIMITS) -> Report:
     recent = store.status.odd(now - limits.recent)
     pipelines = store.status.pipelines()
     strays = store.strays.since(now - limits.recent)
-    raised = alarms([*judged, *recent], pauses, away, now, limits, strays)
+    budgets = store.budgets.today()
+    raised = alarms([*judged, *recent], pauses, away, now, limits, strays, budgets)
     shown = store.status.batches(limit=_MOST_BATCHES)
     unfinished = sum(row["batches"] - row["batches_published"] - row["batches_failed"] for row in pipelines)
     return Report(
         at=now,
         healthy=not raised,
+        budgets=[Budget(**asdict(each)) for each in budgets],
         attention=[_attention(alarm) for alarm in raised],
         dependencies=[_dependency(word) for word in away],
         accounts=[_account(name, pause, *held.get(name, (0, 0))) for name, pause in sorted(pauses.items())],

@@ -24,6 +24,8 @@ def draw(report: Report, console: Console) -> None:
 
 def _parts(report: Report) -> Iterable[RenderableType]:
     yield _headline(report)
+    if report.budgets:
+        yield _budgets(report)
     if report.accounts:
         yield _accounts(report)
     if report.attention:
@@ -46,6 +48,17 @@ def _headline(report: Report) -> Text:
     missing = printable(f"; away: {', '.join(away)}") if away else ""
     count = len(report.attention)
     return Text(f"needs attention at {at}: {count} alarm{'s' if count > 1 else ''}{missing}", style="bold red")
+
+
+def _budgets(report: Report) -> Table:
+    columns = ("a day", "spent", "reserved", "batches held", "records held")
+    table = make_table("Budgets", "pipeline", "model", "day (UTC)", *columns, right=columns)
+    for each in report.budgets:
+        money = (_money(usd) for usd in (each.limit_usd, each.spent_usd, each.reserved_usd))
+        counts = f"{each.held_batches:,}", f"{each.held_records:,}"
+        style = "red" if each.held_batches else ""
+        add_row(table, each.pipeline, each.model or "all", each.day, *money, *counts, style=style)
+    return table
 
 
 def _accounts(report: Report) -> Table:

@@ -22,6 +22,7 @@ from submitter.cluster import EmbeddedCluster, RemoteCluster, Unrestorable
 from submitter.configuration import CHECKPOINTS, Start, defaults, is_local, recovery_path, whole
 from submitter.fingerprint import fingerprint
 from submitter.hands import Workers
+from submitter.limits import limits
 from submitter.lineage import Road
 from submitter.names import moved
 from submitter.pipeline.values import Pipeline, Statement
@@ -95,12 +96,13 @@ class Runner:
                 raise RunFailed(self._trouble or "an input topic is another one now: run again")
 
     def _prepare(self) -> None:
-        """What the job writes to is there, and the definitions outlive it."""
+        """What the job writes to is there, the definitions outlive it, and what it may cost is known to all."""
         pipeline = self.pipeline
         client = self.clusters.client(pipeline.bootstrap_servers, pipeline.batches_kafka)
         ensure_topic(client, pipeline.settings.batches_topic, BATCHES_PARTITIONS, self.wishes.replication)
         for statement in pipeline.statements:
             self._chronicle.define(statement.definition)
+        self.store.budgets.state(pipeline.name, limits(pipeline))
 
     def _cluster(self) -> "EmbeddedCluster | RemoteCluster":
         configuration = self._theirs()

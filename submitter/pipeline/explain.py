@@ -25,6 +25,7 @@ def explain(pipeline: Pipeline) -> str:
         *_row("spool", settings.spool + (" (shared)" if settings.shared_spool else "")),
         *_row("state store", settings.state_store_reference),
         *_row("batches", f"topic {settings.batches_topic} at {pipeline.bootstrap_servers}"),
+        *_row("budget", _budget(pipeline)),
     ]
     for statement in pipeline.statements:
         lines += ["", *_statement(statement)]
@@ -50,6 +51,13 @@ def sql(type_: SqlType) -> str:
         base = short.replace("_WITHOUT_TIME_ZONE", "").replace("_WITH_LOCAL_TIME_ZONE", "_LTZ")
         made = base if type_.precision is None else f"{base}({type_.precision})"
     return made if type_.nullable else f"{made} NOT NULL"
+
+
+def _budget(pipeline: Pipeline) -> str:
+    models = {each.definition.model.name: each.definition.batch.max_cost_per_day for each in pipeline.statements}
+    said = {"all": pipeline.settings.max_cost_per_day, **{f"model {name}": usd for name, usd in models.items()}}
+    told = ", ".join(f"{whose} at most ${usd:,.2f}" for whose, usd in said.items() if usd is not None)
+    return f"a day (UTC): {told}; what goes beyond it is held" if told else "no limit for a day"
 
 
 def _statement(statement: Statement) -> Iterator[str]:

@@ -1,12 +1,13 @@
 """Reads FILE.sql: statements go through Flink one after another, as a client would send them; nothing is started."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pyflink.table import StreamTableEnvironment
 
+from shared.estimate import estimated_cost
 from submitter.pipeline.catalog import Catalog
 from submitter.pipeline.configured import Configured
 from submitter.pipeline.doubts import Doubts
@@ -64,10 +65,22 @@ def read(path: Path, environ: Mapping[str, str], options: Mapping[str, str]) -> 
     reader = _Reader(script, tables, found.values, environ, configured, faults)
     reader.run()
     needs = reader.needs(path.resolve())
+    _check_prices(reader.statements, found.values, faults)
     pipeline = reader.pipeline(found.settings, needs, configured.flink()) if found.settings else None
     if not (reader.statements or reader.faulty or script.unread):
         faults.add("no INSERT … FROM ML_PREDICT(…) stands in the file: there is nothing to send")
     return Reading(pipeline, needs, tables, faults)
+
+
+def _check_prices(statements: Iterable[Statement], settings: Mapping[str, Any], faults: Faults) -> None:
+    """Money is limited only where it is known what a model costs."""
+    if "max-cost-per-day" not in settings:
+        return
+    for model in dict.fromkeys(each.definition.model.name for each in statements):
+        asked = next(each.definition.model for each in statements if each.definition.model.name == model)
+        if estimated_cost(asked, 1, 1) is None:
+            message = f"no price is known for '{asked.model}' of model {model}, so that a day's cost can't be limited"
+            faults.add(message, Place(statement="SET 'batchline.max-cost-per-day'"))
 
 
 def _target(tables: StreamTableEnvironment) -> str | None:

@@ -32,6 +32,9 @@ def road_remarks(values: Mapping[str, Any], provider: str, model: str) -> Iterat
                 f"no price is known for {provider}'s model '{model}', so that its cost can't be limited: leave it out"
             )
             yield Remark("batch.fallback.max-cost", message)
+    if "batch.max-cost-per-day" in values and model and cost(provider, model, 1, 1) is None:
+        message = f"no price is known for {provider}'s model '{model}', so that its cost can't be limited: leave it out"
+        yield Remark("batch.max-cost-per-day", message)
     if "batch.fallback.max-concurrency" in values and not (falls_back or is_sync):
         message = "it has no meaning without 'batch.fallback' = 'sync' or 'batch.mode' = 'sync'"
         yield Remark("batch.fallback.max-concurrency", message, is_fault=False)

@@ -8,6 +8,7 @@ from typing import Any
 from shared.keys import is_name
 from shared.messages import BATCHES_TOPIC
 from submitter.pipeline.faults import Faults, Place, nearest
+from submitter.pipeline.kinds import dollars
 from submitter.pipeline.references import url_password
 from submitter.pipeline.units import seconds
 from submitter.pipeline.values import Settings
@@ -60,6 +61,7 @@ _KINDS: dict[str, Callable[[str], Any]] = {
     "batches-topic": _text,
     "create-quarantine": _positive,
     "retention": _positive,
+    "max-cost-per-day": dollars,
     "kafka-config": Path,
 }
 _REQUIRED = {
@@ -123,6 +125,7 @@ def _settings(values: Mapping[str, Any], store: str) -> Settings:
         quarantine=values.get("create-quarantine", 900.0),
         retention=values.get("retention", 7 * 86400.0),
         kafka_config=values.get("kafka-config"),
+        max_cost_per_day=values.get("max-cost-per-day"),
     )
 
 

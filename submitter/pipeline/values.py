@@ -27,6 +27,8 @@ class Settings:
     retention: float
     """Seconds."""
     kafka_config: Path | None
+    max_cost_per_day: float | None = None
+    """US dollars."""
 
 
 @dataclass(frozen=True)

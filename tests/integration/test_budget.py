@@ -1,0 +1,126 @@
+"""What a day may cost, with real processes and the fake provider: shared, kept through a SIGKILL, also call by call."""
+
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from deploy.sandbox.provider.server import ProviderServer
+from poller.status import report
+from shared.budget import cut_for, next_day
+from shared.failpoints import PLAN, STRUCK, VARIABLE, Failpoint
+from shared.lifecycle import State
+from shared.providers.prices import cost
+from shared.store.budgets import PIPELINE, Limit, Spending
+from tests.rig.asking import PASS, Road
+from tests.rig.processes import Processes
+from tests.rig.stage import ENVIRON, Stage
+from tests.rig.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+FILES, FIT = 5, 2
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
+    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
+        yield running
+
+
+@pytest.fixture
+def stage(server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
+    server.clear_faults()
+    made = Stage(server, tmp_path, review=f"{tmp_path} review {{}}".format)
+    yield made
+    made.close()
+
+
+def limit(stage: Stage, usd: float | None) -> None:
+    stage.store.budgets.state("pipe", [Limit(PIPELINE, None, usd)])
+
+
+def today(stage: Stage) -> Spending:
+    (known,) = stage.store.budgets.today()
+    return known
+
+
+def test_two_processes_share_a_day_and_one_that_is_killed_before_its_create_keeps_its_share(
+    stage: Stage, processes: Processes, tmp_path: Path
+) -> None:
+    keys = [stage.plan() for _ in range(FILES)]
+    each = max(stage.batch(key).estimated_cost_usd or 0.0 for key in keys)
+    limit(stage, (FIT + 0.5) * each)
+    plan = tmp_path / "plan"
+    plan.mkdir()
+    (plan / PLAN).write_text(f"{Failpoint.INTEND} 2\n")
+    env = {**ENVIRON, VARIABLE: str(plan)}
+    command = [sys.executable, "-m", "tests.rig.submitting", tmp_path]
+    before = len(stage.server.witness().creates())
+    children = [processes.start("submit", command, env=env, cwd=ROOT) for _ in range(2)]
+    wait_until((plan / STRUCK).exists, 60, "a process to pass the failpoint")
+    wait_until(lambda: (plan / STRUCK).read_text() and not all(child.running for child in children), 60, "its end")
+    assert today(stage).reserved_usd <= today(stage).limit_usd
+
+    def is_settled() -> bool:
+        states = [stage.batch(key).state for key in keys]
+        return states.count(State.SUBMITTED) == FIT and states.count(State.HELD) == FILES - FIT
+
+    wait_until(is_settled, 60, lambda: f"the day to be spent: {[stage.batch(key) for key in keys]}")
+    assert len(stage.server.witness().creates()) - before == FIT
+    shown = report(stage.store, stage.clock)
+    assert (shown.budgets[0].held_batches, shown.attention[0].kind) == (FILES - FIT, "budget")
+    limit(stage, None)
+    wait_until(lambda: all(stage.batch(key).state is State.SUBMITTED for key in keys), 60, "the rest to be sent")
+    assert len(stage.server.witness().creates()) - before == FILES
+
+
+def test_calls_one_by_one_stop_where_the_days_money_ends_and_go_on_when_it_turns(stage: Stage) -> None:
+    records = 12
+    stage.batch_options = {"mode": "sync", "fallback_max_concurrency": 2}
+    price = cost("openai", "gpt-5-mini", 150, 200)
+    assert price is not None
+    usd = 1.3 * price.sync_usd
+    limit(stage, usd)
+    key = stage.plan(records)
+    road = Road(stage, PASS)
+
+    def work(*states: State) -> None:
+        asker = road.asker()
+
+        def there() -> bool:
+            asker.run_once()
+            assert today(stage).spent_usd <= usd
+            return stage.batch(key).state in states
+
+        wait_until(there, 30, lambda: f"{key} to be {states}, it is {stage.batch(key)}")
+
+    days = 0
+    while stage.batch(key).state is not State.ENDED:
+        work(State.HELD, State.ENDED)
+        batch = stage.batch(key)
+        if batch.state is State.HELD:
+            days += 1
+            assert (batch.held_reason or "").startswith("budget: ")
+            assert batch.held_until == next_day(stage.clock())
+            assert today(stage).reserved_usd == 0.0
+            stage.ahead += timedelta(days=1)
+    rows = [row for row in stage.store.status.daily() if row["spent_usd"]]
+    assert len(rows) == days + 1 > 1
+    assert sum(row["spent_usd"] for row in rows) == pytest.approx(stage.batch(key).cost_usd)
+    assert max(row["spent_usd"] for row in rows) <= usd
+
+
+def test_files_are_cut_so_that_each_batch_fits_a_day_by_itself(stage: Stage) -> None:
+    keys = stage.plan_rows(range(20))
+    (whole,) = keys
+    usd = (stage.batch(whole).estimated_cost_usd or 0.0) / 3
+    limit(stage, usd)
+    parts = [stage.batch(key) for key in stage.plan_rows(range(20, 40))]
+    assert len(parts) > 3
+    assert all((part.estimated_cost_usd or 0.0) <= usd for part in parts)
+    assert sum(part.records for part in parts) == 20
+    cut = cut_for(stage.definition().model, usd, 0.25)
+    assert cut.max_bytes
+    assert cut.max_requests
