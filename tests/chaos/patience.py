@@ -10,9 +10,9 @@ BOUND = 120.0
 """Seconds after the last fault within which everything has to end."""
 HOURS = 48
 """That may pass after it meanwhile: what a provider's limit taught is doubted after a day."""
-LULL = 6.0
+LULL = 3.0
 """Seconds in which nothing is written, after which an hour passes instead: whatever rests for minutes has rested."""
-BUSY = 5
+BUSY = 10
 """How much longer while somebody should be at work."""
 
 

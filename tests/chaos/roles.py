@@ -71,11 +71,11 @@ PATIENCE = timedelta(seconds=2.2)
 """With missing results: longer than a fault keeps them back, and the whole second by which an end's time is early."""
 WAITS = Waits(Holding(SOON, SOON * 4), account=SOON * 5, busy=SOON, upload=SOON / 2)
 TEMPO = Tempo(
-    rescue=0.25,
-    collect=0.2,
-    publish=0.2,
+    rescue=0.3,
+    collect=0.3,
+    publish=0.3,
     audit=1.0,
-    janitor=0.4,
+    janitor=1.0,
     listen=0.2,
     waits=WAITS,
     collecting=Collecting(patience=PATIENCE, backoff=QUICK),
