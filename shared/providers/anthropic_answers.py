@@ -58,14 +58,14 @@ def _cached(usage: Object) -> Cached:
 
 
 def _text(content: Any) -> str | None:
-    """All text blocks as one, or the input of the tool that a request's extra body made the model call."""
+    """All text blocks as one, or the input of the tool that the model was to call. What it thought is left out."""
     if len(content) == 1 and content[0]["type"] == "text":
         return _said(content[0]["text"])
-    texts = [block["text"] for block in content if block["type"] == "text"]
-    if texts:
-        return "".join(texts)
     tools = [block["input"] for block in content if block["type"] == "tool_use"]
-    return orjson.dumps(tools[0]).decode() if tools else None
+    if tools:
+        return orjson.dumps(tools[0]).decode()
+    texts = [block["text"] for block in content if block["type"] == "text"]
+    return "".join(texts) if texts else None
 
 
 def _said(text: Any) -> str:

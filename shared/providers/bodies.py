@@ -3,6 +3,7 @@
 Option names are those of Flink 2.3's OpenAI model provider (OpenAIOptions); what a task has no field for is left out.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -53,16 +54,32 @@ FIELDS: dict[str, dict[str, str]] = {
 }
 """The options that each task has a field for, and the field; an option that is not here has no effect on that task."""
 
+THINKING, EFFORT, PROMPT_CACHE, STRUCTURED = (
+    "batch.thinking",
+    "batch.effort",
+    "batch.prompt-cache",
+    "batch.structured-output",
+)
+SHAPING: dict[str, frozenset[str]] = {
+    "chat": frozenset({STRUCTURED}),
+    "responses": frozenset({STRUCTURED}),
+    "messages": frozenset({THINKING, EFFORT, PROMPT_CACHE, STRUCTURED}),
+}
+"""Our own options that shape a task's body otherwise than as one field."""
+
 DEFAULT_MAX_TOKENS = 4096
 """Anthropic demands a limit; this is the most that every one of its models takes."""
 _MAX_UNIONS = 16
 """Anthropic's limit for the properties of several types in one schema (its structured outputs guide)."""
 _SCHEMA_NAME = "answer"
+_TOOL = "Gives the answer."
+_WITHOUT_SCHEMAS = re.compile(r"claude-(instant|[23]|opus-4-(0|1|2025)|sonnet-4-(0|2025)|opus-4$|sonnet-4$)")
+"""Claude models without `output_config.format` (its guide names those that have it; every later one has)."""
 
 
 def unused_options(model: Model) -> list[str]:
     """The model's options that its task has no field for."""
-    return sorted(set(model.parameters) - set(FIELDS[model.task]))
+    return sorted(set(model.parameters) - set(FIELDS[model.task]) - SHAPING.get(model.task, frozenset()))
 
 
 def request_lines(model: Model) -> Lines:
@@ -79,6 +96,10 @@ def request_lines(model: Model) -> Lines:
 def _chat(model: Model) -> Body:
     system = [{"role": "system", "content": model.system_prompt}] if model.system_prompt else []
     body = {"model": model.model, "messages": [*system, {"role": "user", "content": HOLE}]} | _options(model)
+    if structured_by(model) == "tool":
+        function = {"name": _SCHEMA_NAME, "description": _TOOL, "parameters": answer_schema(model.output)}
+        choice = {"type": "function", "function": {"name": _SCHEMA_NAME}}
+        return body | {"tools": [{"type": "function", "function": function}], "tool_choice": choice}
     wanted = _openai_format(model)
     if wanted is None:
         return body
@@ -104,15 +125,54 @@ def _moderations(model: Model) -> Body:
 
 
 def _messages(model: Model) -> Body:
-    system = {"system": model.system_prompt} if model.system_prompt else {}
-    options = {"max_tokens": DEFAULT_MAX_TOKENS} | _options(model)
-    body = {"model": model.model, **options, **system, "messages": [{"role": "user", "content": HOLE}]}
-    if is_text(model.output):
-        return body
-    schema = answer_schema(model.output)
-    if unions(schema) > _MAX_UNIONS:
-        schema = without_nulls(schema)
-    return body | {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
+    thinking = model.parameters.get(THINKING)
+    room = thinking if isinstance(thinking, int) else 0
+    options = {"max_tokens": DEFAULT_MAX_TOKENS + room} | _options(model)
+    body = {"model": model.model, **options, **_system(model), "messages": [{"role": "user", "content": HOLE}]}
+    if thinking is not None:
+        body["thinking"] = {"type": "enabled", "budget_tokens": room} if room else {"type": thinking}
+    effort = model.parameters.get(EFFORT)
+    config: Body = {} if effort is None else {"effort": effort}
+    way = structured_by(model)
+    if way in ("schema", "tool"):
+        schema = answer_schema(model.output)
+        if unions(schema) > _MAX_UNIONS:
+            schema = without_nulls(schema)
+        if way == "tool":
+            body["tools"] = [{"name": _SCHEMA_NAME, "description": _TOOL, "input_schema": schema}]
+            body["tool_choice"] = {"type": "tool", "name": _SCHEMA_NAME}
+        else:
+            config["format"] = {"type": "json_schema", "schema": schema}
+    return body | ({"output_config": config} if config else {})
+
+
+def _system(model: Model) -> Body:
+    """The system prompt; one that is to be kept in the provider's cache is a block of its own."""
+    if not model.system_prompt:
+        return {}
+    kept = model.parameters.get(PROMPT_CACHE)
+    if kept is None:
+        return {"system": model.system_prompt}
+    control = {"type": "ephemeral", "ttl": kept}
+    return {"system": [{"type": "text", "text": model.system_prompt, "cache_control": control}]}
+
+
+def structured_by(model: Model) -> str | None:
+    """How columns are asked for: by a schema, as the arguments of a tool, or by the prompt alone.
+
+    None where the answer is text anyhow.
+    """
+    if is_text(model.output) or model.parameters.get("response-format") is not None:
+        return None
+    said = model.parameters.get(STRUCTURED)
+    if said is not None:
+        return str(said)
+    return "schema" if takes_schemas(model.task, model.model) else "tool"
+
+
+def takes_schemas(task: str, model: str) -> bool:
+    """Whether a model has structured outputs; an unheard-of one has."""
+    return task != "messages" or _WITHOUT_SCHEMAS.match(model) is None
 
 
 _BODIES: Mapping[str, Callable[[Model], Body]] = {
@@ -144,6 +204,6 @@ def _openai_format(model: Model) -> Body | None:
     said = model.parameters.get("response-format")
     if said is not None:
         return {"type": str(said).lower()}
-    if is_text(model.output):
+    if structured_by(model) != "schema":
         return None
     return {"type": "json_schema", "name": _SCHEMA_NAME, "strict": True, "schema": answer_schema(model.output)}

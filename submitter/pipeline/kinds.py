@@ -111,6 +111,16 @@ def window(value: str) -> str:
     return value
 
 
+@_named("`adaptive`, `disabled`, or tokens ≥ 1024")
+def thinking(value: str) -> int | str:
+    """A way, or a budget of tokens."""
+    if value.lower() in ("adaptive", "disabled"):
+        return value.lower()
+    if not value.strip().isdecimal():
+        raise ValueError(f"'{value}' is neither adaptive nor disabled, nor a number of tokens")
+    return int(_within(int(value), 1024, None))
+
+
 @_named("`true` or `false`")
 def boolean(value: str) -> bool:
     if value.lower() not in ("true", "false"):

@@ -14,6 +14,7 @@ from submitter.pipeline.kinds import Kind
 _ALL = frozenset[Task]().union(*TASKS.values())
 _GENERATE: frozenset[Task] = frozenset({"chat", "responses", "messages"})
 _CHAT: frozenset[Task] = frozenset({"chat"})
+_CLAUDE: frozenset[Task] = frozenset({"messages"})
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,20 @@ PARAMETERS = (
     Option("n", kinds.integer(1, 128), "choices, all paid for; the first comes out", tasks=_CHAT),
     Option("seed", kinds.integer(-(2**63), 2**63 - 1), "for answers that repeat, as far as they do", tasks=_CHAT),
     Option("response-format", kinds.choice("text", "json_object"), "of an answer in one STRING", tasks=_CHAT),
+    Option("batch.thinking", kinds.thinking, "how it thinks first, or with how many tokens at most", tasks=_CLAUDE),
+    Option("batch.effort", kinds.choice("low", "medium", "high", "xhigh", "max"), "its effort", tasks=_CLAUDE),
+    Option(
+        "batch.prompt-cache",
+        kinds.choice("5m", "1h"),
+        "how long the provider keeps the system prompt, at prices of its own; an hour suits batches",
+        tasks=_CLAUDE,
+    ),
+    Option(
+        "batch.structured-output",
+        kinds.choice("schema", "tool", "none"),
+        "how columns are asked for; else by a schema, or a tool where a model takes none",
+        tasks=_GENERATE,
+    ),
     Option("dimension", kinds.integer(1), "the embedding's length", tasks=frozenset({"embeddings"})),
 )
 """What becomes a part of each request, under Flink's names."""

@@ -11,6 +11,7 @@ from shared.moderations import moderation_faults
 from shared.schema import answer_schema, is_embedding, is_text
 from submitter.pipeline.endpoint import PROVIDERS, Endpoint, Provider, endpoint_of
 from submitter.pipeline.faults import Faults, Place, nearest
+from submitter.pipeline.messages import message_remarks
 from submitter.pipeline.option_table import BATCH, FORMER, KNOWN, MEANINGLESS, OPTIONS, PARAMETERS, PROFILE, Option
 from submitter.pipeline.overrides import Override
 from submitter.pipeline.profile import profile_fields
@@ -61,6 +62,8 @@ class ModelOptions:
         parameters = self._parameters()
         if endpoint:
             parameters = self._meant(parameters, endpoint)
+            for remark in message_remarks(parameters, endpoint.task, model or "", self._declared.output):
+                (self._fault if remark.is_fault else self._warn)(remark.option, remark.message)
             self._output(endpoint)
         if endpoint is None or key is None or model is None or len(self._faults.errors) > before:
             return None

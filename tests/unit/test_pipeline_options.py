@@ -378,3 +378,38 @@ def test_a_moderation_is_asked_at_its_own_endpoint() -> None:
     assert "a moderation has no 'label'" in faults_of({**BASE, **endpoint}, output=scores)
     _, faults = read({**BASE, **endpoint, "system-prompt": "Judge."})
     assert "it has no meaning at /v1/moderations" in faults.warnings[0].message
+
+
+CLAUDE = {
+    "provider": "anthropic",
+    "model": "claude-haiku-4-5",
+    "api-key": "${OPENAI_API_KEY}",
+    "system-prompt": "Judge.",
+}
+NUMBER = SqlType(root="DOUBLE")
+UNTHINKABLE: list[tuple[dict[str, str], str]] = [
+    ({"batch.thinking": "500"}, "500 is out of range"),
+    ({"batch.thinking": "hard"}, "'hard' is neither adaptive nor disabled"),
+    ({"batch.thinking": "2048", "max-tokens": "2048"}, "give the answer more room"),
+    ({"batch.thinking": "2048", "temperature": "0"}, "a model that thinks has the temperature 1"),
+    ({"batch.thinking": "adaptive", "top-p": "0.5"}, "a model that thinks takes 0.95 to 1"),
+    ({"batch.thinking": "2048", "batch.structured-output": "tool"}, "can't be made to call a tool"),
+    ({"batch.thinking": "2048", "model": "claude-opus-4-1"}, "can't be made to call a tool"),
+    ({"batch.prompt-cache": "2h"}, "'2h' is not one of 5m, 1h"),
+    ({"batch.prompt-cache": "1h", "system-prompt": ""}, "there is no 'system-prompt' that could be kept"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), UNTHINKABLE)
+def test_what_claude_would_refuse_is_said_before(options: dict[str, str], said: str) -> None:
+    assert said in faults_of({**CLAUDE, **options}, output=NUMBER)
+
+
+def test_a_model_that_thinks() -> None:
+    model, _ = model_of({**CLAUDE, "batch.thinking": "2048", "batch.effort": "Low", "batch.prompt-cache": "1h"})
+    assert model.parameters == {"batch.thinking": 2048, "batch.effort": "low", "batch.prompt-cache": "1h"}
+    _, faults = read({**BASE, "batch.thinking": "adaptive", "batch.structured-output": "none"})
+    assert [warning.message for warning in faults.warnings] == [
+        "it has no meaning at /v1/chat/completions, and is not sent",
+        "it has no meaning for an answer that is one STRING",
+    ]

@@ -54,6 +54,14 @@ CASES: dict[str, Mapping[str, Any]] = {
     },
     "openai-moderations": {"task": "moderations", "model": "omni-moderation-latest", "output": FLAGGED},
     "anthropic-messages-text": {**ANTHROPIC, "output": TEXT, "system_prompt": None},
+    "anthropic-messages-thinking": {
+        **ANTHROPIC,
+        "output": (LABEL, SCORE),
+        "parameters": {"batch.thinking": 2048, "batch.effort": "low", "batch.prompt-cache": "1h"},
+    },
+    "anthropic-messages-tool": {**ANTHROPIC, "model": "claude-3-haiku-20240307", "output": (LABEL, SCORE)},
+    "openai-chat-tool": {"output": (LABEL, SCORE), "parameters": {"batch.structured-output": "tool"}},
+    "openai-chat-plain": {"output": (LABEL, SCORE), "parameters": {"batch.structured-output": "none"}},
     "anthropic-messages-columns": {**ANTHROPIC, "output": (LABEL, SCORE), "parameters": EVERY_OPTION},
 }
 

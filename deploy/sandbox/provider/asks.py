@@ -1,14 +1,17 @@
 """What a request asks, apart from its provider: system text, prompt, schema or tool, length. Pure."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from deploy.sandbox.provider.bodies import CHECKS
-from deploy.sandbox.provider.bodies_anthropic import check_messages, output_format
+from deploy.sandbox.provider.bodies_anthropic import cached_blocks, check_messages, output_format, thinks
 from deploy.sandbox.provider.errors import ProviderError
 
 Body = dict[str, Any]
+LEAST_CACHED = 4_096
+"""Characters, for the 1,024 tokens below which nothing is cached, and nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,9 @@ class Ask:
     tool: str | None = None
     max_tokens: int | None = None
     choices: int = 1
+    thinks: bool = False
+    cache: tuple[str, str, int] | None = None
+    """What is to be kept in the prompt cache: its name, its lifetime, its characters."""
 
 
 def _text(content: Any) -> str:
@@ -83,7 +89,18 @@ def of_responses(body: Body) -> Ask:
 def of_messages(body: Body) -> Ask:
     prompt, system, characters = _conversation(body["messages"], _text(body.get("system")))
     tool, schema = _forced_function(body) or (None, output_format(body).get("schema"))
-    return Ask(body["model"], prompt, system, characters, schema, tool, body.get("max_tokens"))
+    length = body.get("max_tokens")
+    return Ask(body["model"], prompt, system, characters, schema, tool, length, 1, thinks(body), _cache(body))
+
+
+def _cache(body: Body) -> tuple[str, str, int] | None:
+    """The last breakpoint of the system prompt; one in the messages differs with each of them."""
+    kept = [block for block in cached_blocks({**body, "messages": []}) if block.get("type") == "text"]
+    if not kept or len(kept[-1]["text"]) < LEAST_CACHED:
+        return None
+    text = kept[-1]["text"]
+    name = hashlib.sha256(f"{body['model']} {text}".encode()).hexdigest()
+    return name, kept[-1]["cache_control"].get("ttl", "5m"), len(text)
 
 
 def of_embeddings(body: Body) -> Ask:

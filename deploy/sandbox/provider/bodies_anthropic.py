@@ -1,9 +1,15 @@
 """Is the `params` of a message valid for Anthropic? Pure; raises the provider's own 400 where it is not."""
 
+import re
 from typing import Any
 
 from deploy.sandbox.provider.bodies import MESSAGES_KEYS
 from deploy.sandbox.provider.errors import ProviderError
+
+LEAST_BUDGET, LEAST_TOP_P, MOST_BREAKPOINTS = 1024, 0.95, 4
+ADAPTIVE_ONLY = re.compile(r"claude-(opus-4-[7-9]|sonnet-4-[7-9]|(opus|sonnet|haiku|fable|mythos)-5)")
+BUDGET_ONLY = re.compile(r"claude-(3|(opus|sonnet|haiku)-4(-[0-5](-|$)|-2025|$))")
+WITHOUT_SCHEMAS = re.compile(r"claude-(3|(opus|sonnet)-4(-[01](-|$)|-2025|$))")
 
 
 def _bad(message: str) -> ProviderError:
@@ -51,6 +57,63 @@ def output_format(body: dict[str, Any]) -> dict[str, Any]:
     return wanted if isinstance(wanted, dict) else {}
 
 
+def thinks(body: dict[str, Any]) -> bool:
+    return (body.get("thinking") or {}).get("type") in ("enabled", "adaptive")
+
+
+def _check_thinking(body: dict[str, Any]) -> None:
+    """Refuse what the thinking guide says that a request with thinking can't have."""
+    asked, model = body.get("thinking"), body["model"]
+    if asked is None:
+        return
+    kind = asked.get("type")
+    if kind not in ("enabled", "adaptive", "disabled"):
+        raise _bad(f"thinking: Input tag '{kind}' found using 'type' does not match any of the expected tags")
+    if kind == "enabled":
+        _check_budget(body, asked.get("budget_tokens"))
+        if ADAPTIVE_ONLY.match(model):
+            raise _bad('"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive".')
+    if kind == "adaptive" and BUDGET_ONLY.match(model):
+        raise _bad("adaptive thinking is not supported on this model")
+    if thinks(body):
+        _check_thinker(body)
+
+
+def _check_budget(body: dict[str, Any], budget: Any) -> None:
+    if not isinstance(budget, int) or budget < LEAST_BUDGET:
+        raise _bad(f"thinking.enabled.budget_tokens: Input should be greater than or equal to {LEAST_BUDGET}")
+    if budget >= body["max_tokens"]:
+        raise _bad("`max_tokens` must be greater than `thinking.budget_tokens`")
+
+
+def _check_thinker(body: dict[str, Any]) -> None:
+    if body.get("temperature") not in (None, 1):
+        raise _bad("`temperature` may only be set to 1 when thinking is enabled.")
+    if body.get("top_p") is not None and body["top_p"] < LEAST_TOP_P:
+        raise _bad("`top_p` must be greater than or equal to 0.95 when thinking is enabled.")
+    if (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
+        raise _bad("Thinking may not be enabled when tool_choice forces tool use.")
+
+
+def cached_blocks(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the blocks with a cache breakpoint."""
+    system = body.get("system")
+    blocks = [*(system if isinstance(system, list) else ()), *(body.get("tools") or ())]
+    for message in body["messages"]:
+        blocks += message["content"] if isinstance(message.get("content"), list) else ()
+    return [block for block in blocks if block.get("cache_control")]
+
+
+def _check_caches(body: dict[str, Any]) -> None:
+    blocks = cached_blocks(body)
+    if len(blocks) > MOST_BREAKPOINTS:
+        raise _bad(f"A maximum of {MOST_BREAKPOINTS} blocks with cache_control may be provided. Found {len(blocks)}.")
+    for block in blocks:
+        control = block["cache_control"]
+        if control.get("type") != "ephemeral" or control.get("ttl", "5m") not in ("5m", "1h"):
+            raise _bad("cache_control.ephemeral.ttl: Input should be '5m' or '1h'")
+
+
 def check_messages(body: dict[str, Any]) -> None:
     unknown = next((key for key in body if key not in MESSAGES_KEYS), None)
     if unknown is not None:
@@ -65,7 +128,11 @@ def check_messages(body: dict[str, Any]) -> None:
     if not 0 <= (body.get("temperature") or 0) <= 1:
         raise _bad("temperature: range: 0..1")
     _check_conversation(body["messages"])
+    _check_thinking(body)
+    _check_caches(body)
     wanted = output_format(body)
+    if wanted and WITHOUT_SCHEMAS.match(body["model"]):
+        raise _bad(f"output_config.format: structured outputs are not supported by {body['model']}")
     if wanted and (wanted.get("type") != "json_schema" or not isinstance(wanted.get("schema"), dict)):
         raise _bad("output_config.format: type json_schema and schema are required")
     _check_schema(wanted.get("schema"))

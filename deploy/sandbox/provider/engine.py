@@ -55,6 +55,8 @@ class Engine:
     processing_seconds: float = 1.0
     late: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     pool: Executor = field(default_factory=_processes)
+    prompts: set[str] = field(default_factory=set)
+    """The prompt cache of the synchronous endpoint."""
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)

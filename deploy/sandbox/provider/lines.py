@@ -48,6 +48,15 @@ def openai_body(endpoint: str, body: dict[str, Any], ask: Ask, answer: Answer, i
     return shapes.chat_completion(ask, answer, ident, created)
 
 
+def cache_use(ask: Ask, kept: set[str]) -> str:
+    """Whether a request writes its prompt into a cache, or reads it there; it is there afterwards."""
+    if ask.cache is None:
+        return ""
+    use = "read" if ask.cache[0] in kept else "write"
+    kept.add(ask.cache[0])
+    return use
+
+
 class OpenAILines:
     """Lines of OpenAI's output and error files: {id, custom_id, response, error}."""
 
@@ -91,7 +100,10 @@ class OpenAILines:
 
 
 class AnthropicLines:
-    """Lines of Anthropic's results: {custom_id, result: {type, …}}."""
+    """Lines of Anthropic's results: {custom_id, result: {type, …}}. A batch has a prompt cache of its own."""
+
+    def __init__(self) -> None:
+        self._kept: set[str] = set()
 
     def parse(self, raw: bytes, ident: str) -> Request:
         line = orjson.loads(raw)
@@ -101,7 +113,7 @@ class AnthropicLines:
         return ask_of("/v1/messages", request.body)
 
     def succeeded(self, request: Request, ask: Ask, answer: Answer) -> bytes:
-        message = shapes.message(ask, answer, request.ident)
+        message = shapes.message(ask, answer, request.ident, cache_use(ask, self._kept))
         return self._line(request, {"type": "succeeded", "message": message})
 
     def failed(self, request: Request, error: ProviderError) -> bytes:

@@ -10,7 +10,7 @@ from deploy.sandbox.provider.answers import WORDLESS, Answer, answer, prompt_has
 from deploy.sandbox.provider.asks import Ask, ask_of
 from deploy.sandbox.provider.calls import Call, Handler, JsonResponse
 from deploy.sandbox.provider.errors import ConnectionCut, ProviderError
-from deploy.sandbox.provider.lines import openai_body
+from deploy.sandbox.provider.lines import cache_use, openai_body
 from deploy.sandbox.provider.processing import body_hash
 from deploy.sandbox.provider.shapes import choices, message
 from deploy.sandbox.provider.store import new_id
@@ -74,4 +74,4 @@ async def messages(call: Call) -> Response:
     ask = ask_of("/v1/messages", body)
     told = await _answer(call, ask)
     await _billed(call, body, ask, told)
-    return JsonResponse(message(ask, told, new_id("")))
+    return JsonResponse(message(ask, told, new_id(""), cache_use(ask, call.engine.prompts)))

@@ -1,10 +1,11 @@
 """Answers in the providers' own shapes, as the SDKs' types read them. Pure."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from deploy.sandbox.provider.answers import Answer, embedding, embedding_base64, prompt_tokens
+from deploy.sandbox.provider.answers import Answer, embedding, embedding_base64, prompt_tokens, tokens
 from deploy.sandbox.provider.asks import Ask
 
 Json = dict[str, Any]
@@ -129,6 +130,9 @@ def embeddings(body: Json, ask: Ask) -> Json:
 def _blocks(ask: Ask, answer: Answer, ident: str) -> list[Json]:
     if answer.refused:
         return []
+    if ask.thinks:
+        thought = {"type": "thinking", "thinking": f"About {ask.prompt[:20]} …", "signature": f"sig_{ident}"}
+        return [thought, *_blocks(replace(ask, thinks=False), answer, ident)]
     if ask.tool:
         # A cut tool call arrives with what could be parsed of its input.
         value = {} if answer.cut or not answer.text.startswith("{") else orjson.loads(answer.text)
@@ -140,8 +144,24 @@ def _blocks(ask: Ask, answer: Answer, ident: str) -> list[Json]:
     return [{"type": "text", "text": part, "citations": None} for part in parts]
 
 
-def message(ask: Ask, answer: Answer, ident: str) -> Json:
-    """`anthropic.types.Message`."""
+def _input_usage(ask: Ask, answer: Answer, cache: str) -> Json:
+    """The tokens that went in: those of a prompt cache are counted apart."""
+    kept = tokens(ask.cache[2]) if ask.cache and cache else 0
+    is_hour = ask.cache is not None and ask.cache[1] == "1h"
+    written = kept if cache == "write" else 0
+    return {
+        "input_tokens": answer.input_tokens - kept,
+        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": kept - written,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": 0 if is_hour else written,
+            "ephemeral_1h_input_tokens": written if is_hour else 0,
+        },
+    }
+
+
+def message(ask: Ask, answer: Answer, ident: str, cache: str = "") -> Json:
+    """`anthropic.types.Message`; `cache` says whether its prompt's cache was written or read."""
     reason = "refusal" if answer.refused else "max_tokens" if answer.cut else "tool_use" if ask.tool else "end_turn"
     details = {"type": "refusal", "category": None, "explanation": answer.text} if answer.refused else None
     return {
@@ -154,11 +174,8 @@ def message(ask: Ask, answer: Answer, ident: str) -> Json:
         "stop_sequence": None,
         "stop_details": details,
         "usage": {
-            "input_tokens": answer.input_tokens,
+            **_input_usage(ask, answer, cache),
             "output_tokens": answer.output_tokens,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
             "service_tier": "batch",
         },
     }
