@@ -84,9 +84,11 @@ class Auditor:
     ) -> Batch | None:
         """The batch whose second life this may be; None for one that is in order, or noted already."""
         if is_identified:
+            # Only what was counted as absent: a later attempt of the same batch may be in flight, unrecorded yet.
             files = {each.input_file_id: each.batch_key for each in attempts if each.input_file_id}
-            key = remote.metadata.get("batch_key") or files.get(remote.input_file_id, "")
-            batch = known.get(key)
+            named = {(each.batch_key, str(each.attempt)): each.batch_key for each in attempts}
+            told = named.get((remote.metadata.get("batch_key", ""), remote.metadata.get("attempt", "")))
+            batch = known.get(told or files.get(remote.input_file_id, ""))
         else:
             # Up to the end of its quarantine it could have come into being; what came later was looked for by others.
             late = (

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 from deploy.demo.progress import Bars
 from deploy.demo.report import read_outputs, show
 from deploy.demo.reviews import Review, read_reviews
-from deploy.demo.world import FOLDER, KEYS, MODELS, SENTIMENTS, SQL, World, world
+from deploy.demo.world import FOLDER, KEYS, MODELS, SENTIMENTS, SQL, World, real_address, world
 
 LIVE_REVIEWS = 100
 OUTPUT_TOKENS, PROMPT_TOKENS = 20, 120
@@ -32,7 +32,7 @@ def main() -> int:
     if live and not _agreed(console, provider, reviews):
         return 2
     started = time.monotonic()
-    where = f"the real {provider}" if live else f"a sandbox that speaks {provider}'s batch API"
+    where = real_address(provider) if live else f"a sandbox that speaks {provider}'s batch API"
     console.print(f"{len(reviews):,} movie reviews through {where}")
     with world(provider, reviews, live=live) as running:
         engine = create_engine(running.state_store)
@@ -54,7 +54,7 @@ def _agreed(console: Console, provider: str, reviews: list[Review]) -> bool:
     tokens = sum(len(review.text) // 4 + PROMPT_TOKENS for review in reviews)
     usage = Usage(input_tokens=tokens, output_tokens=OUTPUT_TOKENS * len(reviews))
     dollars = float(calc_price(usage, MODELS[provider], provider_id=provider).total_price) / 2
-    console.print(f"{len(reviews)} reviews go to the real {provider}: about ${dollars:.4f} at batch price.")
+    console.print(f"{len(reviews)} reviews go to {real_address(provider)}: about ${dollars:.4f} at batch price.")
     return console.input("Send them? \\[y/N] ").strip().lower() in ("y", "yes")
 
 

@@ -19,8 +19,12 @@ REVIEWS, SENTIMENTS = "reviews", "sentiments"
 SQL = Path(__file__).with_name("reviews.sql")
 KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 MODELS = {"openai": "gpt-5-mini", "anthropic": "claude-haiku-4-5"}
-PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
-REAL = {"openai": "https://api.openai.com", "anthropic": "https://api.anthropic.com"}
+PATHS = {"openai": "/chat/completions", "anthropic": "/v1/messages"}
+REAL = {
+    "openai": ("OPENAI_BASE_URL", "https://api.openai.com/v1"),
+    "anthropic": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
+}
+"""The variable that the provider's own SDK takes an address from, and where it goes without one."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,10 @@ def world(provider: str, reviews: list[Review], *, live: bool) -> Iterator[World
         broker = stack.enter_context(LocalBroker(FOLDER / "kafka"))
         broker.create_topics({REVIEWS: TopicSettings(partitions=2), SENTIMENTS: TopicSettings(partitions=2)})
         produce(broker.bootstrap, REVIEWS, reviews)
-        address = REAL[provider]
+        address = real_address(provider)
         if not live:
-            address = stack.enter_context(ProviderServer(FOLDER / "provider", processing_seconds=3)).base_url
+            sandbox = stack.enter_context(ProviderServer(FOLDER / "provider", processing_seconds=3))
+            address = sandbox.openai_base_url if provider == "openai" else sandbox.anthropic_base_url
         store = f"sqlite:///{FOLDER / 'state.db'}"
         environ = {
             **os.environ,
@@ -66,6 +71,12 @@ def world(provider: str, reviews: list[Review], *, live: bool) -> Iterator[World
         poller = _start(stack, "poller", ["run"], environ)
         submitter = _start(stack, "submitter", ["run", str(SQL)], environ)
         yield World(provider, broker.bootstrap, store, environ, submitter, poller)
+
+
+def real_address(provider: str) -> str:
+    """Where LIVE=1 sends the reviews."""
+    variable, usual = REAL[provider]
+    return (os.environ.get(variable) or usual).rstrip("/")
 
 
 def _start(stack: ExitStack, name: str, arguments: list[str], environ: dict[str, str]) -> Child:

@@ -1,4 +1,4 @@
-"""Rows 24 to 28, which stand in deploy/README.md: faults that others have met."""
+"""Rows 24 to 27, which stand in deploy/README.md: faults that others have met."""
 
 from datetime import timedelta
 
@@ -75,13 +75,3 @@ def test_row_27_a_file_that_is_there_is_denied_without_a_code(openai: Road) -> N
     openai.stage.ahead = HOUR
     openai.check(openai.back.finish(key))
     assert len({attempt.input_file_id for attempt in openai.stage.store.attempts.of(key)}) == 2
-
-
-def test_row_28_the_clock_of_the_provider_runs_ahead(
-    make_road: MakeRoad, own_server: ProviderServer, provider: str
-) -> None:
-    """What is missing is waited for by our own clock: the batch's end does not lie in the future."""
-    own_server.advance(2 * HOUR.total_seconds())
-    road = make_road(own_server, provider)
-    road.fault("lines_missing", lines=3)
-    road.check(road.bring(), retries=1)

@@ -10,7 +10,7 @@ from deploy.sandbox.provider.server import ProviderServer
 from poller.alarms import Kind
 from shared.lifecycle import State
 from shared.messages import Header
-from tests.faults.road import DAY, RECORDS, MakeRoad, Road
+from tests.faults.road import DAY, HOUR, RECORDS, MakeRoad, Road
 from tests.rig.waiting import wait_until
 
 HALF = RECORDS // 2
@@ -81,6 +81,16 @@ def test_row_07_errors_stand_where_nobody_expects_them(openai: Road, case: Case)
 def test_row_08_lines_missing_twice_unknown_or_malformed(road: Road, case: Case) -> None:
     """Missing is carried, the first of two wins, a stranger's counts for nothing, the unreadable fails alone."""
     case.strike(road)
+
+
+def test_row_08_missing_lines_of_a_provider_whose_clock_runs_ahead(
+    make_road: MakeRoad, own_server: ProviderServer, provider: str
+) -> None:
+    """What is missing is waited for by our own clock: the batch's end does not lie in the future."""
+    own_server.advance(2 * HOUR.total_seconds())
+    road = make_road(own_server, provider)
+    road.fault("lines_missing", lines=3)
+    road.check(road.bring(), retries=1)
 
 
 @pytest.mark.parametrize(("fault", "lines"), [("lines_duplicated", 2), ("lines_unknown", 1), ("line_malformed", 1)])

@@ -94,6 +94,24 @@ def bill(stage: Stage, provider_batch: str) -> tuple[int, int]:
     return sum(entry.input_tokens for entry in billed), sum(entry.output_tokens for entry in billed)
 
 
+def test_a_later_create_that_is_not_recorded_yet_is_left_alone(stage: Stage) -> None:
+    """The first one was counted as absent; of the second the answer was lost as well, and it is still looked up."""
+    stage.server.set_fault("create_accepted_response_lost", times=2)
+    stage.server.set_fault("list_lag", times=1, seconds=HIDDEN)
+    key, submission, audit = stage.plan(), stage.submission(), auditor(stage)
+
+    def is_in_doubt_again() -> bool:
+        submission.work(key)
+        return len(creates(stage)) == 2
+
+    wait_until(is_in_doubt_again, 30, "a second create")
+    assert stage.batch(key).state is State.AMBIGUOUS
+    audit.run_once()
+    assert (strays(stage), cancelled(stage)) == ([], [])
+    submitted(stage, key)
+    assert stage.batch(key).provider_batch_id == creates(stage)[1]
+
+
 def test_a_create_that_showed_late_is_found_told_and_counted_with_its_cost(stage: Stage) -> None:
     key, audit = twice(stage), auditor(stage)
     first, second = creates(stage)
