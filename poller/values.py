@@ -15,9 +15,11 @@ from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_sch
 from shared import lexical
 from shared.causes import Cause
 from shared.definition import Column, Model, SqlType
+from shared.enumerations import allowed
 from shared.errors import BatchlineError
 from shared.moderations import with_sql_names
 from shared.scalar_casts import DATE, INTEGERS, LOCAL_TIMESTAMP, TIME, TIMESTAMP, UNBOUNDED, precision_of
+from shared.schema import is_text
 
 Read = Callable[[bytes], Mapping[str, Any]]
 """Takes an answer's text (or an embedding, as a JSON array); gives the OUTPUT columns by name, or raises Unfit."""
@@ -36,7 +38,7 @@ def reader_of(model: Model) -> Read:
     columns = model.output
     if model.task == "embeddings":
         return _embedding(columns[0].name)
-    if len(columns) == 1 and columns[0].type.root in ("CHAR", "VARCHAR"):
+    if is_text(columns):
         return _text(columns[0])
     if model.task == "moderations":
         return _moderation(columns)
@@ -87,12 +89,30 @@ def _said(error: ValidationError) -> str:
 
 def _row(columns: tuple[Column, ...]) -> CoreSchema:
     return core_schema.typed_dict_schema(
-        {column.name: core_schema.typed_dict_field(_or_null(column.type)) for column in columns}, total=True
+        {column.name: core_schema.typed_dict_field(_column(column)) for column in columns}, total=True
     )
 
 
+def _column(column: Column) -> CoreSchema:
+    values = allowed(column)
+    if values is None:
+        return _or_null(column.type)
+    type_, chosen = column.type, core_schema.literal_schema(list(values))
+    if type_.root != "ARRAY" or type_.element is None:
+        return _nullable(type_, _filled(type_, chosen))
+    return _nullable(type_, core_schema.list_schema(_nullable(type_.element, _filled(type_.element, chosen))))
+
+
+def _filled(type_: SqlType, schema: CoreSchema) -> CoreSchema:
+    """A CHAR has all of its characters."""
+    return _then(schema, lambda text: text.ljust(type_.length or 1)) if type_.root == "CHAR" else schema
+
+
 def _or_null(type_: SqlType) -> CoreSchema:
-    schema = _schema(type_)
+    return _nullable(type_, _schema(type_))
+
+
+def _nullable(type_: SqlType, schema: CoreSchema) -> CoreSchema:
     if not type_.nullable:
         return schema
     return core_schema.with_default_schema(core_schema.nullable_schema(schema), default=None)

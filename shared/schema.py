@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.definition import Column, SqlType
+from shared.enumerations import allowed
 from shared.errors import SettingsError
 
 Schema = dict[str, Any]
@@ -39,8 +40,8 @@ _UNBOUNDED = 2**31 - 1
 
 
 def is_text(output: tuple[Column, ...]) -> bool:
-    """Whether the answer is taken as plain text: one column, of characters."""
-    return len(output) == 1 and output[0].type.root in TEXT
+    """Whether the answer is taken as plain text: one column, of characters, whose comment lists no values."""
+    return len(output) == 1 and output[0].type.root in TEXT and allowed(output[0]) is None
 
 
 def is_embedding(output: tuple[Column, ...]) -> bool:
@@ -56,7 +57,7 @@ def answer_schema(output: Iterable[Column]) -> Schema:
 
     Raises SettingsError, which names the column, for a type that JSON can't carry.
     """
-    return _object({column.name: _described(_of(column.type, column.name), column.comment) for column in output})
+    return _object({column.name: _column(column, column.name) for column in output})
 
 
 def without_nulls(schema: Schema) -> Schema:
@@ -68,6 +69,8 @@ def without_nulls(schema: Schema) -> Schema:
     plain = dict(schema)
     if isinstance(plain.get("type"), list):
         plain["type"] = plain["type"][0]
+    if "enum" in plain:
+        plain["enum"] = [value for value in plain["enum"] if value is not None]
     if "items" in plain:
         plain["items"] = without_nulls(plain["items"])
     if "properties" in plain:
@@ -91,6 +94,24 @@ def _object(properties: dict[str, Schema]) -> Schema:
         "required": list(properties),
         "additionalProperties": False,
     }
+
+
+def _column(column: Column, where: str) -> Schema:
+    """A column's schema, with what its comment says: what it is, and the values that it may have."""
+    schema, values = _of(column.type, where), allowed(column, where)
+    if values is not None:
+        schema = _listed(schema, list(values))
+    return _described(schema, column.comment)
+
+
+def _listed(schema: Schema, values: list[Any]) -> Schema:
+    """A schema with a list of the values that it, or each element, may have."""
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [_listed(schema["anyOf"][0], values), *schema["anyOf"][1:]]}
+    if schema["type"] == "array":
+        return {**schema, "items": _listed(schema["items"], values)}
+    own = {key: value for key, value in schema.items() if key != "description"}
+    return {**own, "enum": [*values, None] if isinstance(schema["type"], list) else values}
 
 
 def _of(sql: SqlType, where: str) -> Schema:
@@ -119,8 +140,7 @@ def _not_null(sql: SqlType, where: str) -> Schema:
 
 def _nested(sql: SqlType, where: str) -> Schema:
     if sql.root == "ROW":
-        fields = {field.name: (field.type, field.comment) for field in sql.fields}
-        return _object({name: _described(_of(of, f"{where}.{name}"), note) for name, (of, note) in fields.items()})
+        return _object({field.name: _column(field, f"{where}.{field.name}") for field in sql.fields})
     if sql.root == "ARRAY" and sql.element is not None:
         return {"type": "array", "items": _of(sql.element, f"{where}[]")}
     if sql.root == "MAP" and sql.element is not None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from shared.definition import BatchOptions, Column, Model
 from shared.errors import SettingsError
 from shared.moderations import moderation_faults
-from shared.schema import answer_schema, is_embedding, is_text
+from shared.schema import answer_schema, is_embedding
 from submitter.pipeline.endpoint import PROVIDERS, Endpoint, Provider, endpoint_of
 from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.messages import message_remarks
@@ -62,9 +62,9 @@ class ModelOptions:
         parameters = self._parameters()
         if endpoint:
             parameters = self._meant(parameters, endpoint)
-            for remark in message_remarks(parameters, endpoint.task, model or "", self._declared.output):
-                (self._fault if remark.is_fault else self._warn)(remark.option, remark.message)
-            self._output(endpoint)
+            if self._output(endpoint):
+                for remark in message_remarks(parameters, endpoint.task, model or "", self._declared.output):
+                    (self._fault if remark.is_fault else self._warn)(remark.option, remark.message)
         if endpoint is None or key is None or model is None or len(self._faults.errors) > before:
             return None
         system = parameters.pop("system-prompt", None)
@@ -159,8 +159,14 @@ class ModelOptions:
         fields = {re.sub(r"[.-]", "_", name.removeprefix("batch.")): value for name, value in self._values.items()}
         return BatchOptions(**{name: value for name, value in fields.items() if name in BatchOptions.model_fields})
 
-    def _output(self, endpoint: Endpoint) -> None:
+    def _output(self, endpoint: Endpoint) -> bool:
+        """Whether the OUTPUT columns can take an answer at all."""
         output, place = self._declared.output, self._declared.place
+        try:
+            answer_schema(output)
+        except SettingsError as error:
+            self._faults.add(str(error), place)
+            return False
         if endpoint.task == "embeddings":
             if not is_embedding(output):
                 self._faults.add("an embedding needs one OUTPUT column, of type ARRAY<FLOAT>", place)
@@ -169,11 +175,7 @@ class ModelOptions:
                 self._faults.add(message, place)
             if self._values.get("batch.size", 1) != 1:
                 self._fault("batch.size", "a moderation judges one record: leave it out, or set 1")
-        elif not is_text(output):
-            try:
-                answer_schema(output)
-            except SettingsError as error:
-                self._faults.add(str(error), place)
+        return True
 
     def _typed(self, option: Option) -> Any:
         if option.name not in self._options:
