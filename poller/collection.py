@@ -12,7 +12,7 @@ from uuid import uuid4
 from poller import journal
 from poller.accounts import pause_account
 from poller.bisection import HALVING, Bisection, Halving
-from poller.children import planned, write_children
+from poller.children import planned, without_unrenderable, write_children
 from poller.costs import costs
 from poller.decision import Decision, decide, read_decision
 from poller.demux import Scan, fail_spoilt, lines_of, scan
@@ -22,6 +22,7 @@ from poller.resolving import GIVEN_UP
 from poller.results import ANSWERS, INDEX, ResultsWriter, Verdict
 from poller.roads import Roads
 from poller.undone import Bounced, Disproved, Early
+from poller.unpacking import unpacker_of
 from poller.usage import kept_usage, usage_for
 from shared.causes import Cause
 from shared.clock import Clock
@@ -81,7 +82,7 @@ class Collection:
             children: list[str] = []
             if carries:
                 attempt = self._spool.new_attempt(batch.pipeline, batch.statement)
-                children = write_children(self._spool, attempt, manifest, carries, provider.rename)
+                children = write_children(self._spool, attempt, manifest, carries, provider)
             # Who was overtaken may have read what nobody can see any more.
             self._store.leases.renew(lease, TTL)
         except BaseException:
@@ -111,12 +112,13 @@ class Collection:
         self, batch: Batch, manifest: Manifest, provider: Provider, into: Path, lease: Lease
     ) -> tuple[Scan, bool, list[Carry]]:
         """What the results hold, whether the batch was refused as such, and what is to be carried."""
-        with ResultsWriter(into, manifest.requests, usage_for(manifest, into)) as results:
+        with ResultsWriter(into, manifest.packing.records, usage_for(manifest, into)) as results:
             if batch.mode == "sync":
                 counts, refused, carries = self._asked(batch, manifest, provider, results)
             else:
                 counts, refused, carries = self._batched(batch, manifest, provider, into, results, lease)
-                carries = self._roads.of(batch, manifest.definition, carries)
+                carries = self._roads.of(batch, manifest, carries)
+            carries = without_unrenderable(self._spool, manifest, carries, results)
             results.seal()
             reached(Failpoint.RESULTS_SEALED)
         return counts, refused, carries
@@ -125,7 +127,8 @@ class Collection:
         self, batch: Batch, manifest: Manifest, provider: Provider, results: ResultsWriter
     ) -> tuple[Scan, bool, list[Carry]]:
         lines = journal.results(self._spool.files, self._folder(batch))
-        counts = scan(lines, batch.batch_key, provider.answer, results)
+        unpack = unpacker_of(manifest.definition)
+        counts = scan(lines, batch.batch_key, provider.answer, results, manifest.packing, unpack)
         return counts, False, settle_asked(results, manifest)
 
     def _batched(
@@ -154,9 +157,9 @@ class Collection:
             raise Early(f"it is '{remote.status}' at the provider")
         if remote.errors and not remote.results:
             return Scan(), True, self._refused(batch, manifest, remote.errors, results, lease)
-        counts = self._read(batch, remote, provider, into, results)
+        counts = self._read(batch, manifest, remote, provider, into, results)
         self._judge(batch, counts, results, remote, provider, lease)
-        fail_spoilt(results, counts)
+        fail_spoilt(results, counts, manifest.packing)
         if counts.account_fault:
             self._pause(batch, counts.account_fault, results, lease)
         return counts, False, settle(results, manifest, harvested=is_harvested)
@@ -199,7 +202,15 @@ class Collection:
             raise Bounced(why)
         return refuse(results, manifest, verdict)
 
-    def _read(self, batch: Batch, remote: RemoteBatch, provider: Provider, into: Path, results: ResultsWriter) -> Scan:
+    def _read(
+        self,
+        batch: Batch,
+        manifest: Manifest,
+        remote: RemoteBatch,
+        provider: Provider,
+        into: Path,
+        results: ResultsWriter,
+    ) -> Scan:
         try:
             paths = provider.download(remote, into)
         except NotFound:
@@ -207,7 +218,8 @@ class Collection:
                 raise
             paths = []
         reached(Failpoint.DOWNLOADED)
-        return scan(chain.from_iterable(map(_lines, paths)), batch.batch_key, provider.answer, results)
+        lines, unpack = chain.from_iterable(map(_lines, paths)), unpacker_of(manifest.definition)
+        return scan(lines, batch.batch_key, provider.answer, results, manifest.packing, unpack)
 
     def _judge(
         self,
@@ -237,12 +249,12 @@ class Collection:
         # A download that was cut in silence is not cut at the same place again: what is sent again is paid again.
         is_first_look = batch.next_check_at is None
         if missing and (is_first_look or self._clock() < ended + self._patience):
-            raise Early(f"{missing} of {results.requests} results are missing")
+            raise Early(f"{missing} of {results.records} results are missing")
 
     def _pause(self, batch: Batch, said: str, results: ResultsWriter, lease: Lease) -> None:
         """Before anything can be sent again: what the account did to one batch it would do to the next."""
         paused = pause_account(self._store, batch.account, said, by_results=True)
-        if results.verdicts.count(Verdict.ACCOUNT) == results.requests:
+        if results.verdicts.count(Verdict.ACCOUNT) == results.records:
             # No child: an account may lack credit for longer than there are generations.
             held = bounced(paused.reason, paused.until)
             self._store.batches.apply(batch.batch_key, Event.BOUNCE, lease=lease, expected=State.ENDED, **held)

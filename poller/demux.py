@@ -11,9 +11,12 @@ from typing import BinaryIO
 
 import orjson
 
+from poller.entries import Unreadable
 from poller.results import ResultsWriter, Verdict, failure
+from poller.unpacking import NOTHING_ODD, OddEntries, Unpack
 from shared.causes import Cause
 from shared.keys import parse_custom_id
+from shared.packing import Packing
 from shared.providers.port import UNCACHED, Answer, Cached
 
 LONGEST_LINE = 16 << 20
@@ -30,6 +33,12 @@ _VERDICTS = {
     "retryable": Verdict.RETRY,
     "account": Verdict.ACCOUNT,
 }
+_SHARED: dict[str, Verdict] = {
+    Cause.REJECTED: Verdict.REFUSED,
+    Cause.REFUSAL: Verdict.UNREAD,
+    Cause.CONTENT_FILTER: Verdict.UNREAD,
+}
+"""Failures of a request that may be the fault of one of its records."""
 
 
 @dataclass
@@ -38,6 +47,8 @@ class Scan:
 
     own: int = 0
     """Lines of this batch's requests, each request once."""
+    odd: OddEntries = NOTHING_ODD
+    """Of answers for several records."""
     duplicates: int = 0
     unknown: int = 0
     """Lines with an id that this batch has not given out."""
@@ -66,12 +77,21 @@ def lines_of(file: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[bytes]:
 
 
 def scan(
-    lines: Iterable[bytes], batch_key: str, judge: Callable[[bytes], Answer | None], results: ResultsWriter
+    lines: Iterable[bytes],
+    batch_key: str,
+    judge: Callable[[bytes], Answer | None],
+    results: ResultsWriter,
+    packing: Packing | None = None,
+    unpack: Unpack | None = None,
 ) -> Scan:
-    """Judge every line and keep the answers of this batch's requests. A blank last line counts for nothing."""
+    """Judge every line and keep the answers of this batch's records. A blank last line counts for nothing.
+
+    Without `packing` each request holds one record, without `unpack` an answer is kept as it is.
+    """
     counts = Scan()
     prefix = f"{batch_key}-"
-    verdicts, requests, start = results.verdicts, results.requests, len(prefix)
+    packing = packing or Packing(results.records)
+    requests, seen, start = packing.requests, bytearray(packing.requests), len(prefix)
     for line in lines:
         answer = judge(line)
         if answer is None:
@@ -87,9 +107,10 @@ def scan(
             counts.unknown += 1
             counts.foreign += _is_foreign(custom_id, batch_key)
             continue
-        if verdicts[request]:
+        if seen[request]:
             counts.duplicates += 1
             continue
+        seen[request] = 1
         counts.own += 1
         counts.billed += answer.input_tokens > 0
         counts.input_tokens += answer.input_tokens
@@ -98,21 +119,26 @@ def scan(
             counts.cached = Cached(*map(sum, zip(counts.cached, answer.cached, strict=True)))
         if answer.status == "account" and counts.account_fault is None:
             counts.account_fault = answer.message or answer.cause
-        results.put(request, _VERDICTS[answer.status], _kept(answer))
+        if unpack is None:
+            results.put(request, _VERDICTS[answer.status], _kept(answer))
+        else:
+            counts.odd = _unpacked(results, packing.of(request), answer, unpack, counts.odd)
         if results.usage is not None:
             results.usage.put(request, answer)
     return counts
 
 
-def fail_spoilt(results: ResultsWriter, counts: Scan) -> None:
-    """Fail the requests whose only line can't be read. They were executed, and may be billed: asking again would cost.
+def fail_spoilt(results: ResultsWriter, counts: Scan, packing: Packing | None = None) -> None:
+    """Fail the records of requests whose only line can't be read. They may be billed: asking again would cost.
 
     To be called once nobody hopes any more that another download brings the line whole.
     """
+    packing = packing or Packing(results.records)
     for request, line in counts.spoilt.items():
-        if results.verdicts[request] == Verdict.MISSING:
+        records = packing.of(request)
+        if results.verdicts[records.start] == Verdict.MISSING:
             raw = line.decode("utf-8", "replace")
-            results.put(request, Verdict.FAILED, failure(Cause.MALFORMED, "its result can't be read", raw))
+            results.put_all(records, Verdict.FAILED, failure(Cause.MALFORMED, "its result can't be read", raw))
 
 
 def _spoilt(line: bytes, prefix: str) -> int:
@@ -130,6 +156,34 @@ def _kept(answer: Answer) -> bytes:
             return answer.text.encode("utf-8", "replace")
         return orjson.dumps(answer.embedding)
     return failure(answer.cause or Cause.PROVIDER_ERROR, answer.message or "", answer.raw)
+
+
+def _unpacked(results: ResultsWriter, records: range, answer: Answer, unpack: Unpack, odd: OddEntries) -> OddEntries:
+    """Keep what an answer says of each of its request's records; what can't be kept says why."""
+    is_shared, is_good = len(records) > 1, answer.status == "succeeded"
+    if not is_good and not (is_shared and answer.cause == Cause.TRUNCATED):
+        verdict = _VERDICTS[answer.status]
+        if is_shared and verdict is Verdict.FAILED:
+            verdict = _SHARED.get(answer.cause or "", verdict)
+        results.put_all(records, verdict, _kept(answer))
+        return odd
+    try:
+        found = unpack(answer, len(records))
+    except Unreadable as error:
+        kept = failure(Cause.SCHEMA, f"the answer can't be read: {error}", answer.text) if is_good else _kept(answer)
+        results.put_all(records, Verdict.UNREAD, kept)
+        return odd.plus(unreadable=1)
+    missing: dict[str, list[int]] = {}
+    for record, outcome in zip(records, found.answers, strict=True):
+        if isinstance(outcome, bytes):
+            results.put(record, Verdict.ANSWERED, outcome)
+        else:
+            missing.setdefault(outcome, []).append(record)
+    for why, without in missing.items():
+        # Where an answer was cut, so were its last records.
+        verdict = Verdict.RETRY if is_good else Verdict.UNREAD
+        results.put_all(without, verdict, failure(Cause.NOT_IN_ANSWER, why, answer.text) if is_good else _kept(answer))
+    return odd.plus(found.duplicates, found.unknown, int(found.is_forgiven))
 
 
 def _is_foreign(custom_id: str, batch_key: str) -> bool:

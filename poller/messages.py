@@ -14,7 +14,6 @@ from poller.usage import UNKNOWN, Used
 from poller.values import Unfit, reader_of
 from shared.causes import Cause
 from shared.definition import Definition
-from shared.errors import BatchlineError
 from shared.extras import RAW
 from shared.manifest import Manifest
 from shared.messages import ErrorRecord, Header
@@ -56,8 +55,6 @@ class Messages:
         self._topic, self._error_topic = definition.sink.topic, definition.batch.error_topic
         source = definition.source
         self._topics = [name for name, _ in source.topics] if source else []
-        if definition.batch.size != 1:
-            raise BatchlineError("batch.size above 1 can't be published yet")
 
     def of(
         self, manifest: Manifest, provider_batch_id: str | None, rows: BinaryIO, results: Results, start: int
@@ -66,11 +63,11 @@ class Messages:
         frame = _Frame(manifest, provider_batch_id, self._definition, results)
         rejected = {row: Failed(cause, message) for row, cause, message in manifest.rejected}
         verdicts, loads, limit = results.verdicts, self._loads, self._largest(self._topic) - _HEADROOM
-        ordinal = request = 0
+        ordinal = record = 0
         for count, fate in manifest.runs:
             skipped = min(max(start - ordinal, 0), count) if fate != "elsewhere" else count
             _skip(rows, skipped)
-            request += skipped if fate == "request" else 0
+            record += skipped if fate == "request" else 0
             for line in islice(rows, count - skipped):
                 place = ordinal + skipped
                 skipped += 1
@@ -78,50 +75,48 @@ class Messages:
                 if fate == "rejected":
                     yield self._failed(place, sealed, rejected[place], frame, None)
                     continue
-                verdict = verdicts[request]
+                verdict = verdicts[record]
                 if verdict == _ANSWERED:
-                    yield self._answered(place, sealed, results.answer(request), frame, request, limit)
+                    yield self._answered(place, sealed, results.answer(record), frame, record, limit)
                 elif verdict == _FAILED:
-                    failed = Failed(*parse_failure(results.answer(request)))
-                    yield self._failed(place, sealed, failed, frame, request)
-                request += 1
+                    failed = Failed(*parse_failure(results.answer(record)))
+                    yield self._failed(place, sealed, failed, frame, record)
+                record += 1
             ordinal += count
 
-    def _answered(
-        self, ordinal: int, sealed: Any, answer: bytes, frame: "_Frame", request: int, limit: int
-    ) -> Outgoing:
+    def _answered(self, ordinal: int, sealed: Any, answer: bytes, frame: "_Frame", record: int, limit: int) -> Outgoing:
         row = sealed["row"]
         try:
-            known = self._extras.answered(frame.manifest, answer, frame.used(request)) if self._extras else NO_OUTPUTS
+            known = self._extras.answered(frame.manifest, answer, frame.used(record)) if self._extras else NO_OUTPUTS
             key, value, extra, timestamp = self._outputs.write(row, self._read(answer), known)
         except Unfit as unfit:
             failed = Failed(unfit.cause, str(unfit), answer.decode())
-            return self._failed(ordinal, sealed, failed, frame, request)
+            return self._failed(ordinal, sealed, failed, frame, record)
         except (ValueError, ArithmeticError) as error:
             failed = Failed(Cause.CAST, str(error), answer.decode())
-            return self._failed(ordinal, sealed, failed, frame, request)
+            return self._failed(ordinal, sealed, failed, frame, record)
         size = (len(value) if value else 0) + (len(key) if key else 0)
         if size > limit or (extra and size + _size(extra) > limit):
             message = f"the record has {size} bytes or more, and topic {self._topic} takes {limit}"
-            return self._failed(ordinal, sealed, Failed(Cause.TOO_LARGE_OUTPUT, message), frame, request)
-        headers = frame.succeeded(request, self._position(sealed))
+            return self._failed(ordinal, sealed, Failed(Cause.TOO_LARGE_OUTPUT, message), frame, record)
+        headers = frame.succeeded(record, self._position(sealed))
         if extra:
             headers += extra
         return ordinal, True, self._topic, key, value, headers, timestamp
 
-    def _failed(self, ordinal: int, sealed: Any, failed: Failed, frame: "_Frame", request: int | None) -> Outgoing:
+    def _failed(self, ordinal: int, sealed: Any, failed: Failed, frame: "_Frame", record: int | None) -> Outgoing:
         row, position = sealed["row"], self._position(sealed)
-        headers = frame.failed(request, position, failed)
+        headers = frame.failed(record, position, failed)
         if self._error_topic is None:
             known = NO_OUTPUTS
             if self._extras:
-                used = UNKNOWN if request is None else frame.used(request)
+                used = UNKNOWN if record is None else frame.used(record)
                 known = self._extras.failed(frame.manifest, f"{failed.cause}: {failed.message}", failed.raw, used)
             key, value, extra, timestamp = self._fitting(row, known, self._topic, _size(headers))
             return ordinal, False, self._topic, key, value, headers + extra, timestamp
         limit = self._largest(self._error_topic) - _HEADROOM - _size(headers)
         key = self._outputs.write_key_only(row)[0]
-        value = self._error_record(sealed, failed, frame, request, limit - len(key or b""))
+        value = self._error_record(sealed, failed, frame, record, limit - len(key or b""))
         return ordinal, False, self._error_topic, key, value, headers, 0
 
     def _fitting(self, row: Row, known: Row, topic: str, headers: int) -> Written:
@@ -137,22 +132,22 @@ class Messages:
                 return key, value, extra, timestamp
         return self._outputs.write_failed({})
 
-    def _error_record(self, sealed: Any, failed: Failed, frame: "_Frame", request: int | None, limit: int) -> bytes:
-        row, record = sealed["row"], b""
+    def _error_record(self, sealed: Any, failed: Failed, frame: "_Frame", record: int | None, limit: int) -> bytes:
+        row, written = sealed["row"], b""
         for kept, raw in ((row, failed.raw), (row, None), ({}, None)):
-            record = ErrorRecord(
+            written = ErrorRecord(
                 batch_key=frame.batch_key,
                 provider_batch_id=frame.provider_batch_id,
-                request_id=None if request is None else f"{frame.batch_key}-{request}",
+                request_id=None if record is None else frame.request_id(record),
                 position=sealed.get("position") or None,
                 row=_jsonable(kept),
                 cause=failed.cause,
                 message=failed.message[:_MESSAGE],
                 raw_answer=raw[:_RAW] if raw else None,
             ).encode()
-            if len(record) <= limit:
+            if len(written) <= limit:
                 break
-        return record
+        return written
 
     def _position(self, sealed: Any) -> str | None:
         position = sealed.get("position")
@@ -163,14 +158,14 @@ class Messages:
 
 
 class _Frame:
-    """The headers that all messages of a batch have alike, and those that follow from a request."""
+    """The headers that all messages of a batch have alike, and those that follow from a record."""
 
     def __init__(
         self, manifest: Manifest, provider_batch_id: str | None, definition: Definition, results: Results
     ) -> None:
         self.batch_key, self.provider_batch_id = manifest.batch_key, provider_batch_id
-        self.manifest, self._usage = manifest, results.usage
-        self._id = f"{manifest.batch_key}-"
+        self.manifest, self._usage, self._packing = manifest, results.usage, manifest.packing
+        self._id, self._is_packed = f"{manifest.batch_key}-", bool(manifest.packs)
         common: Headers = [
             (Header.BATCH, manifest.batch_key.encode()),
             (Header.MODEL, definition.model.model.encode()),
@@ -181,21 +176,33 @@ class _Frame:
         self._succeeded: Headers = [*common, (Header.STATUS, b"succeeded")]
         self._failed: Headers = [*common, (Header.STATUS, b"failed")]
 
-    def used(self, request: int) -> Used:
-        """What a record used."""
-        return self._usage.of(request) if self._usage else UNKNOWN
+    def used(self, record: int) -> Used:
+        """What a record used: its share of its request."""
+        if self._usage is None:
+            return UNKNOWN
+        request = self._packing.request(record)
+        records = self._packing.of(request)
+        return self._usage.of(request, record - records.start, len(records))
 
-    def succeeded(self, request: int, position: str | None) -> Headers:
-        request_id = (Header.REQUEST, f"{self._id}{request}")
-        if position is None:
-            return [*self._succeeded, request_id]
-        return [*self._succeeded, request_id, (Header.POSITION, position)]
+    def request_id(self, record: int) -> str:
+        return f"{self._id}{self._packing.request(record)}"
 
-    def failed(self, request: int | None, position: str | None, failed: Failed) -> Headers:
+    def succeeded(self, record: int, position: str | None) -> Headers:
+        request_id = (Header.REQUEST, self.request_id(record))
+        headers: Headers = [*self._succeeded, request_id]
+        if position is not None:
+            headers.append((Header.POSITION, position))
+        if self._is_packed:
+            headers.append((Header.INDEX, str(self._packing.place(record))))
+        return headers
+
+    def failed(self, record: int | None, position: str | None, failed: Failed) -> Headers:
         said = f"{failed.cause}: {failed.message}"[:_MESSAGE]
         headers: Headers = [*self._failed, (Header.ERROR, said.encode("utf-8", "replace"))]
-        if request is not None:
-            headers.append((Header.REQUEST, f"{self._id}{request}"))
+        if record is not None:
+            headers.append((Header.REQUEST, self.request_id(record)))
+            if self._is_packed:
+                headers.append((Header.INDEX, str(self._packing.place(record))))
         if position is not None:
             headers.append((Header.POSITION, position))
         return headers

@@ -72,7 +72,8 @@ class Publication:
             names = (INDEX, ANSWERS, *kept_usage(definition)) if answers else ()
             kept = [open_.enter_context(local(f"{answers}/{name}")) for name in names]
             folder = kept[0].parent if kept else Path()
-            results = open_.enter_context(Results(folder, manifest.requests, has_usage=is_kept(definition)))
+            used_by = manifest.requests if is_kept(definition) else None
+            results = open_.enter_context(Results(folder, manifest.packing.records, used_by=used_by))
             rows = open_.enter_context(open_.enter_context(local(manifest.sealed_file)).open("rb", _READ))
             rows.seek(manifest.start)
             messages = self._messages(batch.definition).of(

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 from poller.ceiling import Ceiling
 from poller.deadline import DeadlinePolicy
-from poller.outcome import Carry, together
+from poller.outcome import Carry, requests_of, together
 from poller.pacing import Paces
 from shared.clock import Clock
 from shared.definition import Definition
-from shared.estimate import answer_tokens
+from shared.estimate import all_answers
 from shared.keys import generation
+from shared.manifest import Manifest
 from shared.providers.prices import cost
 from shared.store import Batch, Store
 
@@ -34,11 +35,12 @@ class Roads:
         )
         return not was_asked and self._ceiling(batch, definition, family).reserve(0, batch.bytes // batch.requests)
 
-    def of(self, batch: Batch, definition: Definition, carries: list[Carry]) -> list[Carry]:
+    def of(self, batch: Batch, manifest: Manifest, carries: list[Carry]) -> list[Carry]:
         """What is carried from a batch that was batched, with its road."""
+        definition, packing = manifest.definition, manifest.packing
         if definition.batch.mode == "sync":
             return together(carries, "sync")
-        left = replace(batch, requests=sum(len(carry.requests) for carry in carries))
+        left = replace(batch, requests=sum(1 for carry in carries for _ in requests_of(carry, packing)))
         if not left.requests or not self._policy.may_near(left, self._clock()) or not self.may_ask(batch, definition):
             return carries
         nears_at = self._policy.nears_at(left, asks=True, rate=self.rate(batch))
@@ -62,7 +64,8 @@ class Roads:
             return found.sync_usd if found else None
 
         limit = options.fallback_max_cost if options.mode == "batch" else None
-        return Ceiling(limit, price, answer_tokens(model), sum(others))
+        answer = all_answers(definition, batch.requests, batch.records) // max(batch.requests, 1)
+        return Ceiling(limit, price, answer, sum(others))
 
     def _family(self, batch: Batch) -> list[Batch]:
         if batch.sealed_file is None:

@@ -34,6 +34,8 @@ class Cause(StrEnum):
     """The provider no longer knows the batch, or has deleted its results."""
     MALFORMED = "malformed"
     """The result's line, or the answer in it, can't be read."""
+    NOT_IN_ANSWER = "not-in-answer"
+    """An answer for several records has nothing for this one, or nothing that is clear, at every attempt."""
     REFUSAL = "refusal"
     """The model refused."""
     CONTENT_FILTER = "content-filter"

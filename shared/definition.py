@@ -20,6 +20,15 @@ OnAmbiguous = Literal["quarantine", "hold"]
 """A create of unknown outcome that did not show through its whole quarantine: make another, or wait for a person."""
 
 
+AnswerFormat = Literal["json", "xml", "delimited", "regex"]
+"""How an answer's text is to be read."""
+
+OnError = Literal["retry", "split", "individual", "null"]
+"""What becomes of the records of an answer that can't be read: asked once more together, in halves, one by one at the
+synchronous endpoint; or not at all.
+"""
+
+
 class Frozen(BaseModel):
     """A value that never changes and refuses fields that it does not know."""
 
@@ -131,7 +140,8 @@ class Model(Frozen):
 class BatchOptions(Frozen):
     """The options under `batch.`; times in seconds, sizes in bytes. None means: as the provider's profile says."""
 
-    size: int = 1
+    size: int | Literal["auto"] = 1
+    """Records in one request, at most; `auto`: as many as fit."""
     max_requests: int | None = None
     max_bytes: int | None = None
     max_age: float = 900.0
@@ -155,6 +165,23 @@ class BatchOptions(Frozen):
     max_cost_per_day: float | None = Field(default=None, exclude=True)
     """US dollars. The store keeps it beside the definition: who raises it sends what is held, and changes no batch."""
     on_ambiguous: OnAmbiguous = Field(default="quarantine", exclude_if=lambda choice: choice == "quarantine")
+    response_format: AnswerFormat | None = Field(default=None, exclude_if=lambda form: form is None)
+    """None: as the OUTPUT columns ask; of several records JSON."""
+    response_path: str | None = Field(default=None, exclude_if=lambda path: path is None)
+    response_index_field: str = Field(default="index", exclude_if=lambda name: name == "index")
+    response_value_field: str | None = Field(default=None, exclude_if=lambda name: name is None)
+    response_delimiter: str = Field(default="|", exclude_if=lambda text: text == "|")
+    response_pattern: str | None = Field(default=None, exclude_if=lambda pattern: pattern is None)
+    response_on_error: OnError = Field(default="retry", exclude_if=lambda choice: choice == "retry")
+    response_tokens: int | None = Field(default=None, exclude_if=lambda tokens: tokens is None)
+    """Of the answer for one record, as expected; None: as the OUTPUT columns suggest."""
+    context_window: int | None = Field(default=None, exclude_if=lambda tokens: tokens is None)
+    """Of the model, in tokens; None: as it is known."""
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether requests are made for several records, even where one holds only one."""
+        return self.size != 1
 
 
 class Definition(Frozen):

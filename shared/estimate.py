@@ -2,13 +2,18 @@
 
 from math import ceil
 
-from shared.definition import Mode, Model
+from shared.definition import BatchOptions, Column, Definition, Mode, Model, SqlType
 from shared.providers.prices import cost_of
+from shared.schema import TEXT
 
 TOKENS_PER_BYTE = 0.25
 """Of request lines, bodies' own words included: a rule of thumb for English text, until batches that ended tell."""
 _ANSWER = 200
 """Tokens of an answer whose length no option limits."""
+_LONG = 100
+"""Tokens of a text whose length no column limits, where many records share an answer."""
+_SHORT = 12
+"""Tokens of a number, a date, an entry's frame."""
 
 
 def prompt_tokens(size: int, rate: float = TOKENS_PER_BYTE) -> int:
@@ -16,12 +21,15 @@ def prompt_tokens(size: int, rate: float = TOKENS_PER_BYTE) -> int:
     return max(ceil(size * rate), 1)
 
 
-def estimated_cost(model: Model, requests: int, tokens: int, mode: Mode = "batch") -> float | None:
+def estimated_cost(
+    model: Model, requests: int, tokens: int, mode: Mode = "batch", answers: int | None = None
+) -> float | None:
     """US dollars for so many requests with so many prompt tokens, each answered as long as it may be.
 
-    Where `max-tokens` is not set, answers count as short ones. None without a known price.
+    Where `max-tokens` is not set, answers count as short ones. `answers`: the tokens of all of them, where they are
+    known better. None without a known price.
     """
-    price = cost_of(model, tokens, requests * answer_tokens(model))
+    price = cost_of(model, tokens, requests * answer_tokens(model) if answers is None else answers)
     if price is None:
         return None
     return price.sync_usd if mode == "sync" else price.batch_usd
@@ -33,3 +41,30 @@ def answer_tokens(model: Model) -> int:
     if model.task in ("embeddings", "moderations"):
         return 0
     return limit if isinstance(limit, int) else _ANSWER
+
+
+def all_answers(definition: Definition, requests: int, records: int) -> int:
+    """The tokens of all answers of requests that hold so many records."""
+    model = definition.model
+    if not definition.batch.is_packed or answer_tokens(model) == 0:
+        return requests * answer_tokens(model)
+    limit = model.parameters.get("max-tokens")
+    wanted = records * record_answer(definition.batch, model.output)
+    return min(wanted, requests * limit) if isinstance(limit, int) else wanted
+
+
+def record_answer(options: BatchOptions, output: tuple[Column, ...]) -> int:
+    """The tokens that one record's part of an answer is expected to have."""
+    return options.response_tokens or _SHORT + _row(output)
+
+
+def _row(columns: tuple[Column, ...]) -> int:
+    return sum(_of(column.type) + ceil(len(column.name) / 4) for column in columns)
+
+
+def _of(type_: SqlType) -> int:
+    if type_.root in TEXT:
+        return min(ceil((type_.length or 4 * _LONG) / 4), _LONG)
+    if type_.root == "ROW":
+        return _row(type_.fields)
+    return _LONG if type_.element else _SHORT

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.definition import Definition, Mode
+from shared.packing import Packing, Packs
 
 Fate = Literal["request", "rejected", "elsewhere"]
 """Of a row: packed into a request; set aside with a cause before sending; another batch's, or already paid for."""
@@ -39,7 +40,9 @@ class Manifest(BaseModel):
     rejected: tuple[tuple[int, str, str], ...] = ()
     """(row, cause, message) of each rejected row, ascending."""
     pack: int = 1
-    """Records in a request; the last one may hold fewer."""
+    """Records in a request, at most."""
+    packs: Packs = Field(default=(), exclude_if=lambda packs: not packs)
+    """How many each request holds; empty: one."""
     requests: int
     records: int
     """Rows that are this batch's: packed or rejected."""
@@ -47,6 +50,11 @@ class Manifest(BaseModel):
     """Of requests.jsonl."""
     sha256: str
     """Of requests.jsonl, hexadecimal."""
+
+    @property
+    def packing(self) -> Packing:
+        """Which of the records that are asked are in which request."""
+        return Packing(self.requests, self.packs)
 
     def fates(self) -> Iterator[Fate]:
         """The fate of each row of the range, in order."""

@@ -74,6 +74,8 @@ class Header:
     BATCH = "batchline-batch"
     PROVIDER_BATCH = "batchline-provider-batch"
     REQUEST = "batchline-request"
+    INDEX = "batchline-index"
+    """A record's number within a request that holds several, from 1."""
     MODEL = "batchline-model"
     STATUS = "batchline-status"
     """`succeeded`, or `failed`."""

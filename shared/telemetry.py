@@ -33,6 +33,7 @@ class Action(StrEnum):
     DEPENDENCY_BACK = "dependency.back"
     TOPIC_CREATED = "topic.created"
     EVENT_SKIPPED = "event.skipped"
+    PACKS_LOWERED = "packs.lowered"
     BATCH_REGISTERED = "batch.registered"
     BATCH_ASSIGNED = "batch.assigned"
     BATCH_RECALLED = "batch.recalled"

@@ -1,106 +1,24 @@
 """One attempt at a file's plan: a single pass over its rows writes the requests and manifests of all its batches."""
 
-import hashlib
-import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from shared.admission import UNCUT, Cut
 from shared.causes import Cause
-from shared.definition import Definition, Source
+from shared.definition import Definition
 from shared.errors import SpoolError
 from shared.failpoints import Failpoint, reached
 from shared.keys import batch_key, custom_id
+from shared.limits import Limits
 from shared.manifest import Manifest
+from shared.packed import measure_of, prompts_of
+from shared.packing import packs_of
 from shared.providers.port import Profile, Requests
 from shared.render import Unrenderable, prompt_of
 from shared.rows import row_reader
-from shared.spool import MANIFEST, REQUESTS, SealedFile, make_folder, private_opener, write_atomic
-from submitter.plan import Fates, Limits, Offsets
-
-_CHUNK = 1 << 20
-
-Paid = Callable[[int, int, int], list[tuple[int, int]]]
-"""(topic index, partition, lowest offset) to the runs that are paid for from there on."""
-
-
-class Ledger:
-    """The positions of one file's rows, held against those that are paid for."""
-
-    def __init__(self, source: Source, paid: Paid) -> None:
-        self._source, self._paid = source, paid
-        self._partitions: dict[tuple[int, int], Offsets] = {}
-        self._last: list[int] = []
-        self._is_new = False
-
-    def take(self, position: list[int] | None) -> bool:
-        """Whether a row's position is new. A row without one always is.
-
-        Rows of one position that follow each other are of one record: Flink's JSON format makes a row of each element
-        of a top-level array.
-        """
-        if not position:
-            return True
-        if position != self._last:
-            self._last, self._is_new = position, self._take(position)
-        return self._is_new
-
-    def _take(self, position: list[int]) -> bool:
-        topic, partition, offset = position
-        offsets = self._partitions.get((topic, partition))
-        if offsets is None:
-            offsets = self._partitions[topic, partition] = Offsets(self._paid(topic, partition, 0))
-        return offsets.take(offset)
-
-    def runs(self) -> Iterator[tuple[str, str, int, int, int]]:
-        """(cluster id, topic id, partition, start, end) of each run taken."""
-        for (topic, partition), offsets in sorted(self._partitions.items()):
-            for start, end in offsets.runs():
-                yield self._source.cluster_id, self._source.topics[topic][1], partition, start, end
-
-
-class _Part:
-    """A batch being written: its request lines, the fates of its rows, its first byte in the sealed file."""
-
-    def __init__(self, folder: Path, key: str, start: int) -> None:
-        self.key, self.start = key, start
-        self.requests = self.size = 0
-        self.fates = Fates()
-        self.rejected: list[tuple[int, str, str]] = []
-        self.folder = folder / key
-        make_folder(self.folder)
-        self._file: BinaryIO = open(self.folder / REQUESTS, "wb", buffering=0, opener=private_opener)  # noqa: SIM115 closed by close()
-        self._digest = hashlib.sha256()
-        self._lines: list[bytes] = []
-        self._pending = 0
-
-    def request(self, line: bytes) -> None:
-        self._lines.append(line)
-        self.requests += 1
-        self.size += len(line)
-        self._pending += len(line)
-        self.fates.add("request")
-        if self._pending >= _CHUNK:
-            self._flush()
-
-    def reject(self, cause: Cause, message: str) -> None:
-        self.rejected.append((self.fates.rows, cause, message))
-        self.fates.add("rejected")
-
-    def close(self) -> str:
-        """Make the request file durable; gives its SHA-256."""
-        self._flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        return self._digest.hexdigest()
-
-    def _flush(self) -> None:
-        data = b"".join(self._lines)
-        self._digest.update(data)
-        self._file.write(data)
-        self._lines.clear()
-        self._pending = 0
+from shared.spool import MANIFEST, REQUESTS, SealedFile, write_atomic
+from submitter.ledger import Ledger
+from submitter.packer import Packer, Room, Waiting, halves, sifted
+from submitter.part import Part
 
 
 class Draft:
@@ -115,9 +33,12 @@ class Draft:
         folder: Path,
         ledger: Ledger | None,
         cut: Cut = UNCUT,
+        room: Room | None = None,
     ) -> None:
+        """`room`: what one request may hold, where it holds several records."""
         self._definition, self._file, self._folder, self._ledger = definition, file, folder, ledger
-        self._prompt = prompt_of(definition)
+        self._prompt = prompt_of(definition) if room is None else None
+        self._packer = None if room is None else Packer(room, prompts_of(definition), measure_of(definition))
         self._read = row_reader(definition)
         self._line = requests.line
         embeddings = definition.model.task == "embeddings"
@@ -142,49 +63,126 @@ class Draft:
                     self._add(row, offset)
                 else:
                     self.skipped += 1
-                    self._part.fates.add("elsewhere")
+                    self._elsewhere(offset)
                 offset += len(line)
+        if self._packer is not None:
+            self._ask(self._packer.take())
         self._close(offset)
         return self._manifests
+
+    @property
+    def lowered(self) -> int:
+        """Requests that hold fewer records than the user wants: more would have overflowed."""
+        return self._packer.lowered if self._packer else 0
 
     def positions(self) -> list[tuple[str, str, int, int, int]]:
         """The runs of positions that these batches pay for."""
         return list(self._ledger.runs()) if self._ledger else []
 
     def _add(self, row: dict[str, object], offset: int) -> None:
+        if self._prompt is None:
+            self._gather(row, offset)
+            return
         part = self._part
         try:
             prompt = self._prompt(row)
         except Unrenderable as error:
-            if self._limits.full(0, 0, 0, len(part.rejected)):
-                part = self._cut(offset)
-            part.reject(error.cause, str(error))
+            self._reject(offset, error)
             return
         line = self._line(custom_id(part.key, part.requests), prompt)
-        if self._limits.full(part.requests, part.size, len(line), len(part.rejected)):
+        if self._full(1, len(line)):
             if self._limits.full(0, 0, len(line)):
                 self._too_large(offset, len(line))
                 return
             part = self._cut(offset)
             line = self._line(custom_id(part.key, 0), prompt)
         part.request(line)
+        part.fates.add("request")
+
+    def _full(self, records: int, size: int, rejected: int = 0) -> bool:
+        part = self._part
+        aside = len(part.rejected) + rejected
+        return self._limits.full(part.requests, part.size, size, aside, part.records + records)
+
+    def _reject(self, offset: int, error: Unrenderable) -> None:
+        if self._limits.full(0, 0, 0, len(self._part.rejected)):
+            self._cut(offset)
+        self._part.reject(error.cause, str(error))
+
+    def _elsewhere(self, offset: int) -> None:
+        if self._packer is None or not self._packer.pass_over(offset):
+            self._part.fates.add("elsewhere")
+
+    def _gather(self, row: dict[str, object], offset: int) -> None:
+        """Let a row wait until its request is full."""
+        packer = self._packer
+        if packer is None:
+            return
+        try:
+            size = packer.measure(row)
+        except Unrenderable as error:
+            if not packer.pass_over(offset, error):
+                self._reject(offset, error)
+            return
+        if not packer.fits(size):
+            self._ask(packer.take())
+        packer.add(offset, row, size)
+        if packer.is_full:
+            self._ask(packer.take())
+
+    def _ask(self, waiting: list[Waiting]) -> None:
+        """Make one request of what waited, or two where it is too large for any batch."""
+        prompt = sifted(self._packer.prompts, waiting) if self._packer else None
+        asked = sum(each.row is not None for each in waiting)
+        line = b"" if prompt is None else self._line(custom_id(self._part.key, self._part.requests), prompt)
+        if self._limits.full(0, 0, len(line), records=asked):
+            if asked == 1:
+                self._set_aside_too_large(waiting, len(line))
+                return
+            first, rest = halves(waiting)
+            self._ask(first)
+            self._ask(rest)
+            return
+        aside = len(waiting) - asked
+        if waiting and self._full(asked, len(line), aside):
+            self._cut(waiting[0].offset)
+            line = b"" if prompt is None else self._line(custom_id(self._part.key, 0), prompt)
+        if prompt is not None:
+            self._part.request(line, asked)
+        self._tell(waiting)
+
+    def _tell(self, waiting: list[Waiting]) -> None:
+        """What became of the rows that waited, in their order."""
+        part = self._part
+        for each in waiting:
+            if each.row is not None:
+                part.fates.add("request")
+            elif each.set_aside is not None:
+                part.reject(each.set_aside.cause, str(each.set_aside))
+            else:
+                part.fates.add("elsewhere")
+
+    def _set_aside_too_large(self, waiting: list[Waiting], size: int) -> None:
+        for each in waiting:
+            if each.row is not None:
+                each.row, each.set_aside = None, Unrenderable(Cause.TOO_LARGE, self._larger(size))
+        self._ask(waiting)
+
+    def _larger(self, size: int) -> str:
+        return f"its request has {size} bytes, and a batch holds {self._limits.max_bytes}; shorten the record"
 
     def _too_large(self, offset: int, size: int) -> None:
-        part = self._part
-        if self._limits.full(0, 0, 0, len(part.rejected)):
-            part = self._cut(offset)
-        limit = self._limits.max_bytes
-        part.reject(Cause.TOO_LARGE, f"its request has {size} bytes, and a batch holds {limit}; shorten the record")
+        self._reject(offset, Unrenderable(Cause.TOO_LARGE, self._larger(size)))
 
-    def _open(self, start: int) -> _Part:
+    def _open(self, start: int) -> Part:
         key = self._key(len(self._manifests))
-        return _Part(self._folder, key, start)
+        return Part(self._folder, key, start)
 
     def _key(self, part: int) -> str:
         file, definition = self._file.address, self._definition
         return batch_key(definition.pipeline, definition.statement, file.partition("/sealed/")[2], part)
 
-    def _cut(self, offset: int) -> _Part:
+    def _cut(self, offset: int) -> Part:
         self._close(offset)
         self._part = self._open(offset)
         return self._part
@@ -192,7 +190,7 @@ class Draft:
     def _close(self, end: int) -> None:
         part, definition = self._part, self._definition
         digest = part.close()
-        records = part.requests + len(part.rejected)
+        records = part.records + len(part.rejected)
         if records == 0:
             (part.folder / REQUESTS).unlink()
             part.folder.rmdir()
@@ -210,6 +208,8 @@ class Draft:
             end=end,
             runs=part.fates.closed(),
             rejected=tuple(part.rejected),
+            pack=max(part.sizes, default=1),
+            packs=packs_of(part.sizes),
             requests=part.requests,
             records=records,
             bytes=part.size,

@@ -1,41 +1,10 @@
-"""What one batch may hold, which rows are already paid for, and how runs of fates and offsets are kept. No I/O."""
+"""Which rows are already paid for, and how runs of fates and offsets are kept. No I/O."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shared.admission import UNCUT, Cut
-from shared.definition import BatchOptions
 from shared.manifest import Fate
-from shared.providers.port import Profile
-
-MAX_REJECTED = 10_000
-"""Rejected rows that one manifest lists; more begin another batch, so that a manifest stays small."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one batch may hold: requests, and bytes of request lines."""
-
-    max_requests: int
-    max_bytes: int
-    """Of a request too: a larger one is refused."""
-    cut_bytes: int
-    """At which a batch is cut, so that it fits its provider's queue; a larger request is a batch by itself."""
-
-    @classmethod
-    def of(cls, profile: Profile, options: BatchOptions, *, embeddings: bool = False, cut: Cut = UNCUT) -> "Limits":
-        """The provider's limits, lowered by the options, and by the room in its queue; an option never raises one."""
-        inputs = profile.max_inputs if embeddings else None
-        requests = [profile.max_requests, options.max_requests, inputs, cut.max_requests]
-        sizes = [profile.max_bytes - profile.envelope_bytes, options.max_bytes]
-        size = min(n for n in sizes if n is not None)
-        return cls(min(n for n in requests if n is not None), size, min(size, cut.max_bytes or size))
-
-    def full(self, requests: int, size: int, following: int, rejected: int = 0) -> bool:
-        """Whether a batch of so many requests and bytes has no room for a line of `following` bytes more."""
-        most = self.cut_bytes if requests else self.max_bytes
-        return requests + 1 > self.max_requests or size + following > most or rejected >= MAX_REJECTED
 
 
 @dataclass

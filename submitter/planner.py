@@ -1,5 +1,6 @@
 """Plan a sealed file once: render its rows, cut them into batches on disk, and commit the plan in one transaction."""
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -11,17 +12,21 @@ from shared.budget import cut_for
 from shared.clock import Clock
 from shared.definition import Definition, Model
 from shared.errors import SpoolAway, SpoolError, StoreUnavailable
-from shared.estimate import estimated_cost, prompt_tokens
+from shared.estimate import all_answers, estimated_cost, prompt_tokens
 from shared.failpoints import Failpoint, reached
 from shared.keys import batch_key
 from shared.manifest import Manifest
+from shared.packed import asked
 from shared.providers.port import Provider
 from shared.recall import recall
 from shared.spool import SealedFile, Spool
 from shared.store import Plan, PlannedBatch, PositionRun, PositionsPaid, Store
+from shared.telemetry import Action, log
 from shared.trust import vouch
-from submitter.draft import Draft, Ledger
+from submitter.draft import Draft
+from submitter.ledger import Ledger
 from submitter.remembered import positions, remembered
+from submitter.room import room_of
 
 
 class Planner:
@@ -115,9 +120,19 @@ class Planner:
         provider, folder = self._provider_for(definition.model), self._spool.files.work(attempt)
         stated = provider.profile.stated(definition.batch)
         cut = self._cut(definition, stated)
-        draft = Draft(definition, provider.requests(definition.model), provider.profile, file, folder, ledger, cut)
+        room, requests = room_of(definition, self._rate(definition)), provider.requests(asked(definition))
+        draft = Draft(definition, requests, provider.profile, file, folder, ledger, cut, room)
         with self._spool.files.local(file.address) as sealed:
             manifests = draft.write(sealed)
+        if draft.lowered:
+            log(
+                Action.PACKS_LOWERED,
+                logging.WARNING,
+                file=file.address,
+                requests=draft.lowered,
+                size=definition.batch.size,
+                message="more records in one request would have overflowed the model's context",
+            )
         self._spool.keep_attempt(attempt, [manifest.batch_key for manifest in manifests])
         return Plan(
             pipeline=definition.pipeline,
@@ -140,17 +155,18 @@ class Planner:
         limit = self._store.budgets.of(pipeline, statement)
         if limit is None or definition.batch.mode == "sync":
             return room
-        return room.within(
-            cut_for(model, limit, self._store.queues.rate(model.provider, model.model, pipeline, statement))
-        )
+        return room.within(cut_for(model, limit, self._rate(definition)))
+
+    def _rate(self, definition: Definition) -> float:
+        model = definition.model
+        return self._store.queues.rate(model.provider, model.model, definition.pipeline, definition.statement)
 
     def _estimated(self, batch: PlannedBatch, definition: Definition) -> PlannedBatch:
         if batch.requests == 0:
             return batch
-        model = definition.model
-        rate = self._store.queues.rate(model.provider, model.model, batch.pipeline, batch.statement)
-        tokens = prompt_tokens(batch.bytes, rate)
-        price = estimated_cost(model, batch.requests, tokens, batch.mode)
+        tokens = prompt_tokens(batch.bytes, self._rate(definition))
+        answers = all_answers(definition, batch.requests, batch.records)
+        price = estimated_cost(definition.model, batch.requests, tokens, batch.mode, answers)
         return replace(batch, estimated_tokens=tokens, estimated_cost_usd=price)
 
     def _ledger(self, definition: Definition) -> Ledger | None:

@@ -11,7 +11,7 @@ from shared.keys import batch_key
 from shared.manifest import Manifest
 from shared.rows import row_reader
 from shared.spool import MANIFEST, SealedFile, Spool
-from submitter.draft import Ledger
+from submitter.ledger import Ledger
 
 
 def remembered(spool: Spool, pipeline: str, statement: str, file: SealedFile) -> list[Manifest]:

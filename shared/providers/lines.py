@@ -31,13 +31,17 @@ class Lines:
         self._before = b'",' + parts[0][1:]
         self._tail = parts[1] + b"\n"
 
-    def line(self, custom_id: str, prompt: str) -> bytes:
+    def line(self, custom_id: str, prompt: str | list[str]) -> bytes:
         """One line of requests.jsonl, with its newline; a lone surrogate, which UTF-8 can't hold, becomes `?`."""
         try:
             encoded = orjson.dumps(prompt)
         except TypeError:
-            encoded = orjson.dumps(prompt.encode("utf-8", "replace").decode())
+            encoded = orjson.dumps(_clean(prompt) if isinstance(prompt, str) else [_clean(each) for each in prompt])
         return b"".join((_HEAD, custom_id.encode(), self._before, encoded, self._tail))
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def rename(line: bytes, custom_id: str) -> bytes:

@@ -141,13 +141,15 @@ class Answer(NamedTuple):
     cached: Cached = UNCACHED
     http_status: int | None = None
     """Of the request, where the line of results tells it."""
+    embeddings: tuple[tuple[int, list[float]], ...] | None = None
+    """Of several inputs: (the input's number, from 0, as the answer says it; its embedding)."""
 
 
 class Requests(Protocol):
     """How one model's request lines are written; made once for a statement, used for each request."""
 
-    def line(self, custom_id: str, prompt: str) -> bytes:
-        """One line of requests.jsonl, with its newline."""
+    def line(self, custom_id: str, prompt: str | list[str]) -> bytes:
+        """One line of requests.jsonl, with its newline; a list stands for several inputs."""
         ...
 
 

@@ -84,3 +84,20 @@ def _rates(provider: str, model: str) -> _Rates | None:
         )
     except LookupError:
         return None
+
+
+def context_window(model: Model) -> int | None:
+    """The tokens that a model takes, prompt and answer together; None where nobody knows."""
+    provider = profile_for(model).prices or model.provider
+    return _window(provider, model.model)
+
+
+@cache
+def _window(provider: str, model: str) -> int | None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        _, found = get_snapshot().find_provider_model(model, None, provider, None)
+    except LookupError:
+        return None
+    return found.context_window

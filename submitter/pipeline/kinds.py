@@ -128,6 +128,20 @@ def boolean(value: str) -> bool:
     return value.lower() == "true"
 
 
+@_named("integer ≥ 1, or `auto`")
+def records(value: str) -> int | str:
+    """A number of records, or as many as fit."""
+    return "auto" if value.lower() == "auto" else int(integer(1)(value))
+
+
+@_named("text, `\\t` for a tab")
+def delimiter(value: str) -> str:
+    found = value.replace("\\t", "\t")
+    if not found or "\n" in found:
+        raise ValueError("it must be a text that stands between the fields of one line")
+    return found
+
+
 @_named("US dollars")
 def dollars(value: str) -> float:
     """US dollars, more than 0."""

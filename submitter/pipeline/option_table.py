@@ -78,8 +78,59 @@ PARAMETERS = (
 )
 """What becomes a part of each request, under Flink's names."""
 BATCH = (
-    Option("batch.size", kinds.integer(1), "records in one request; packing is not built yet", "1"),
-    Option("batch.prompt", kinds.text, "a Jinja template over the model's INPUT columns; else their values"),
+    Option("batch.size", kinds.records, "records in one request; `auto`: as many as fit, at most 50", "1"),
+    Option(
+        "batch.prompt",
+        kinds.text,
+        "a Jinja template over the model's INPUT columns, or, where `batch.size` is not 1, over `records`: each has "
+        "them and its `index`; else their values",
+    ),
+    Option(
+        "batch.response.format",
+        kinds.choice("json", "xml", "delimited", "regex"),
+        "how an answer's text is taken apart; else as the OUTPUT columns ask, several records as `json`",
+        tasks=_GENERATE,
+    ),
+    Option(
+        "batch.response.path",
+        kinds.text,
+        "where a record's entry is found: JSONPath (RFC 9535), or XPath; else in `results`, or `//result`",
+        tasks=_GENERATE,
+    ),
+    Option(
+        "batch.response.index-field", kinds.text, "what an entry calls its record's index", "index", tasks=_GENERATE
+    ),
+    Option("batch.response.value-field", kinds.text, "where an entry holds its answer; else itself", tasks=_GENERATE),
+    Option(
+        "batch.response.delimiter",
+        kinds.delimiter,
+        "between the fields of a `delimited` line: the index, then the OUTPUT columns",
+        "|",
+        tasks=_GENERATE,
+    ),
+    Option(
+        "batch.response.pattern",
+        kinds.text,
+        "of `regex`, as RE2 has it: a named group for the index and for each OUTPUT column",
+        tasks=_GENERATE,
+    ),
+    Option(
+        "batch.response.on-error",
+        kinds.choice("retry", "split", "individual", "null"),
+        "the records of an answer that can't be read: together once more, in halves, one by one at the synchronous "
+        "endpoint, or out with NULLs",
+        "retry",
+        tasks=_GENERATE,
+    ),
+    Option(
+        "batch.response.tokens",
+        kinds.integer(1),
+        "tokens of one record's part of an answer, as expected; else as the OUTPUT columns suggest",
+        tasks=_GENERATE,
+    ),
+    Option(
+        "batch.context-window", kinds.integer(1), "tokens that the model takes, where nobody knows it", tasks=_GENERATE
+    ),
     Option("batch.extra-body", kinds.body, "merged into each request"),
     Option("batch.max-requests", kinds.integer(1), "requests in one batch, below the provider's own limit"),
     Option("batch.max-bytes", kinds.volume, "bytes of one batch, below the provider's own limit"),
@@ -182,7 +233,7 @@ def markdown() -> str:
 def _cells(option: Option) -> Iterator[str]:
     yield f"`{option.name}`" + ("" if option.in_query else " ¹")
     yield option.kind.type
-    yield "required" if option.required else option.default or ""
+    yield "required" if option.required else (option.default or "").replace("|", "&#124;")
     yield _applies(option)
     yield option.meaning
 

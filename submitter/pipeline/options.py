@@ -14,10 +14,12 @@ from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.messages import message_remarks
 from submitter.pipeline.option_table import BATCH, FORMER, KNOWN, MEANINGLESS, OPTIONS, PARAMETERS, PROFILE, Option
 from submitter.pipeline.overrides import Override
+from submitter.pipeline.packing import packing_remarks
 from submitter.pipeline.profile import profile_fields
 from submitter.pipeline.prompt import template_faults
 from submitter.pipeline.references import reference
 from submitter.pipeline.road import road_remarks
+from submitter.room import too_many
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,9 @@ class ModelOptions:
             descriptor=descriptor,
             output=self._declared.output,
         )
+        most = too_many(found, batch)
+        if most is not None:
+            self._warn("batch.size", f"the answers of {most} records have room in one: raise 'max-tokens' for more")
         return found, batch
 
     def _unknown(self) -> None:
@@ -146,15 +151,18 @@ class ModelOptions:
     def _batch(self) -> BatchOptions:
         values = {option.name: self._typed(option) for option in (*BATCH, *PROFILE)}
         self._values = {name: value for name, value in values.items() if value is not None}
-        if self._values.get("batch.size", 1) > 1:
-            self._fault("batch.size", "several records in one request are not supported yet: leave it out, or set 1")
         if "batch.prompt" in self._values:
-            names = [column.name for column in self._declared.input]
+            is_packed = self._values.get("batch.size", 1) != 1 and not is_embedding(self._declared.output)
+            names = ["records"] if is_packed else [column.name for column in self._declared.input]
             for message in template_faults(self._values["batch.prompt"], names):
                 self._fault("batch.prompt", message)
         provider, model = self._options.get("provider", "").lower(), self._options.get("model", "")
         given = {name: self._values.get(name) for name in self._options}
-        for remark in road_remarks(given, provider if provider in PROVIDERS else PROVIDERS[0], model):
+        remarks = [
+            *road_remarks(given, provider if provider in PROVIDERS else PROVIDERS[0], model),
+            *packing_remarks(given, self._declared.input, self._declared.output),
+        ]
+        for remark in remarks:
             (self._fault if remark.is_fault else self._warn)(remark.option, remark.message)
         fields = {re.sub(r"[.-]", "_", name.removeprefix("batch.")): value for name, value in self._values.items()}
         return BatchOptions(**{name: value for name, value in fields.items() if name in BatchOptions.model_fields})

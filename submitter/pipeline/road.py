@@ -18,13 +18,14 @@ def road_remarks(values: Mapping[str, Any], provider: str, model: str) -> Iterat
     """Remarks on the given options, typed (None for what can't be used); `model` is the provider's name of it."""
     is_sync = values.get("batch.mode") == "sync"
     falls_back = "batch.fallback" in values and not is_sync
+    asks = falls_back or values.get("batch.response.on-error") == "individual"
     if "batch.fallback" in values and is_sync:
         message = "it has no meaning with 'batch.mode' = 'sync', where every request is asked synchronously"
         yield Remark("batch.fallback", message, is_fault=False)
     if falls_back and "batch.deadline" not in values:
         yield Remark("batch.fallback", "it begins when the deadline nears: give 'batch.deadline' too, or leave it out")
     if "batch.fallback.max-cost" in values:
-        if not falls_back:
+        if not asks:
             message = "it has no meaning without 'batch.fallback' = 'sync'"
             yield Remark("batch.fallback.max-cost", message, is_fault=False)
         elif model and cost(provider, model, 1, 1) is None:
@@ -35,6 +36,6 @@ def road_remarks(values: Mapping[str, Any], provider: str, model: str) -> Iterat
     if "batch.max-cost-per-day" in values and model and cost(provider, model, 1, 1) is None:
         message = f"no price is known for {provider}'s model '{model}', so that its cost can't be limited: leave it out"
         yield Remark("batch.max-cost-per-day", message)
-    if "batch.fallback.max-concurrency" in values and not (falls_back or is_sync):
+    if "batch.fallback.max-concurrency" in values and not (asks or is_sync):
         message = "it has no meaning without 'batch.fallback' = 'sync' or 'batch.mode' = 'sync'"
         yield Remark("batch.fallback.max-concurrency", message, is_fault=False)

@@ -81,7 +81,7 @@ def published(folder: Path, manifest: Manifest, *lines: bytes) -> list[Outgoing]
         settle(writer, manifest)
         writer.seal()
     rows = io.BytesIO(b"".join(samples.sealed_line(n, f"review {n}", None) for n in range(manifest.records)))
-    with Results(folder, manifest.requests, has_usage=is_kept(definition)) as results:
+    with Results(folder, manifest.requests, used_by=manifest.requests if is_kept(definition) else None) as results:
         return list(Messages(definition, lambda _: 1_000_000).of(manifest, "batch_1", rows, results, 0))
 
 

@@ -50,7 +50,7 @@ def test_what_may_be_retried_is_carried_and_what_the_account_did_uses_no_retry(t
     seen = (Verdict.ANSWERED, Verdict.MISSING, Verdict.RETRY, Verdict.ACCOUNT, Verdict.FAILED, Verdict.ACCOUNT)
     with writer(tmp_path, *seen) as results:
         carries = settle(results, manifest(retries=1))
-        assert [(carry.requests, carry.retries) for carry in carries] == [((3, 5), 1), ((1, 2), 2)]
+        assert [(carry.records, carry.retries) for carry in carries] == [((3, 5), 1), ((1, 2), 2)]
         assert [Verdict(verdict).name for verdict in results.verdicts] == [
             "ANSWERED", "CARRIED", "CARRIED", "CARRIED", "FAILED", "CARRIED",
         ]  # fmt: skip
@@ -82,7 +82,7 @@ def test_without_retries_left_only_the_account_s_faults_are_carried(tmp_path: Pa
     seen = (Verdict.MISSING, Verdict.RETRY, Verdict.ACCOUNT)
     with writer(tmp_path, *seen) as results:
         carries = settle(results, manifest(((3, "request"),), retries=2))
-        assert [carry.requests for carry in carries] == [(2,)]
+        assert [carry.records for carry in carries] == [(2,)]
         assert list(results.verdicts) == [Verdict.FAILED, Verdict.FAILED, Verdict.CARRIED]
 
 
@@ -90,7 +90,7 @@ def test_named_lines_fail_and_the_rest_is_carried_without_using_a_retry(tmp_path
     errors = [LineError("invalid_json", 2, "bad line"), LineError("invalid_json", 99, "no such line")]
     with ResultsWriter(tmp_path, 6) as results:
         (carry,) = refuse(results, manifest(), reason(errors, 6))
-        assert (carry.requests, carry.retries) == ((0, 2, 3, 4, 5), 0)
+        assert (carry.records, carry.retries) == ((0, 2, 3, 4, 5), 0)
         assert results.verdicts[1] == Verdict.FAILED
 
 
@@ -98,14 +98,14 @@ def test_a_line_that_a_refused_create_names_is_set_aside(tmp_path: Path) -> None
     errors = [LineError(None, None, "requests.3.custom_id: String should match pattern")]
     with ResultsWriter(tmp_path, 6) as results:
         (carry,) = refuse(results, manifest(), reason(errors, 6))
-        assert carry.requests == (0, 1, 2, 4, 5)
+        assert carry.records == (0, 1, 2, 4, 5)
 
 
 @pytest.mark.parametrize("line", [0, 7, 99])
 def test_a_line_that_a_batch_does_not_have_is_not_named(tmp_path: Path, line: int) -> None:
     with ResultsWriter(tmp_path, 6) as results:
         carries = refuse(results, manifest(), reason([LineError("invalid_json", line, "bad line")], 6))
-        assert [carry.requests for carry in carries] == [(0, 1, 2), (3, 4, 5)]
+        assert [carry.records for carry in carries] == [(0, 1, 2), (3, 4, 5)]
 
 
 @settings(max_examples=40, deadline=None)
@@ -126,7 +126,7 @@ def test_halving_fails_the_bad_requests_and_no_other_within_its_rounds(requests:
                 runs: tuple[tuple[int, Fate], ...] = ((len(batch), "request"),)
                 carries = refuse(results, manifest(runs), reason([LineError(None, None, "it is bad")], len(batch)))
                 failed += [batch[n] for n, verdict in enumerate(results.verdicts) if verdict == Verdict.FAILED]
-            waiting += [tuple(batch[n] for n in carry.requests) for carry in carries]
+            waiting += [tuple(batch[n] for n in carry.records) for carry in carries]
     assert sorted(failed) == sorted(bad)
     assert sorted([*accepted, *failed]) == list(range(requests))
     assert rounds <= (requests - 1).bit_length() + 1

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from shared.admission import Cut
 from shared.definition import BatchOptions
+from shared.limits import Limits
 from shared.manifest import Fate
 from shared.providers.profiles import PROFILES
-from submitter.plan import Fates, Limits, Offsets
+from submitter.plan import Fates, Offsets
 
 offsets = st.lists(st.integers(0, 40), max_size=60)
 paid_sets = st.sets(st.integers(0, 40))

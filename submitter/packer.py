@@ -1,0 +1,108 @@
+"""Gathers rows for one request until it is full: by number, and by what prompt and answer may hold. No I/O."""
+
+from dataclasses import dataclass, field
+
+from shared.packed import Measure, Prompts
+from shared.render import Row, Unrenderable
+
+_MOST_WAITING = 5_000
+"""Rows that wait for a request to fill; of these some may be set aside, or another batch's."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What one request may hold."""
+
+    records: int
+    bytes: int
+    """Of its records' text."""
+    wanted: int | None = None
+    """Records that the user wants in it, where that is more than their answers have room for."""
+
+
+@dataclass
+class Waiting:
+    """A row that waits with its request."""
+
+    offset: int
+    """Of its first byte in the sealed file."""
+    row: Row | None
+    """None for one that is not asked."""
+    set_aside: Unrenderable | None = None
+
+
+@dataclass
+class Packer:
+    """The request that is being filled. What becomes of its rows is not known before it is full."""
+
+    room: Room
+    prompts: Prompts
+    measure: Measure
+    waiting: list[Waiting] = field(default_factory=list)
+    records: int = 0
+    lowered: int = 0
+    """Requests that were closed before they held as many records as the user wants."""
+    _bytes: int = 0
+
+    def fits(self, size: int) -> bool:
+        """Whether a row whose text has so many bytes goes into this request; the first one always does."""
+        if self.records == 0:
+            return True
+        is_short = self.records < self.room.records and self._bytes + size > self.room.bytes
+        self.lowered += is_short and self.room.wanted is not None
+        return not is_short and self.records < self.room.records and len(self.waiting) < _MOST_WAITING
+
+    def add(self, offset: int, row: Row, size: int) -> None:
+        self.waiting.append(Waiting(offset, row))
+        self.records += 1
+        self._bytes += size
+
+    def pass_over(self, offset: int, error: Unrenderable | None = None) -> bool:
+        """Keep the place of a row that is not asked; False when nothing waits, so that it need not either."""
+        if self.records:
+            self.waiting.append(Waiting(offset, None, error))
+        return self.records > 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.records >= self.room.records or len(self.waiting) >= _MOST_WAITING
+
+    def take(self) -> list[Waiting]:
+        """All that waited, those set aside that can't be rendered; the next request begins."""
+        taken, self.waiting, self.records, self._bytes = self.waiting, [], 0, 0
+        return taken
+
+
+def sifted(prompts: Prompts, waiting: list[Waiting]) -> str | list[str] | None:
+    """The prompt of what waited, without the rows that can't be rendered: those are set aside. None when none is left.
+
+    Where each can be rendered by itself and they can't together, nobody knows which is at fault: all are set aside.
+    """
+    asked = [each for each in waiting if each.row is not None]
+    together = _tried(prompts, asked)
+    if not isinstance(together, Unrenderable):
+        return together
+    good = [each for each in asked if not isinstance(_tried(prompts, [each]), Unrenderable)]
+    if len(good) == len(asked):
+        good = []
+    rest = _tried(prompts, good)
+    for each in asked:
+        if isinstance(rest, Unrenderable) or not any(each is other for other in good):
+            alone = _tried(prompts, [each])
+            each.row, each.set_aside = None, alone if isinstance(alone, Unrenderable) else together
+    return None if isinstance(rest, Unrenderable) else rest
+
+
+def _tried(prompts: Prompts, asked: list[Waiting]) -> str | list[str] | Unrenderable | None:
+    rows = [each.row for each in asked if each.row is not None]
+    try:
+        return prompts(rows) if rows else None
+    except Unrenderable as error:
+        return error
+
+
+def halves(waiting: list[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
+    """What waited, cut where half of what is asked has gone by."""
+    places = [place for place, each in enumerate(waiting) if each.row is not None]
+    middle = places[len(places) // 2]
+    return waiting[:middle], waiting[middle:]

@@ -1,0 +1,62 @@
+"""One batch while it is written: its request lines, and what becomes of its rows."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from shared.causes import Cause
+from shared.spool import REQUESTS, make_folder, private_opener
+from submitter.plan import Fates
+
+_CHUNK = 1 << 20
+
+
+class Part:
+    """A batch being written: its request lines, the fates of its rows, its first byte in the sealed file."""
+
+    def __init__(self, folder: Path, key: str, start: int) -> None:
+        self.key, self.start = key, start
+        self.size = self.records = 0
+        self.sizes: list[int] = []
+        """Records in each request."""
+        self.fates = Fates()
+        self.rejected: list[tuple[int, str, str]] = []
+        self.folder = folder / key
+        make_folder(self.folder)
+        self._file: BinaryIO = open(self.folder / REQUESTS, "wb", buffering=0, opener=private_opener)  # noqa: SIM115 closed by close()
+        self._digest = hashlib.sha256()
+        self._lines: list[bytes] = []
+        self._pending = 0
+
+    @property
+    def requests(self) -> int:
+        return len(self.sizes)
+
+    def request(self, line: bytes, records: int = 1) -> None:
+        """Take a request's line; the fates of its rows are added apart."""
+        self._lines.append(line)
+        self.sizes.append(records)
+        self.records += records
+        self.size += len(line)
+        self._pending += len(line)
+        if self._pending >= _CHUNK:
+            self._flush()
+
+    def reject(self, cause: Cause, message: str) -> None:
+        self.rejected.append((self.fates.rows, cause, message))
+        self.fates.add("rejected")
+
+    def close(self) -> str:
+        """Make the request file durable; gives its SHA-256."""
+        self._flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return self._digest.hexdigest()
+
+    def _flush(self) -> None:
+        data = b"".join(self._lines)
+        self._digest.update(data)
+        self._file.write(data)
+        self._lines.clear()
+        self._pending = 0

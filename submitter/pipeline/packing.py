@@ -1,0 +1,87 @@
+"""Whether the options of several records in a request, and of how answers are read, fit together. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from shared.definition import Column
+from shared.errors import SettingsError
+from shared.packed import RESERVED
+from shared.queries import json_path, pattern, x_path
+from shared.schema import is_text
+from submitter.pipeline.road import Remark
+
+_NESTED = frozenset({"ARRAY", "MAP", "MULTISET", "ROW"})
+_OF_FORMAT = {"delimiter": ("delimited",), "pattern": ("regex",), "path": (None, "json", "xml")}
+_OF_SEVERAL = ("on-error", "index-field", "tokens")
+
+
+def packing_remarks(
+    values: Mapping[str, Any], columns: tuple[Column, ...], output: tuple[Column, ...]
+) -> Iterator[Remark]:
+    """Remarks on the given options, typed (None for what can't be used), of a model with such INPUT and OUTPUT."""
+    size, form = values.get("batch.size", 1), values.get("batch.response.format")
+    is_packed = size not in (None, 1)
+    yield from _meaningless(values, form, is_packed=is_packed)
+    index = values.get("batch.response.index-field") or "index"
+    value = values.get("batch.response.value-field")
+    if is_packed:
+        names = [value] if value else [column.name for column in output]
+        if index in names:
+            message = f"'{index}' is an entry's field already: choose another 'batch.response.index-field'"
+            yield Remark("batch.response.index-field", message)
+        if any(column.name == RESERVED for column in columns):
+            message = f"records are numbered as '{RESERVED}', which is an INPUT column's name: rename the column"
+            yield Remark("batch.size", message)
+    if form in ("xml", "delimited", "regex"):
+        for column in output:
+            if column.type.root in _NESTED:
+                message = f"'{form}' holds texts and numbers, and column '{column.name}' is more: use 'json'"
+                yield Remark("batch.response.format", message)
+    yield from _queries(values, form)
+    if form == "regex":
+        fields = [value] if value and is_text(output) else [column.name for column in output]
+        yield from _groups(values.get("batch.response.pattern"), [*fields, *([index] if is_packed else [])])
+
+
+def _meaningless(values: Mapping[str, Any], form: str | None, *, is_packed: bool) -> Iterator[Remark]:
+    for name, forms in _OF_FORMAT.items():
+        option = f"batch.response.{name}"
+        if option in values and form not in forms:
+            wanted = " or ".join(f"'{each}'" for each in forms if each)
+            yield Remark(option, f"it has no meaning without 'batch.response.format' = {wanted}", is_fault=False)
+    for name in _OF_SEVERAL:
+        option = f"batch.response.{name}"
+        is_read = name == "on-error" and (form is not None or "batch.response.path" in values)
+        if option in values and not is_packed and not is_read:
+            yield Remark(option, "it has no meaning where each request holds one record", is_fault=False)
+    option = "batch.response.value-field"
+    if option in values and not is_packed and form is None and "batch.response.path" not in values:
+        yield Remark(option, "it has no meaning where the answer is the record's own", is_fault=False)
+    if "batch.context-window" in values and not is_packed:
+        yield Remark("batch.context-window", "it has no meaning where each request holds one record", is_fault=False)
+
+
+def _queries(values: Mapping[str, Any], form: str | None) -> Iterator[Remark]:
+    path = values.get("batch.response.path")
+    if path is None or form not in (None, "json", "xml"):
+        return
+    try:
+        (x_path if form == "xml" else json_path)(path)
+    except SettingsError as error:
+        yield Remark("batch.response.path", str(error))
+
+
+def _groups(text: str | None, wanted: list[str]) -> Iterator[Remark]:
+    """What a pattern has to name."""
+    if text is None:
+        yield Remark("batch.response.format", "'regex' needs 'batch.response.pattern'")
+        return
+    try:
+        named = pattern(text).groupindex
+    except SettingsError as error:
+        yield Remark("batch.response.pattern", str(error))
+        return
+    missing = [name for name in wanted if name not in named]
+    if missing:
+        groups = ", ".join(f"(?P<{name}>…)" for name in missing)
+        yield Remark("batch.response.pattern", f"it has no group for {', '.join(missing)}: name {groups} in it")

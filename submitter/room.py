@@ -1,0 +1,51 @@
+"""How many records one request may hold: by the model's context, and by the answer that they all share. Pure."""
+
+from shared.definition import BatchOptions, Definition, Model
+from shared.estimate import record_answer
+from shared.packed import fixed_bytes
+from shared.providers.bodies import DEFAULT_MAX_TOKENS
+from shared.providers.prices import context_window
+from submitter.packer import Room
+
+AUTO = 50
+"""Records in a request, at most, where nobody says a number: more mix up their answers, and are lost together."""
+UNKNOWN_WINDOW = 8_192
+"""Tokens of a model whose context nobody knows."""
+MOST_INPUTS = 2_048
+"""Of one embeddings request (OpenAI's reference)."""
+MOST_INPUT_TOKENS = 300_000
+"""Of all inputs of one embeddings request (OpenAI's reference)."""
+_MARGIN = 1.5
+"""On the tokens of a byte: a request whose text is dearer than others' must not overflow either."""
+_LEAST = 0.1
+
+
+def room_of(definition: Definition, rate: float) -> Room | None:
+    """What one request may hold; None where each holds one record. `rate`: tokens a byte, as far as they are known."""
+    options, model = definition.batch, definition.model
+    if not options.is_packed:
+        return None
+    per_byte = max(rate * _MARGIN, _LEAST)
+    wanted = None if options.size == "auto" else options.size
+    if model.task == "embeddings":
+        most = min(wanted or AUTO, MOST_INPUTS)
+        return Room(most, int(MOST_INPUT_TOKENS / per_byte), wanted if wanted and wanted > most else None)
+    room, each = answer_room(model), record_answer(options, model.output)
+    most = min(wanted or AUTO, max(room // each, 1))
+    window = options.context_window or context_window(model) or UNKNOWN_WINDOW
+    text = (window - min(room, most * each)) / per_byte - fixed_bytes(definition)
+    return Room(most, max(int(text), 0), wanted)
+
+
+def answer_room(model: Model) -> int:
+    """The tokens that a request's whole answer may have; where nobody says, what every model takes."""
+    said = model.parameters.get("max-tokens")
+    return said if isinstance(said, int) else DEFAULT_MAX_TOKENS
+
+
+def too_many(model: Model, options: BatchOptions) -> int | None:
+    """How many records' answers have room in one, where the user wants more; None where there is enough."""
+    if options.size == "auto" or model.task == "embeddings":
+        return None
+    most = max(answer_room(model) // record_answer(options, model.output), 1)
+    return most if options.size > most else None
