@@ -164,6 +164,8 @@ class BatchOptions(Frozen):
     """Requests in a provider's queue for the account, where it counts those."""
     max_cost_per_day: float | None = Field(default=None, exclude=True)
     """US dollars. The store keeps it beside the definition: who raises it sends what is held, and changes no batch."""
+    media_columns: tuple[str, ...] | None = Field(default=None, exclude_if=lambda names: names is None)
+    """INPUT columns that hold images and documents: their addresses, or bytes."""
     on_ambiguous: OnAmbiguous = Field(default="quarantine", exclude_if=lambda choice: choice == "quarantine")
     response_format: AnswerFormat | None = Field(default=None, exclude_if=lambda form: form is None)
     """None: as the OUTPUT columns ask; of several records JSON."""

@@ -10,10 +10,11 @@ from shared.failpoints import Failpoint, reached
 from shared.keys import batch_key, custom_id
 from shared.limits import Limits
 from shared.manifest import Manifest
+from shared.media import content_of
 from shared.packed import measure_of, prompts_of
 from shared.packing import packs_of
 from shared.providers.port import Profile, Requests
-from shared.render import Unrenderable, prompt_of
+from shared.render import Unrenderable
 from shared.rows import row_reader
 from shared.spool import MANIFEST, REQUESTS, SealedFile, write_atomic
 from submitter.ledger import Ledger
@@ -37,7 +38,7 @@ class Draft:
     ) -> None:
         """`room`: what one request may hold, where it holds several records."""
         self._definition, self._file, self._folder, self._ledger = definition, file, folder, ledger
-        self._prompt = prompt_of(definition) if room is None else None
+        self._prompt = content_of(definition) if room is None else None
         self._packer = None if room is None else Packer(room, prompts_of(definition), measure_of(definition))
         self._read = row_reader(definition)
         self._line = requests.line

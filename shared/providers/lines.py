@@ -31,7 +31,7 @@ class Lines:
         self._before = b'",' + parts[0][1:]
         self._tail = parts[1] + b"\n"
 
-    def line(self, custom_id: str, prompt: str | list[str]) -> bytes:
+    def line(self, custom_id: str, prompt: str | list[Any]) -> bytes:
         """One line of requests.jsonl, with its newline; a lone surrogate, which UTF-8 can't hold, becomes `?`."""
         try:
             encoded = orjson.dumps(prompt)

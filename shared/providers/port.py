@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from shared.definition import BatchOptions, Model
 from shared.errors import ProviderError
@@ -42,6 +42,10 @@ class Profile:
     """The lifetime that is asked for at an upload; None where the service takes none."""
     window: str = "24h"
     """Within which a batch is to be done, as a create says it."""
+    max_image_bytes: int | None = None
+    """Of one image, as base64."""
+    max_request_bytes: int | None = None
+    """Of one request's images and documents, as base64."""
     prices: str | None = None
     """Whose prices hold, by genai-prices' name of a provider; None means the provider's own."""
 
@@ -148,8 +152,8 @@ class Answer(NamedTuple):
 class Requests(Protocol):
     """How one model's request lines are written; made once for a statement, used for each request."""
 
-    def line(self, custom_id: str, prompt: str | list[str]) -> bytes:
-        """One line of requests.jsonl, with its newline; a list stands for several inputs."""
+    def line(self, custom_id: str, prompt: str | list[Any]) -> bytes:
+        """One line of requests.jsonl, with its newline; a list stands for several inputs, or for parts of one."""
         ...
 
 

@@ -25,6 +25,8 @@ PROFILES: dict[str, Profile] = {
         results_kept=timedelta(days=30),
         envelope_bytes=0,
         price_factor=0.5,
+        # The images and vision guide, and the file inputs guide: of all that a request carries.
+        max_request_bytes=50_000_000,
         # The longest that an upload may ask for.
         files_kept=timedelta(days=30),
     ),
@@ -41,6 +43,9 @@ PROFILES: dict[str, Profile] = {
         envelope_bytes=len('{"requests":[]}'),
         price_factor=0.5,
         has_files=False,
+        # The vision guide, and the API's request size limits.
+        max_image_bytes=5 << 20,
+        max_request_bytes=32_000_000,
     ),
 }
 

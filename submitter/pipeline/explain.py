@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 
 from shared.definition import BatchOptions, Column, Definition, Model, Projected, SqlType
+from shared.media import content_of
 from shared.providers.profiles import profile_for
-from shared.render import Unrenderable, prompt_of
+from shared.render import Unrenderable
 from shared.schema import answer_schema, is_text
 from submitter.pipeline.values import Pipeline, PlainInsert, Statement
 
@@ -133,9 +134,12 @@ def _road(batch: BatchOptions) -> str:
 
 
 def _sample(definition: Definition) -> str:
-    row = {column.name: _example(column.type, column.name) for column in definition.row}
+    model, row = definition.model, {column.name: _example(column.type, column.name) for column in definition.row}
+    places = {column.name: place for column, place in zip(model.input, model.descriptor, strict=True)}
+    row |= {places[name]: f"https://…/{name}" for name in definition.batch.media_columns or ()}
     try:
-        return _cut(prompt_of(definition)(row))
+        content = content_of(definition)(row)
+        return _cut(content if isinstance(content, str) else orjson.dumps(content).decode())
     except Unrenderable as error:
         return f"(no sample: {error})"
 

@@ -88,6 +88,14 @@ def csv(value: str) -> list[str]:
     return parts
 
 
+@_named("names, as `photo, scan`")
+def names(value: str) -> tuple[str, ...]:
+    parts = tuple(part for part in (each.strip() for each in value.split(",")) if part)
+    if not parts:
+        raise ValueError("it names nothing; write a list such as 'photo, scan'")
+    return parts
+
+
 @_named("duration, as `6 h`")
 def period(value: str) -> float:
     """Seconds, more than 0."""

@@ -131,6 +131,12 @@ BATCH = (
     Option(
         "batch.context-window", kinds.integer(1), "tokens that the model takes, where nobody knows it", tasks=_GENERATE
     ),
+    Option(
+        "batch.media-columns",
+        kinds.names,
+        "INPUT columns with images or PDFs: an address in a STRING, or BYTES",
+        tasks=_GENERATE | {"moderations"},
+    ),
     Option("batch.extra-body", kinds.body, "merged into each request"),
     Option("batch.max-requests", kinds.integer(1), "requests in one batch, below the provider's own limit"),
     Option("batch.max-bytes", kinds.volume, "bytes of one batch, below the provider's own limit"),
@@ -173,6 +179,8 @@ PROFILE = (
         "the service's own limit of embedding inputs in a batch",
         tasks=frozenset({"embeddings"}),
     ),
+    Option("batch.profile.max-image-bytes", kinds.volume, "the service's own limit of an image, as base64"),
+    Option("batch.profile.max-request-bytes", kinds.volume, "the service's own limit of a request's media, as base64"),
     Option("batch.profile.creates-per-hour", kinds.integer(1), "batches that the service lets an account create"),
     Option(
         "batch.profile.metadata",

@@ -11,6 +11,7 @@ from shared.moderations import moderation_faults
 from shared.schema import answer_schema, is_embedding
 from submitter.pipeline.endpoint import PROVIDERS, Endpoint, Provider, endpoint_of
 from submitter.pipeline.faults import Faults, Place, nearest
+from submitter.pipeline.media import media_faults
 from submitter.pipeline.messages import message_remarks
 from submitter.pipeline.option_table import BATCH, FORMER, KNOWN, MEANINGLESS, OPTIONS, PARAMETERS, PROFILE, Option
 from submitter.pipeline.overrides import Override
@@ -61,6 +62,10 @@ class ModelOptions:
         endpoint = self._endpoint()
         key, model = self._api_key(), self._required("model", "a model's name, such as 'gpt-5-mini'")
         batch = self._batch()
+        media, size = self._values.get("batch.media-columns", ()), self._values.get("batch.size")
+        if media:
+            for message in media_faults(media, self._declared.input, endpoint.task if endpoint else None, size):
+                self._fault("batch.media-columns", message)
         parameters = self._parameters()
         if endpoint:
             parameters = self._meant(parameters, endpoint)
@@ -153,7 +158,9 @@ class ModelOptions:
         self._values = {name: value for name, value in values.items() if value is not None}
         if "batch.prompt" in self._values:
             is_packed = self._values.get("batch.size", 1) != 1 and not is_embedding(self._declared.output)
-            names = ["records"] if is_packed else [column.name for column in self._declared.input]
+            media = self._values.get("batch.media-columns", ())
+            texts = [column.name for column in self._declared.input if column.name not in media]
+            names = ["records"] if is_packed else texts
             for message in template_faults(self._values["batch.prompt"], names):
                 self._fault("batch.prompt", message)
         provider, model = self._options.get("provider", "").lower(), self._options.get("model", "")

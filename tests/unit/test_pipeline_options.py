@@ -424,3 +424,24 @@ def test_a_model_that_thinks() -> None:
         "it has no meaning at /v1/chat/completions, and is not sent",
         "it has no meaning for an answer that is one STRING",
     ]
+
+
+def test_columns_with_media() -> None:
+    picture = SqlType(root="VARBINARY", length=2**31 - 1)
+    columns = (Column(name="note", type=TEXT), Column(name="photo", type=picture), Column(name="stars", type=NUMBER))
+
+    def told(options: dict[str, str]) -> tuple[Any, str]:
+        faults = Faults()
+        declared = Declared("m", {**BASE, **options}, columns, (Column(name="x", type=TEXT),), {}, Place(5, "model m"))
+        made = ModelOptions(declared, ENVIRON, faults).read(("a", "b", "c"))
+        return made, "\n".join(fault.message for fault in faults.errors)
+
+    made, _ = told({"batch.media-columns": "photo, note", "batch.prompt": "{{ stars }}"})
+    assert made[1].media_columns == ("photo", "note")
+    assert "'photo' is no INPUT column" in told({"batch.media-columns": "photo", "batch.prompt": "{{ photo }}"})[1]
+    assert "did you mean 'photo'?" in told({"batch.media-columns": "foto"})[1]
+    assert "INPUT column 'stars' is DOUBLE" in told({"batch.media-columns": "stars"})[1]
+    assert "it names nothing" in told({"batch.media-columns": ","})[1]
+    assert "go one record a request" in told({"batch.media-columns": "photo", "batch.size": "5"})[1]
+    moderation = {"endpoint": "https://api.openai.com/v1/moderations", "batch.media-columns": "photo,note"}
+    assert "a moderation takes one image" in told(moderation)[1]

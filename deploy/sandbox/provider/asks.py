@@ -8,6 +8,7 @@ from typing import Any
 from deploy.sandbox.provider.bodies import CHECKS
 from deploy.sandbox.provider.bodies_anthropic import cached_blocks, check_messages, output_format, thinks
 from deploy.sandbox.provider.errors import ProviderError
+from deploy.sandbox.provider.parts import seen
 
 Body = dict[str, Any]
 LEAST_CACHED = 4_096
@@ -35,7 +36,7 @@ def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        parts = (part if isinstance(part, str) else part.get("text") or "" for part in content)
+        parts = (part if isinstance(part, str) else part.get("text") or seen(part) for part in content)
         return "\n".join(part for part in parts if part)
     return ""
 
@@ -113,7 +114,7 @@ def of_embeddings(body: Body) -> Ask:
 def of_moderations(body: Body) -> Ask:
     content = body["input"]
     parts = [content] if isinstance(content, str) else content
-    text = "\n".join(part if isinstance(part, str) else part.get("text", "") for part in parts)
+    text = _text(parts)
     return Ask(body.get("model") or "omni-moderation-latest", text, "", len(text))
 
 

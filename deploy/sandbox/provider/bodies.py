@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from deploy.sandbox.provider.errors import ProviderError
+from deploy.sandbox.provider.parts import CHAT_PARTS, MODERATION_PARTS, RESPONSE_PARTS, check_openai_part
 
 
 # The keys of the SDKs' *CreateParamsBase types (openai 3.54, anthropic 2.12), with those of a stream.
@@ -124,6 +125,8 @@ def _openai_message(message: Any, where: str) -> None:
         return
     if not isinstance(content, str | list) or content == []:
         raise _bad(f"Invalid value for 'content': expected a string, got {type(content).__name__}.", f"{where}.content")
+    for part in content if isinstance(content, list) else ():
+        check_openai_part(part, CHAT_PARTS)
 
 
 def check_chat(body: Body) -> None:
@@ -147,6 +150,10 @@ def check_responses(body: Body) -> None:
     _model(body)
     if not isinstance(body.get("input"), str | list):
         raise _bad("Missing required parameter: 'input'.", "input", "missing_required_parameter")
+    for item in body["input"] if isinstance(body["input"], list) else ():
+        content = item.get("content") if isinstance(item, dict) else None
+        for part in content if isinstance(content, list) else ():
+            check_openai_part(part, RESPONSE_PARTS)
     text_format = (body.get("text") or {}).get("format") or {}
     if text_format.get("type") == "json_schema":
         _json_format(text_format, "text.format")
@@ -175,8 +182,8 @@ def check_moderations(body: Body) -> None:
     if not content or not isinstance(content, str | list):
         raise _bad("Missing required parameter: 'input'.", "input", "missing_required_parameter")
     for part in content if isinstance(content, list) else ():
-        if isinstance(part, dict) and part.get("type") not in ("text", "image_url"):
-            raise _bad(f"Invalid value: '{part.get('type')}'.", "input", "invalid_value")
+        if isinstance(part, dict):
+            check_openai_part(part, MODERATION_PARTS)
     images = [part for part in content if isinstance(part, dict) and part.get("type") == "image_url"]
     if len(images) > 1:
         raise _bad("Too many images provided; up to 1 are allowed.", "input", "too_many_images")

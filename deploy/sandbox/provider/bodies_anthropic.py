@@ -5,6 +5,7 @@ from typing import Any
 
 from deploy.sandbox.provider.bodies import MESSAGES_KEYS
 from deploy.sandbox.provider.errors import ProviderError
+from deploy.sandbox.provider.parts import check_anthropic_part
 
 LEAST_BUDGET, LEAST_TOP_P, MOST_BREAKPOINTS = 1024, 0.95, 4
 ADAPTIVE_ONLY = re.compile(r"claude-(opus-4-[7-9]|sonnet-4-[7-9]|(opus|sonnet|haiku|fable|mythos)-5)")
@@ -26,6 +27,8 @@ def _check_content(content: Any, where: str, *, last_assistant: bool) -> None:
     for part in content if isinstance(content, list) else ():
         if part.get("type") == "text" and not str(part.get("text", "")).strip():
             raise _bad("messages: text content blocks must be non-empty")
+        if part.get("type") in ("image", "document"):
+            check_anthropic_part(part, where)
     if isinstance(content, str) and content and not content.strip():
         raise _bad("messages: text content blocks must contain non-whitespace text")
 
