@@ -10,6 +10,7 @@ from shared.causes import Cause
 from shared.definition import Definition
 from shared.errors import BatchlineError
 
+_MESSAGE = 500
 Row = Mapping[str, Any]
 Prompt = Callable[[Row], str]
 """Gives a row's prompt, or raises Unrenderable."""
@@ -73,19 +74,17 @@ def _from_columns(columns: Mapping[str, str]) -> Prompt:
 def template_of(text: str) -> Callable[[Mapping[str, Any]], str]:
     """The function that renders a template with its names' values; raises Unrenderable."""
     # Imported where it is used: most statements have no template, and the Flink worker's memory is short.
-    from jinja2 import StrictUndefined, TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from shared.templates import renderer
 
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, keep_trailing_newline=True, finalize=lambda value: "" if value is None else value
-    )
-    template = environment.from_string(text)
+    render = renderer(text)
 
     def prompt(values: Mapping[str, Any]) -> str:
         try:
-            rendered = template.render(values)
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-            raise Unrenderable(Cause.RENDER_ERROR, f"batch.prompt can't be rendered for this row: {error}") from error
+            rendered = render(values)
+        except Exception as error:
+            # Whatever a template does with a row is that row's own fault.
+            said = str(error)[:_MESSAGE] or type(error).__name__
+            raise Unrenderable(Cause.RENDER_ERROR, f"batch.prompt can't be rendered for this row: {said}") from error
         if not rendered or rendered.isspace():
             raise Unrenderable(Cause.EMPTY_INPUT, "batch.prompt renders to nothing for this row")
         return rendered
