@@ -29,7 +29,7 @@ from shared.lease import Keeper
 from shared.lifecycle import Event, State
 from shared.manifest import Manifest
 from shared.providers.port import Provider
-from shared.providers.prices import cost
+from shared.providers.prices import cost_of
 from shared.spool import REQUESTS, Spool
 from shared.store import Batch, Lease, Store
 from shared.store.values import Changes
@@ -229,8 +229,8 @@ class Asker:
 
 def _so_far(manifest: Manifest, journal: Journal) -> Changes:
     """What the answers that came have cost, as columns."""
-    tally, model = journal.tally, manifest.definition.model
-    price = cost(model.provider, model.model, tally.input_tokens, tally.output_tokens)
+    tally = journal.tally
+    price = cost_of(manifest.definition.model, tally.input_tokens, tally.output_tokens)
     so_far = Changes(
         unknown_calls=len(tally.unknown), input_tokens=tally.input_tokens, output_tokens=tally.output_tokens
     )

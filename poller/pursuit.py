@@ -82,7 +82,8 @@ class Pursuit:
                 self._store.strays.settle(remote.id, Whose.FOREIGN)
                 return True
             counts = _counted(paths, batch, provider, Path(folder))
-        price = cost(batch.provider, batch.model, counts.input_tokens, counts.output_tokens)
+        profile, counted = provider.profile, (counts.input_tokens, counts.output_tokens, counts.cached)
+        price = cost(profile.prices or batch.provider, batch.model, *counted, factor=profile.price_factor)
         self._store.strays.settle(
             remote.id,
             Whose.OURS,

@@ -11,7 +11,7 @@ from shared.definition import Definition
 from shared.estimate import all_answers
 from shared.keys import generation
 from shared.manifest import Manifest
-from shared.providers.prices import cost
+from shared.providers.prices import cost_of
 from shared.store import Batch, Store
 
 
@@ -60,7 +60,7 @@ class Roads:
         others = (each.cost_usd or 0.0 for each in family if each.mode == "sync" and each.batch_key != batch.batch_key)
 
         def price(input_tokens: int, output_tokens: int) -> float | None:
-            found = cost(model.provider, model.model, input_tokens, output_tokens)
+            found = cost_of(model, input_tokens, output_tokens)
             return found.sync_usd if found else None
 
         limit = options.fallback_max_cost if options.mode == "batch" else None

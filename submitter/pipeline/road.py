@@ -16,6 +16,7 @@ class Remark(NamedTuple):
 
 def road_remarks(values: Mapping[str, Any], provider: str, model: str) -> Iterator[Remark]:
     """Remarks on the given options, typed (None for what can't be used); `model` is the provider's name of it."""
+    prices = values.get("batch.profile.prices") or provider
     is_sync = values.get("batch.mode") == "sync"
     falls_back = "batch.fallback" in values and not is_sync
     asks = falls_back or values.get("batch.response.on-error") == "individual"
@@ -28,13 +29,13 @@ def road_remarks(values: Mapping[str, Any], provider: str, model: str) -> Iterat
         if not asks:
             message = "it has no meaning without 'batch.fallback' = 'sync'"
             yield Remark("batch.fallback.max-cost", message, is_fault=False)
-        elif model and cost(provider, model, 1, 1) is None:
+        elif model and cost(prices, model, 1, 1) is None:
             message = (
-                f"no price is known for {provider}'s model '{model}', so that its cost can't be limited: leave it out"
+                f"no price is known for {prices}'s model '{model}', so that its cost can't be limited: leave it out"
             )
             yield Remark("batch.fallback.max-cost", message)
-    if "batch.max-cost-per-day" in values and model and cost(provider, model, 1, 1) is None:
-        message = f"no price is known for {provider}'s model '{model}', so that its cost can't be limited: leave it out"
+    if "batch.max-cost-per-day" in values and model and cost(prices, model, 1, 1) is None:
+        message = f"no price is known for {prices}'s model '{model}', so that its cost can't be limited: leave it out"
         yield Remark("batch.max-cost-per-day", message)
     if "batch.fallback.max-concurrency" in values and not (asks or is_sync):
         message = "it has no meaning without 'batch.fallback' = 'sync' or 'batch.mode' = 'sync'"
