@@ -102,9 +102,11 @@ class _Texts:
             return None
         if self._is_text:
             return value.encode("utf-8", "replace") if isinstance(value, str) else _dumped(value)
+        names = [column.name for column in self._output]
         if not isinstance(value, dict):
-            value = {self._output[0].name: value} if len(self._output) == 1 else None
-        return _dumped(value) if value is not None else None
+            value = {names[0]: value} if len(names) == 1 else {}
+        kept = {name: value[name] for name in names if name in value}
+        return _dumped(kept) if kept else None
 
 
 def _paired(

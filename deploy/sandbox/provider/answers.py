@@ -14,6 +14,7 @@ import orjson
 
 from deploy.sandbox.provider.asks import Ask, ask_of
 from deploy.sandbox.provider.errors import ProviderError
+from deploy.sandbox.provider.packed import entries, pack_of, spoilt_text, written
 from deploy.sandbox.provider.structured import Filler, wants_sentiment
 
 SEPARATORS = "\u2028\u2029\u0085"
@@ -91,22 +92,28 @@ def sentiment(text: str) -> tuple[str, float]:
 
 def answer(ask: Ask) -> Answer:
     """Return the whole answer, cut only where the request's own max_tokens says so; ProviderError for a bad schema."""
-    about_sentiment = "sentiment" in ask.system.lower()
-    if ask.schema is not None:
-        feeling = sentiment(ask.prompt) if about_sentiment or wants_sentiment(ask.schema) else (None, None)
-        try:
-            value = Filler(ask.schema, prompt_hash(ask.prompt), *feeling).value(ask.schema)
-        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-            raise ProviderError(400, f"Invalid schema: {error}", code="invalid_json_schema") from None
-        text = orjson.dumps(value).decode()
-    elif about_sentiment:
-        text = sentiment(ask.prompt)[0]
+    pack = pack_of(ask)
+    if pack is not None:
+        text = written(pack, entries(pack, _of_one))
     else:
-        text = echo(ask.prompt)
+        value = _of_one(ask)
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
     whole = Answer(text, prompt_tokens(ask), tokens(len(text)) or 1)
     if ask.max_tokens is not None and whole.output_tokens > ask.max_tokens:
         return cut(whole, ask.max_tokens * 4)
     return whole
+
+
+def _of_one(ask: Ask) -> Any:
+    """What the model says of one text: a value that obeys the schema, or a text."""
+    about_sentiment = "sentiment" in ask.system.lower()
+    if ask.schema is None:
+        return sentiment(ask.prompt)[0] if about_sentiment else echo(ask.prompt)
+    feeling = sentiment(ask.prompt) if about_sentiment or wants_sentiment(ask.schema) else (None, None)
+    try:
+        return Filler(ask.schema, prompt_hash(ask.prompt), *feeling).value(ask.schema)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ProviderError(400, f"Invalid schema: {error}", code="invalid_json_schema") from None
 
 
 def cut(whole: Answer, characters: int | None = None) -> Answer:
@@ -126,10 +133,13 @@ def spoilt(whole: Answer, fault: str, options: dict[str, Any]) -> Answer:
         return replace(whole, several=several, after_fragment=not several)
     if fault == "unicode_separators":
         return replace(whole, text=with_separators(whole.text))
-    if fault == "schema_broken":
-        text = "Here is the answer you asked for: yes" if options.get("how") == "not_json" else '{"label":[1],"x":{}}'
+    if fault in ("schema_broken", "packed_spoilt"):
+        text = spoilt_text(whole.text, options["how"]) if fault == "packed_spoilt" else _BROKEN[options["how"]]
         return replace(whole, text=text, output_tokens=tokens(len(text)))
     return whole
+
+
+_BROKEN = {"not_json": "Here is the answer you asked for: yes", "wrong_type": '{"label":[1],"x":{}}'}
 
 
 def with_separators(text: str) -> str:

@@ -16,7 +16,14 @@ from deploy.sandbox.provider.shapes import choices, message
 from deploy.sandbox.provider.store import new_id
 from deploy.sandbox.provider.vocabulary import Occasion
 
-SPOILING = ("refusal", "cut_at_max_tokens", "schema_broken", "several_output_items", "unicode_separators")
+SPOILING = (
+    "refusal",
+    "cut_at_max_tokens",
+    "packed_spoilt",
+    "schema_broken",
+    "several_output_items",
+    "unicode_separators",
+)
 
 
 def _refuse_stream(body: dict[str, Any]) -> None:

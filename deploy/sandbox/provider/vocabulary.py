@@ -169,6 +169,13 @@ _FAULTS = (
     _line(
         "schema_broken", 20, "The answer is no JSON (`how` not_json) or has wrong types (wrong_type).", how="not_json"
     ),
+    _line(
+        "packed_spoilt",
+        20,
+        "An answer for several records is shuffled, dropped, duplicated, contradicted, unknown, from_zero, wrong_type, "
+        "fenced, prefaced, trailing_comma, broken or cut (`how`).",
+        how="shuffled",
+    ),
     _line("several_output_items", 20, "The answer comes in several output items or content blocks."),
     _call(
         "list_does_not_page",
