@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from submitter.check import Checked
 
 DONE, FAILED, WRONG, AWAY, BUSY = 0, 1, 2, 4, 5
+ELSEWHERE = {"estimate": "estimate_command", "try": "try_command"}
 
 FILE = click.argument("file", type=click.Path(path_type=Path), metavar="FILE.sql")
 OVERRIDES = click.option(
@@ -31,7 +33,20 @@ class Stopped(Exception):
     """The command was asked to stop before anything was started."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """With the commands that stand above both stages, in a package of their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *ELSEWHERE]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module("rehearsal.command"), ELSEWHERE[cmd_name])
+        return found
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
     """Stage Kafka records with Flink, plan batches of requests, and submit them to an LLM provider's batch API."""
 
@@ -72,10 +87,10 @@ def run_command(
       5  the pipeline is already being run
     """  # noqa: D301 - the backspace is how click is told to keep the lines as they are
     try:
-        with _told():
+        with told():
             given = parse_overrides(overrides)
-            with _flink(stop):
-                checked = _checked(stop, file, given, take_over=take_over)
+            with flink(stop):
+                checked = checked_file(stop, file, given, take_over=take_over)
                 _run(stop, checked, given, take_over=take_over, **wishes)
     except Stopped:
         _say("stopped before anything was started")
@@ -91,8 +106,8 @@ def check_command(stop: threading.Event, /, file: Path, overrides: tuple[str, ..
     Ends with 0 when nothing is wrong, with 2 and a message for each fault when something is.
     """
     try:
-        with _told(), _flink(stop):
-            checked = _checked(stop, file, parse_overrides(overrides))
+        with told(), flink(stop):
+            checked = checked_file(stop, file, parse_overrides(overrides))
             from submitter.pipeline.explain import explain
 
             click.echo(explain(checked.pipeline))
@@ -101,7 +116,7 @@ def check_command(stop: threading.Event, /, file: Path, overrides: tuple[str, ..
 
 
 @contextmanager
-def _flink(stop: threading.Event) -> Iterator[None]:
+def flink(stop: threading.Event) -> Iterator[None]:
     """Flink's JVM, with a folder for what it needs only for a while; neither outlives the block.
 
     Flink is loaded only here: `--help` answers at once, and its log must be silenced before it starts.
@@ -117,7 +132,7 @@ def _flink(stop: threading.Event) -> Iterator[None]:
             yield
 
 
-def _checked(stop: threading.Event, file: Path, overrides: dict[str, str], *, take_over: bool = False) -> "Checked":
+def checked_file(stop: threading.Event, file: Path, overrides: dict[str, str], *, take_over: bool = False) -> "Checked":
     from submitter.check import check
 
     _unless_stopped(stop)
@@ -163,7 +178,7 @@ def _say(text: str) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """Turn errors that are meant for the user into a message and an exit code."""
     try:
         yield

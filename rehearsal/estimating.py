@@ -1,0 +1,167 @@
+"""A statement's quote: the sample is planned as it would be, packed and not, and priced for each road."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rehearsal.folder import rehearsal_folder, with_options
+from rehearsal.quote import (
+    Measured,
+    Quote,
+    Road,
+    RoadQuote,
+    Terms,
+    batches_of,
+    scaled,
+    seconds_batched,
+    seconds_called,
+)
+from rehearsal.sample import Sample
+from shared.admission import UNCUT, Cut
+from shared.clock import system_clock
+from shared.definition import Definition
+from shared.errors import BatchlineError, StoreUnavailable
+from shared.estimate import all_answers, prompt_tokens
+from shared.limits import Limits
+from shared.providers import provider_for
+from shared.providers.prices import Cost, cost_of
+from shared.providers.profiles import profile_for
+from shared.store import Store
+from submitter.planner import Planner
+
+WINDOW = 86_400.0
+"""Seconds within which both providers promise a batch."""
+_PACKABLE = frozenset({"chat", "responses", "messages", "embeddings"})
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What a user says of prices: US dollars for a million tokens, synchronously; None: as they are published."""
+
+    input: float | None = None
+    output: float | None = None
+
+    def of(self, definition: Definition, used: int, made: int) -> Cost | None:
+        """What tokens cost."""
+        if self.input is None or self.output is None:
+            return cost_of(definition.model, used, made)
+        sync = (self.input * used + self.output * made) / 1_000_000
+        return Cost(sync * profile_for(definition.model).price_factor, sync)
+
+
+def estimate(
+    definition: Definition,
+    sample: Sample,
+    environ: Mapping[str, str],
+    state_store: str,
+    prices: Prices,
+    records: int | None = None,
+) -> Quote:
+    """What a statement takes for all that its input holds, or for so many records."""
+    rate, terms = _learned(definition, state_store)
+    known = records if records is not None else sample.records
+    roads: list[RoadQuote] = []
+    counted = None
+    for is_packed, variant in _variants(definition):
+        measured = measure(variant, sample, environ, rate)
+        if measured is None:
+            continue
+        counted = counted or measured
+        roads += _roads(
+            variant, measured, known if known is not None else measured.records, terms, prices, is_packed=is_packed
+        )
+    sampled = counted.records if counted else 0
+    return Quote(
+        statement=definition.statement,
+        model=definition.model.model,
+        sampled=sampled,
+        refused=counted.refused if counted else 0,
+        records=sampled if known is None else known,
+        is_guess=known is None,
+        roads=tuple(roads),
+    )
+
+
+def measure(definition: Definition, sample: Sample, environ: Mapping[str, str], rate: float | None) -> Measured | None:
+    """Plan a sample, as its sealed file would be; None where it can't be planned so."""
+    with rehearsal_folder() as folder:
+        planner = Planner(folder.store, folder.spool, lambda model: provider_for(model, environ), system_clock)
+        try:
+            planner.plan(definition.pipeline, definition.statement, folder.seal(definition, sample.lines))
+        except (BatchlineError, ValueError):
+            if definition.batch.is_packed:
+                return None
+            raise
+        batches = folder.store.batches.rows()
+        refused = sum(
+            len(folder.spool.manifest(each.pipeline, each.statement, each.batch_key).rejected) for each in batches
+        )
+    requests, size = sum(each.requests for each in batches), sum(each.bytes for each in batches)
+    records = sum(each.records for each in batches)
+    tokens = sum(each.estimated_tokens or 0 for each in batches) if rate is None else prompt_tokens(size, rate)
+    answers = all_answers(definition, requests, records - refused)
+    return Measured(records, refused, requests, size, tokens if requests else 0, answers)
+
+
+def _variants(definition: Definition) -> list[tuple[bool, Definition]]:
+    """Each record by itself, and packed: as the file says, else as many as fit."""
+    single = with_options(definition, size=1, mode="batch")
+    if definition.batch.is_packed:
+        plain = with_options(definition, size=1, mode="batch", prompt=None, response_format=None, response_path=None)
+        return [(False, plain), (True, with_options(definition, mode="batch"))]
+    if definition.batch.prompt is not None or definition.model.task not in _PACKABLE:
+        return [(False, single)]
+    return [(False, single), (True, with_options(definition, size="auto", mode="batch"))]
+
+
+def _roads(
+    definition: Definition,
+    sample: Measured,
+    records: int,
+    known: Terms | None,
+    prices: Prices,
+    *,
+    is_packed: bool,
+) -> list[RoadQuote]:
+    whole, terms = scaled(sample, records), known or _terms(definition)
+    price = prices.of(definition, whole.input_tokens, whole.output_tokens)
+    batches = batches_of(whole, terms)
+    names: tuple[Road, Road] = ("packed synchronous", "packed batch") if is_packed else ("synchronous", "batch")
+    common = {"requests": whole.requests, "input_tokens": whole.input_tokens, "output_tokens": whole.output_tokens}
+    called, batched = seconds_called(whole.requests, terms), seconds_batched(whole, batches, terms)
+    return [
+        RoadQuote(road=names[0], batches=None, cost_usd=price.sync_usd if price else None, seconds=called, **common),
+        RoadQuote(
+            road=names[1], batches=batches, cost_usd=price.batch_usd if price else None, seconds=batched, **common
+        ),
+    ]
+
+
+def _learned(definition: Definition, state_store: str) -> tuple[float | None, Terms | None]:
+    """What finished batches and refusals have taught, where there is a store."""
+    model, options = definition.model, definition.batch
+    with suppress(BatchlineError):
+        store = Store.open(state_store, create=False)
+        try:
+            stated = profile_for(model).stated(options)
+            cut = store.queues.cut(model, definition.pipeline, definition.statement, stated)
+            rate = store.queues.rate(model.provider, model.model, definition.pipeline, definition.statement)
+            return rate, _terms(definition, cut)
+        except StoreUnavailable:
+            return None, None
+        finally:
+            store.close()
+    return None, None
+
+
+def _terms(definition: Definition, queue: Cut = UNCUT) -> Terms:
+    profile, options = profile_for(definition.model), definition.batch
+    limits = Limits.of(profile, options, embeddings=definition.model.task == "embeddings")
+    return Terms(
+        max_requests=limits.max_requests,
+        max_bytes=limits.max_bytes,
+        queue=queue,
+        creates_per_hour=profile.creates_per_hour,
+        window=WINDOW,
+        at_once=options.fallback_max_concurrency,
+    )

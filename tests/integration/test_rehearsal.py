@@ -1,0 +1,141 @@
+"""Trials and estimates: what the real road asks and answers, without Kafka where nothing is read from it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from deploy.sandbox.broker import LocalBroker
+from deploy.sandbox.provider.server import ProviderServer
+from rehearsal.folder import Folder, rehearsal_folder
+from rehearsal.paper import Message
+from rehearsal.trial import TrialFailed, attempt
+from shared.errors import MissingCredential
+from tests.integration.pipeline_files import ENVIRON, WHOLE
+from tests.rig.fixtures import MakeTopic
+from tests.rig.processes import Processes, console_script
+from tests.rig.samples import definition, sealed_line
+from tests.rig.stage import ENVIRON as KEYS
+
+ROOT = Path(__file__).parents[2]
+ROWS = [{"id": "1", "review": "A wonderful film."}, {"id": "2", "review": " "}, {"id": "3", "review": "Awful, bad."}]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
+    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
+        yield running
+
+
+@pytest.fixture
+def folder(server: ProviderServer) -> Iterator[Folder]:
+    server.clear_faults()
+    with rehearsal_folder() as made:
+        yield made
+    server.clear_faults()
+
+
+def lines(*reviews: str | None) -> list[bytes]:
+    return [sealed_line(number, review, None) for number, review in enumerate(reviews)]
+
+
+def test_every_row_comes_out_in_order_with_its_answer_or_its_cause(server: ProviderServer, folder: Folder) -> None:
+    stated = definition(model={"base_url": server.openai_base_url})
+    tried = attempt(folder, stated, lines("A wonderful film.", None, "Awful, bad."), KEYS)
+    assert [each.row["label"] for each in tried.messages] == ["positive", None, "negative"]
+    assert [each.answered for each in tried.messages] == [True, False, True]
+    assert (tried.messages[1].error or "").startswith("null-input: ")
+    assert [each.key for each in tried.messages] == [b'{"review_id":"%d"}' % number for number in range(3)]
+    bodies = [orjson.loads(request)["body"]["messages"][-1]["content"] for request in tried.requests]
+    assert bodies == ["A wonderful film.", "Awful, bad."]
+    assert (tried.records, tried.failed) == (3, 1)
+    assert tried.sync_usd
+    assert tried.batch_usd == pytest.approx(tried.sync_usd / 2)
+    used = sum(each.input_tokens for each in server.witness().billed())
+    assert used >= tried.input_tokens > 0
+
+
+def test_what_fails_at_the_provider_is_asked_again_and_no_row_is_lost(server: ProviderServer, folder: Folder) -> None:
+    server.set_fault("http_5xx", endpoint="openai.chat.completions", times=2, status=500)
+    stated = definition(model={"base_url": server.openai_base_url})
+    tried = attempt(folder, stated, lines("good", "bad", "good"), KEYS)
+    assert [isinstance(each, Message) and each.answered for each in tried.messages] == [True] * 3
+
+
+def test_a_key_that_is_refused_ends_the_trial_and_says_so(server: ProviderServer, folder: Folder) -> None:
+    server.set_fault("bad_key", endpoint="openai.chat.completions")
+    stated = definition(model={"base_url": server.openai_base_url})
+    with pytest.raises(TrialFailed, match="no answers: account: "):
+        attempt(folder, stated, lines("good"), KEYS)
+
+
+def test_a_key_that_is_missing_is_named(server: ProviderServer, folder: Folder) -> None:
+    stated = definition(model={"base_url": server.openai_base_url})
+    with pytest.raises(MissingCredential, match="OPENAI_API_KEY"):
+        attempt(folder, stated, lines("good"), {})
+
+
+def test_try_needs_no_broker_and_no_key(tmp_path: Path) -> None:
+    (tmp_path / "file.sql").write_text(WHOLE)
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in ROWS))
+    command = [console_script("submitter"), "try", "file.sql", "--rows", "rows.jsonl", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [each["row"]["label"] for each in told["messages"]] == ["positive", None, "negative"]
+    assert (told["schema_version"], told["failed"], len(told["requests"])) == (1, 1, 2)
+    assert told["messages"][0]["headers"]["batchline-status"] == "succeeded"
+    assert told["batch_usd"] * 2 == pytest.approx(told["sync_usd"])
+
+
+def test_the_fixture_gives_users_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file.sql").write_text(WHOLE)
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["rehearsal.fixtures"]\n')
+    (tmp_path / "test_mine.py").write_text(
+        "def test_it(rehearse):\n"
+        f"    tried = rehearse('file.sql', {ROWS!r})\n"
+        "    assert [each.row['label'] for each in tried.messages] == ['positive', None, 'negative']\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_an_estimate_reads_a_sample_joins_no_group_and_a_canary_really_asks(
+    tmp_path: Path, broker: LocalBroker, make_topic: MakeTopic, server: ProviderServer, processes: Processes
+) -> None:
+    server.clear_faults()
+    source, sink, batches = make_topic("reviews"), make_topic("results"), make_topic("batches")
+    producer = Producer({"bootstrap.servers": broker.bootstrap})
+    for number in range(300):
+        producer.produce(source, json.dumps({"id": str(number), "review": f"A film of {number} words, good."}))
+    producer.flush(30)
+    text = WHOLE.replace("'topic' = 'reviews'", f"'topic' = '{source}', 'properties.group.id' = 'mine'")
+    text = text.replace("'topic' = 'results'", f"'topic' = '{sink}'").replace("/nowhere/", f"{tmp_path}/")
+    text += f"SET 'batchline.batches-topic' = '{batches}-2';"
+    (tmp_path / "file.sql").write_text(text)
+    environ = {**ENVIRON, "BROKER": broker.bootstrap, "OPENAI_BASE_URL": server.openai_base_url}
+    arguments = ["estimate", "file.sql", "--rows", "50", "--json", "--canary", "2"]
+    before = sum(1 for _ in server.witness().billed())
+    child = processes.command("submitter", *arguments, env=environ, cwd=tmp_path)
+    assert child.wait(300) == 0, child.tail()
+    told = json.loads(child.tail(1_000_000)[child.tail(1_000_000).index("{") :])
+    (quote,) = told["statements"]
+    assert (quote["sampled"], quote["records"], quote["is_guess"], quote["refused"]) == (50, 300, False, 0)
+    roads = {road["road"]: road for road in quote["roads"]}
+    assert roads["batch"]["requests"] == roads["synchronous"]["requests"] == 300
+    assert roads["batch"]["cost_usd"] * 2 == pytest.approx(roads["synchronous"]["cost_usd"])
+    assert roads["packed batch"]["requests"] < 300
+    assert roads["packed batch"]["cost_usd"] < roads["batch"]["cost_usd"]
+    (canary,) = told["canary"]
+    assert [each["answered"] for each in canary["messages"]] == [True, True]
+    assert sum(1 for _ in server.witness().billed()) - before == 2
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    assert "mine" not in {group.group_id for group in admin.list_consumer_groups().result().valid}
+    assert not (tmp_path / "state.db").exists()
