@@ -1,5 +1,6 @@
 """A read pipeline and a start, put together into the Flink job that runs them; the same here and on a cluster."""
 
+from collections.abc import Mapping
 from functools import partial
 
 from pyflink.table import StreamTableEnvironment
@@ -7,7 +8,7 @@ from pyflink.table import StreamTableEnvironment
 from shared.spool import Spool
 from submitter.configuration import STATES, Start
 from submitter.desk_process import DeskProcess
-from submitter.errand import Errand
+from submitter.errand import Errand, Opening
 from submitter.job import Announcements, Job
 from submitter.pipeline.values import Pipeline
 from submitter.user_table import UserTable
@@ -17,14 +18,25 @@ def assemble(tables: StreamTableEnvironment, pipeline: Pipeline, start: Start) -
     """The job, ready to execute."""
     if start.restore is None:
         forget_state(tables)
-    job = Job(tables, Spool(pipeline.settings.spool))
-    for statement in pipeline.statements:
-        job.seal(statement, start.starts.get(statement.name, {}))
-    names = [statement.name for statement in pipeline.statements]
-    job.submit(names, partial(DeskProcess, errand(pipeline, start.epoch)), _announcements(tables, pipeline))
+    job = Job(tables, Spool(pipeline.settings.spool), tables.create_statement_set())
+    add(job, tables, pipeline, errand(pipeline, start.epoch), start.starts)
     for plain in pipeline.plain:
         job.insert(plain)
     return job
+
+
+def add(
+    job: Job,
+    tables: StreamTableEnvironment,
+    pipeline: Pipeline,
+    told: Errand,
+    starts: Mapping[str, Mapping[str, Mapping[int, int]]],
+) -> None:
+    """Both ends of a pipeline: its statements are sealed, and what is sealed is submitted and announced."""
+    for statement in pipeline.statements:
+        job.seal(statement, starts.get(statement.name, {}))
+    names = [statement.name for statement in pipeline.statements]
+    job.submit(names, partial(DeskProcess, told), _announcements(tables, pipeline))
 
 
 def forget_state(tables: StreamTableEnvironment) -> None:
@@ -35,7 +47,7 @@ def forget_state(tables: StreamTableEnvironment) -> None:
             configuration.removeKey(name)
 
 
-def errand(pipeline: Pipeline, epoch: int) -> Errand:
+def errand(pipeline: Pipeline, epoch: int = 0, opening: Opening | None = None) -> Errand:
     """What the workers of a run are told."""
     settings = pipeline.settings
     return Errand(
@@ -45,6 +57,7 @@ def errand(pipeline: Pipeline, epoch: int) -> Errand:
         spool=settings.spool,
         state_store=settings.state_store_reference,
         quarantine=settings.quarantine,
+        opening=opening,
     )
 
 

@@ -59,6 +59,8 @@ class Desk:
         self._events: dict[str, dict[str, str]] = {}
         self._patience = Patience(clock)
         self._keyless: set[str] = set()
+        self.over: str | None = None
+        """Why a run that began by itself has to end."""
         self._look_at = clock()
         self._thread = threading.Thread(target=self._work, name="desk", daemon=True)
         self._thread.start()
@@ -92,13 +94,12 @@ class Desk:
 
     def _rounds(self, store: Store, spool: Spool, hands: Hands) -> None:
         errand = self._errand
+        epoch = self._epoch(store, spool)
         while not self._stop.is_set():
-            if not store.lineage.is_current(errand.pipeline, errand.epoch):
-                LOG.warning(
-                    "run %d of %s is over, or no longer the newest: nothing more is begun",
-                    errand.epoch,
-                    errand.pipeline,
-                )
+            if not store.lineage.is_current(errand.pipeline, epoch):
+                said = f"run {epoch} of {errand.pipeline} is over, or no longer the newest: nothing more is begun"
+                LOG.warning(said)
+                self.over = said if errand.opening else None
                 return
             if self._clock() >= self._look_at:
                 for statement in errand.statements:
@@ -109,6 +110,15 @@ class Desk:
                 self._refresh(statement, store)
             self._under_way = {name: future for name, future in self._under_way.items() if not future.done()}
             self._stop.wait(self._pace)
+
+    def _epoch(self, store: Store, spool: Spool) -> int:
+        errand = self._errand
+        if errand.opening is None:
+            return errand.epoch
+        # Kafka's client, which nobody else needs here, costs memory.
+        from submitter.opening import begin
+
+        return begin(errand.opening, store, spool, errand.pipeline)
 
     def _plan_new(self, statement: str, store: Store, spool: Spool, hands: Hands) -> None:
         files = spool.sealed_files(self._errand.pipeline, statement)

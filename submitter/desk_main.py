@@ -1,10 +1,12 @@
 """The desk's own process: an errand on the first line of standard input, whose end is the order to stop."""
 
 import logging
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import orjson
@@ -46,7 +48,8 @@ def main() -> None:
     threading.Thread(target=_await_end, args=(stop,), daemon=True).start()
     desk = Desk(errand, Workers)
     try:
-        tell(desk, errand.statements, sys.stdout.buffer, stop)
+        with _changed(errand) as changed:
+            tell(desk, errand.statements, sys.stdout.buffer, stop, over=lambda: desk.over or changed())
     except BrokenPipeError:
         # Nobody listens: the operator is gone, and so is the reason to go on.
         sys.stdout = None
@@ -55,17 +58,40 @@ def main() -> None:
 
 
 def tell(
-    desk: Desk, statements: Iterable[str], out: BinaryIO, stop: threading.Event, *, pause: float = PAUSE_SECONDS
+    desk: Desk,
+    statements: Iterable[str],
+    out: BinaryIO,
+    stop: threading.Event,
+    *,
+    pause: float = PAUSE_SECONDS,
+    over: Callable[[], str | None] = lambda: None,
 ) -> None:
-    """Tell the operator what is new, until `stop`. Raises BrokenPipeError when it is gone."""
+    """Tell the operator what is new, until `stop`, or why the run is over. Raises BrokenPipeError when it is gone."""
     teller = Teller()
     while not stop.wait(pause):
+        if said := over():
+            out.write(orjson.dumps({"over": said}) + b"\n")
+            out.flush()
+            return
         for statement in statements:
             events = desk.announcements(statement)
             for line in [] if events is None else teller.lines(statement, events):
                 out.write(line)
                 out.flush()
                 reached(Failpoint.TOLD)
+
+
+@contextmanager
+def _changed(errand: Errand) -> Iterator[Callable[[], str | None]]:
+    """What became of an input topic, where no command watches that."""
+    if errand.opening is None:
+        yield lambda: None
+        return
+    # Only here, for the sake of memory.
+    from submitter.opening import guarded
+
+    with guarded(errand.opening, os.environ) as guard:
+        yield guard.found
 
 
 def _await_end(stop: threading.Event) -> None:

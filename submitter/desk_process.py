@@ -12,11 +12,16 @@ from collections.abc import Mapping
 
 import orjson
 
+from shared.errors import BatchlineError
 from submitter.errand import Errand
 
 LOG = logging.getLogger("batchline.desk")
 AGAIN_SECONDS = 2.0
 CLOSE_SECONDS = 25.0
+
+
+class RunOver(BatchlineError):
+    """The job's run is over: cancel the job; the message says why."""
 
 
 class DeskProcess:
@@ -25,13 +30,19 @@ class DeskProcess:
     def __init__(self, errand: Errand) -> None:
         self._errand = errand
         self._events: dict[str, dict[str, str]] = {}
+        self._over: str | None = None
         self._closing = threading.Event()
         self._process = self._start()
         self._thread = threading.Thread(target=self._listen, name="desk", daemon=True)
         self._thread.start()
 
     def announcements(self, statement: str) -> Mapping[str, str] | None:
-        """The event of each submitted batch that still is of interest, by key; None while that is not known."""
+        """The event of each submitted batch that still is of interest, by key; None while that is not known.
+
+        Raises RunOver, so that the job fails, where no command ends it.
+        """
+        if self._over:
+            raise RunOver(self._over)
         return self._events.get(statement)
 
     def close(self) -> None:
@@ -68,7 +79,7 @@ class DeskProcess:
                 if line.endswith(b"\n"):
                     self._hear(line)
             code = self._process.wait()
-            if self._closing.wait(AGAIN_SECONDS):
+            if self._over or self._closing.wait(AGAIN_SECONDS):
                 return
             LOG.warning("the desk ended with %s and is begun again", code)
             try:
@@ -78,6 +89,9 @@ class DeskProcess:
 
     def _hear(self, line: bytes) -> None:
         said = orjson.loads(line)
+        if "over" in said:
+            self._over = str(said["over"])
+            return
         if said.get("all"):
             self._events.pop(said["statement"], None)
         known = self._events.get(said["statement"], {})

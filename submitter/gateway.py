@@ -10,20 +10,24 @@ from typing import Any
 
 from py4j.java_gateway import GatewayClient, GatewayConnection, JavaGateway
 from py4j.protocol import Py4JNetworkError
-from pyflink.java_gateway import get_gateway  # noqa: TID251 - the one place that may
+from pyflink import java_gateway  # noqa: TID251 - the one place that may
 
 
 def gateway() -> JavaGateway:
-    """PyFlink's gateway, which starts the JVM where it does not run yet."""
-    found = get_gateway()
-    if not isinstance(found._gateway_client, _Client):  # noqa: SLF001 - it can be set but not asked for
+    """PyFlink's gateway, which starts the JVM where it does not run yet.
+
+    One that runs already is a user's own, whose objects keep the connections that they were made with.
+    """
+    is_ours = java_gateway._gateway is None  # noqa: SLF001 - it can be set but not asked for
+    found = java_gateway.get_gateway()
+    if is_ours:
         found.set_gateway_client(_Client(gateway_parameters=found.gateway_parameters))
     return found
 
 
 def close() -> None:
     """Say nothing more to the JVM, from finalisers neither."""
-    get_gateway()._gateway_client.is_connected = False  # noqa: SLF001 - as above
+    java_gateway.get_gateway()._gateway_client.is_connected = False  # noqa: SLF001 - as above
 
 
 class _Own(threading.local):

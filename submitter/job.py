@@ -48,17 +48,24 @@ class Announcements:
 class Job:
     """Adds batchline's part to a table environment in which FILE.sql's own tables stand."""
 
-    def __init__(self, tables: StreamTableEnvironment, spool: Spool) -> None:
-        self._tables, self._spool = tables, spool
-        self._statements: StatementSet = tables.create_statement_set()
-        self._count = 0
+    def __init__(
+        self,
+        tables: StreamTableEnvironment,
+        spool: Spool,
+        statements: StatementSet,
+        *,
+        first: int = 0,
+        uid: str = "submit",
+    ) -> None:
+        """Where others were added before, `first` is the first number that is free, and `uid` its operator's own."""
+        self._tables, self._spool, self._statements = tables, spool, statements
+        self._count, self._uid, self._events = first, uid, f"{EVENTS}_{first}"
         self.settled_after = 0.0
         """Seconds after the end of every bounded source by which each last file is closed."""
 
     def seal(self, statement: Statement, starts: Starts) -> None:
         """Stage a statement's rows, read from `starts` where they have positions."""
-        if self._count == 0:
-            self._tables.execute_sql(endless_ddl())
+        self._tables.execute_sql(endless_ddl())
         definition, number = statement.definition, self._count
         table = UserTable(self._tables, statement.input.identifier)
         columns = [(column.name, table.types[column.name]) for column in definition.row]
@@ -76,17 +83,17 @@ class Job:
     def submit(self, statements: Sequence[str], open_desk: Callable[[], Announcer], to: Announcements) -> None:
         """Tick, submit beside the operator, and announce."""
         self._tables.execute_sql(tick_ddl())
-        self._tables.execute_sql(event_ddl(to.bootstrap_servers, to.topic, to.properties))
+        self._tables.execute_sql(event_ddl(self._events, to.bootstrap_servers, to.topic, to.properties))
         named = self._tables.sql_query(ticks(statements))
         events = (
             self._tables.to_data_stream(named)
             .key_by(lambda tick: tick[0], key_type=Types.STRING())
             .process(Submit(open_desk), event_type())
-            .uid("submit")
-            .name("submit")
+            .uid(self._uid)
+            .name(self._uid)
             .set_parallelism(1)
         )
-        self._statements.add_insert(EVENTS, self._tables.from_data_stream(events))
+        self._statements.add_insert(self._events, self._tables.from_data_stream(events))
 
     def insert(self, plain: PlainInsert) -> None:
         """One of the file's plain INSERTs, as it is, with the catalog and database that were in use there."""

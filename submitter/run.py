@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -13,47 +13,28 @@ from shared.errors import BatchlineError, SettingsError
 from shared.kafka import KafkaClusters
 from shared.spool import Spool
 from shared.store import Store
-from shared.topics import BATCHES_PARTITIONS, ensure_topic
 from submitter import checkpoints
-from submitter.assembly import errand
-from submitter.chronicle import Chronicle
+from submitter.beginning import Beginning, Wishes
 from submitter.claim import AlreadyRunning, claimed, outlive
 from submitter.cluster import EmbeddedCluster, RemoteCluster, Unrestorable
-from submitter.configuration import CHECKPOINTS, Start, defaults, is_local, recovery_path, whole
-from submitter.fingerprint import fingerprint
-from submitter.hands import Workers
-from submitter.limits import limits
+from submitter.configuration import Start, defaults, is_local, whole
 from submitter.lineage import Road
-from submitter.names import moved
-from submitter.pipeline.values import Pipeline, Statement
+from submitter.pipeline.values import Pipeline
 from submitter.progress import Ending
-from submitter.roads import Roads
 from submitter.sealing import Rolling
 from submitter.source_state import exhausted
-from submitter.sources import changes
-from submitter.starting import Finder, Places, admit, anew, blind, plan_finished, way_out
+from submitter.starting import Places, way_out
 from submitter.tally import Counter
-from submitter.topic_guard import TopicGuard
-from submitter.user_table import UserTable
+from submitter.topic_guard import TopicGuard, watched
 from submitter.watch import Outcome, Watch, drain
 
+__all__ = ["RunFailed", "Runner", "Wishes"]
 _MAY_LIVE = 5
 """Runs whose job is looked for: the newest one may never have come to the cluster."""
 
 
 class RunFailed(BatchlineError):
     """The job ended by itself; the message has its last failure."""
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the command line says."""
-
-    overrides: Mapping[str, str]
-    fresh: bool = False
-    resubmit: bool = False
-    replication: int = 1
-    """Of the batches topic, if it has to be created."""
 
 
 @dataclass
@@ -77,15 +58,15 @@ class Runner:
             cluster = self._cluster()
             if cluster.local:
                 outlive(self.spool, name, self.stop)
-            self._chronicle.refuse_forgotten()
+            self._beginning.chronicle.refuse_forgotten()
             self._refuse_beside_live_job(cluster)
-            self._prepare()
+            self._beginning.prepare()
             start = self._begin()
             try:
                 cluster.launch(self.pipeline, start, self._configuration(start))
                 outcome = self._watch(cluster, start)
             except BaseException as error:
-                self._chronicle.finish(start.epoch, "failed")
+                self._beginning.chronicle.finish(start.epoch, "failed")
                 if isinstance(error, Unrestorable):
                     raise self._unrestorable(start, str(error)) from error
                 raise
@@ -95,17 +76,8 @@ class Runner:
             if outcome == "topic changed":
                 raise RunFailed(self._trouble or "an input topic is another one now: run again")
 
-    def _prepare(self) -> None:
-        """What the job writes to is there, the definitions outlive it, and what it may cost is known to all."""
-        pipeline = self.pipeline
-        client = self.clusters.client(pipeline.bootstrap_servers, pipeline.batches_kafka)
-        ensure_topic(client, pipeline.settings.batches_topic, BATCHES_PARTITIONS, self.wishes.replication)
-        for statement in pipeline.statements:
-            self._chronicle.define(statement.definition)
-        self.store.budgets.state(pipeline.name, limits(pipeline))
-
     def _cluster(self) -> "EmbeddedCluster | RemoteCluster":
-        configuration = self._theirs()
+        configuration = self._beginning.configuration
         if is_local(configuration):
             return EmbeddedCluster(self.tables, self.spool, configuration)
         return RemoteCluster(configuration, self.spool, self.wishes.overrides)
@@ -121,10 +93,9 @@ class Runner:
 
     def _begin(self) -> Start:
         """Choose the road, prepare it, and begin the run in the lineage."""
-        pipeline, theirs = self.pipeline, self._theirs()
-        mark = fingerprint(pipeline, self.tables, theirs.get("parallelism.default", "1"))
+        pipeline, mark = self.pipeline, self._beginning.mark()
         road = self._road(mark)
-        places = Places() if road.restore else self._places(road)
+        places = Places() if road.restore else self._beginning.places(road)
         job_id = uuid.uuid4().hex
         epoch = self.store.lineage.begin(
             pipeline.name,
@@ -135,57 +106,18 @@ class Runner:
             started_from=None if road.restore else places.record(),
             fresh=self.wishes.fresh,
         )
-        self._chronicle.begun(epoch)
+        self._beginning.chronicle.begun(epoch)
         claim_mode: Literal["CLAIM"] | None = "CLAIM" if road.is_own else None
         starts = {statement.name: places.of(statement.name) for statement in pipeline.statements}
         return Start(epoch=epoch, job_id=job_id, restore=road.restore, claim_mode=claim_mode, starts=starts)
 
     def _road(self, mark: str) -> Road:
-        roads = Roads(self.pipeline.name, self.store, self.spool, self._checkpoint_folder())
-        reads_on = not self.pipeline.plain and all(each.definition.source for each in self.pipeline.statements)
-        road = roads.find(mark, recovery_path(self._theirs()), fresh=self.wishes.fresh, reads_on=reads_on)
+        road = self._beginning.road(mark)
         if road.restore:
             self.say(f"continues from checkpoint {road.restore} ({road.reason})")
         elif not road.first:
             self.say(f"starts without Flink state: {road.reason}")
         return road
-
-    def _places(self, road: Road) -> Places:
-        """The road without Flink state."""
-        pipeline = self.pipeline
-        if not road.first:
-            self._admit()
-        planner = Workers(errand(pipeline, epoch=0), self.store, self.spool)
-        planned = plan_finished(pipeline.name, self.store, self.spool, planner.plan, self.say)
-        if planned:
-            self.say(f"planned {planned} sealed files that had no plan yet")
-        used, now = self.store.lineage.used(pipeline.name), [each.definition for each in pipeline.statements]
-        if wrong := moved(used, now):
-            raise SettingsError("\n".join(f"{each.now}: {each.said}" for each in wrong))
-        changed = changes(used, now)
-        for change in changed:
-            self.say(change.said)
-        recreated = {(change.statement, change.topic) for change in changed if change.kind == "recreated"}
-        finder = Finder(pipeline.name, self.store, self.clusters, self._options_of, recreated)
-        places = finder.find(pipeline.statements)
-        for place in places.places:
-            self.say(
-                f"starts from position {place.offset} of {place.topic}/{place.partition} for {place.statement}"
-                + (f"; {place.again:,} records after it are paid for and will be skipped" if place.again else "")
-                + (f"; {place.gone:,} records before it are gone from the topic" if place.gone else "")
-            )
-        return places
-
-    def _admit(self) -> None:
-        """Whether rows may be paid for again, and what is to be said of it."""
-        positioned = [each.name for each in self.pipeline.statements if each.definition.source is not None]
-        for said in admit(self._blind(), positioned, resubmit=self.wishes.resubmit):
-            self.say(said)
-        for warning in anew(self.pipeline.plain):
-            self.say(warning)
-
-    def _blind(self) -> list[str]:
-        return blind(self.pipeline.name, self.pipeline.statements, self.store, self.spool)
 
     def _watch(self, cluster: "EmbeddedCluster | RemoteCluster", start: Start) -> Outcome:
         pipeline = self.pipeline
@@ -193,7 +125,7 @@ class Runner:
         inputs = [*(each.input.bounded for each in pipeline.statements), *(each.bounded for each in pipeline.plain)]
         ages = [each.definition.batch.max_age for each in pipeline.statements if each.input.bounded]
         settled = max((Rolling(age, 1, bounded=True).settled_after for age in ages), default=0.0)
-        guard = TopicGuard(pipeline.statements, self.clusters)
+        guard = TopicGuard(watched(pipeline.statements), self.clusters)
         watch = Watch(
             flink=cluster.rest,
             job_id=start.job_id,
@@ -219,15 +151,15 @@ class Runner:
         return outcome
 
     def _unrestorable(self, start: Start, trouble: str | None) -> RunFailed:
-        return RunFailed(f"Flink can't restore {start.restore}: {trouble}\n{way_out(self._blind())}")
+        return RunFailed(f"Flink can't restore {start.restore}: {trouble}\n{way_out(self._beginning.blind())}")
 
     def _exhausted(self, job_id: str, newer_than: int) -> bool:
-        found = checkpoints.complete(self._checkpoint_folder(), [job_id])[job_id]
+        found = checkpoints.complete(self._beginning.checkpoint_folder, [job_id])[job_id]
         return exhausted([checkpoint for checkpoint in found if checkpoint.number > newer_than])
 
     def _end(self, cluster: "EmbeddedCluster | RemoteCluster", start: Start, outcome: Outcome) -> None:
         """No new create from here on; those in flight come to their durable step; then the job is cancelled."""
-        self._chronicle.finish(start.epoch, outcome)
+        self._beginning.chronicle.finish(start.epoch, outcome)
         counter = Counter(self.store, self.spool, self.pipeline.name, ())
         if not drain(counter.in_flight, threading.Event().wait):
             self.say("a create is still in flight; its outcome will be looked up by the next run, or by the poller")
@@ -239,21 +171,9 @@ class Runner:
         )
 
     @property
-    def _chronicle(self) -> Chronicle:
-        return Chronicle(self.store, self.spool, self.pipeline.name)
+    def _beginning(self) -> Beginning:
+        return Beginning(self.pipeline, self.tables, self.store, self.spool, self.clusters, self.wishes, self.say)
 
     def _configuration(self, start: Start) -> dict[str, str]:
-        return whole(defaults(self.pipeline.name, self._checkpoint_folder()), self._theirs(), start)
-
-    def _theirs(self) -> dict[str, str]:
-        return {**self.pipeline.flink, **self.wishes.overrides}
-
-    def _checkpoint_folder(self) -> str:
-        theirs = self._theirs()
-        address = next((theirs[name] for name in CHECKPOINTS if name in theirs), None)
-        if address is not None and checkpoints.is_readable(address):
-            return address
-        return checkpoints.default_folder(self.spool, self.pipeline.name)
-
-    def _options_of(self, statement: Statement) -> Mapping[str, str]:
-        return UserTable(self.tables, statement.input.identifier).options()
+        begun = self._beginning
+        return whole(defaults(self.pipeline.name, begun.checkpoint_folder), begun.configuration, start)

@@ -91,7 +91,7 @@ def endless_ddl() -> str:
         "fields.never.max": "9",
         "scan.parallelism": "1",
     }
-    return f"CREATE TEMPORARY TABLE {quote(ENDLESS)} (never INT) WITH ({_options(options)})"
+    return f"CREATE TEMPORARY TABLE IF NOT EXISTS {quote(ENDLESS)} (never INT) WITH ({_options(options)})"
 
 
 def sealed_ddl(name: str, columns: Sequence[tuple[str, str]], address: str, rolling: Rolling) -> str:
@@ -123,7 +123,7 @@ def insert(sealed: str, columns: Sequence[tuple[str, str]], branches: Sequence[B
 def tick_ddl() -> str:
     """The clock of the submit operator."""
     options = {"connector": "datagen", "rows-per-second": str(TICKS_PER_SECOND), "scan.parallelism": "1"}
-    return f"CREATE TEMPORARY TABLE {quote(TICKS)} (tick BIGINT) WITH ({_options(options)})"
+    return f"CREATE TEMPORARY TABLE IF NOT EXISTS {quote(TICKS)} (tick BIGINT) WITH ({_options(options)})"
 
 
 def ticks(statements: Sequence[str]) -> str:
@@ -137,7 +137,7 @@ def ticks(statements: Sequence[str]) -> str:
     )
 
 
-def event_ddl(bootstrap_servers: str, topic: str, properties: Mapping[str, str]) -> str:
+def event_ddl(name: str, bootstrap_servers: str, topic: str, properties: Mapping[str, str]) -> str:
     """The batches topic as a sink; `properties` are further options of the connector."""
     options = {
         **properties,
@@ -151,7 +151,7 @@ def event_ddl(bootstrap_servers: str, topic: str, properties: Mapping[str, str])
         "sink.delivery-guarantee": "at-least-once",
         "sink.parallelism": "1",
     }
-    return f"CREATE TEMPORARY TABLE {quote(EVENTS)} (batch_key STRING, event STRING) WITH ({_options(options)})"
+    return f"CREATE TEMPORARY TABLE {quote(name)} (batch_key STRING, event STRING) WITH ({_options(options)})"
 
 
 def row_type(columns: Sequence[tuple[str, str]]) -> str:

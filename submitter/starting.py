@@ -85,7 +85,7 @@ def admit(blind: Sequence[str], positioned: Sequence[str], *, resubmit: bool) ->
         raise SettingsError(
             f"statement {', '.join(blind)}: its input has no positions (it is a view, or no Kafka table), so that a "
             "start without Flink state would submit, and pay for, all of it again; "
-            "give --resubmit if that is what you want"
+            "give --resubmit if that is what you want (to predict in Python: the setting batchline.resubmit = true)"
         )
     said = []
     if blind:

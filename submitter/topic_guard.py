@@ -12,24 +12,32 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from shared.kafka import LIBRDKAFKA, KafkaClusters
+from submitter.errand import Watched
 from submitter.pipeline.values import Statement
 
 PACE_SECONDS = 2.0
 _TIMEOUT = 5.0
 
 
+def watched(statements: Sequence[Statement]) -> tuple[Watched, ...]:
+    """What is to be watched of a pipeline: the inputs that have positions."""
+    return tuple(
+        Watched(kafka=dict(each.input.kafka), topics=dict(each.definition.source.topics))
+        for each in statements
+        if each.definition.source
+    )
+
+
 class TopicGuard:
     """Asks for the topics' ids on a thread of its own: a cluster that is away must not keep the caller waiting."""
 
-    def __init__(self, statements: Sequence[Statement], clusters: KafkaClusters) -> None:
+    def __init__(self, inputs: Sequence[Watched], clusters: KafkaClusters) -> None:
         self._ids: dict[str, dict[str, str]] = {}
         self._clients: dict[str, Mapping[str, str]] = {}
-        for statement in statements:
-            source, kafka = statement.definition.source, statement.input.kafka
-            if source:
-                servers = kafka["bootstrap.servers"]
-                self._ids.setdefault(servers, {}).update(source.topics)
-                self._clients[servers] = clusters.client(servers, kafka)
+        for each in inputs:
+            servers = each.kafka["bootstrap.servers"]
+            self._ids.setdefault(servers, {}).update(each.topics)
+            self._clients[servers] = clusters.client(servers, each.kafka)
         self._found: str | None = None
         self._over = threading.Event()
 

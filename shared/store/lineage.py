@@ -50,6 +50,7 @@ class Lineage:
     ) -> int:
         """Begin a run; its epoch, one more than the last. From now on the runs before it are not the newest.
 
+        A job that begins again, known by its id, has the run that it began; a run without one is always new.
         `definition` is a hash over all of the pipeline's statements; `started_from` the positions of a start without
         state. Raises StaleState when the name was never claimed.
         """
@@ -58,6 +59,10 @@ class Lineage:
             last = connection.execute(select(pipelines.c.epoch).where(this).with_for_update()).scalar_one_or_none()
             if last is None:
                 raise StaleState(f"pipeline '{pipeline}' is not in the store: claim its name first")
+            again = select(runs.c.epoch).where(runs.c.pipeline == pipeline, runs.c.job_id == job_id)
+            begun = connection.execute(again).scalar_one_or_none() if job_id else None
+            if begun is not None:
+                return int(begun)
             connection.execute(update(pipelines).where(this).values(epoch=last + 1, spool=spool))
             run = {
                 "pipeline": pipeline,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.definition import Column, SqlType
+from submitter.sealing import INTERNAL
 
 Identifier = tuple[str, str, str]
 """Catalog, database, name."""
@@ -64,6 +65,11 @@ class CatalogModel:
     options: Mapping[str, str]
     input: tuple[CatalogColumn, ...]
     output: tuple[CatalogColumn, ...]
+
+    @property
+    def name(self) -> str:
+        """As the user has it; one that is registered for a while only has a prefix of ours."""
+        return self.identifier[2].removeprefix(INTERNAL)
 
 
 def quoted(parts: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ from submitter.pipeline.flink import open_checked
 from submitter.pipeline.script import Script
 from submitter.pipeline.settings import PREFIX, Given
 
-_REFUSED = {
+REFUSED = {
     "execution.runtime-mode": ("streaming", "a pipeline runs in streaming mode, over bounded sources too"),
     "table.sql-dialect": ("default", "the file is read in Flink's own dialect"),
     "table.exec.legacy-cast-behaviour": ("disabled", "the publisher casts as Flink does without it"),
@@ -23,7 +23,7 @@ class Configured:
         """`options`: the command line's."""
         self._options, self._faults = options, faults
         self._given: dict[str, Given] = {}
-        self._unusable = {*_REFUSED}
+        self._unusable = {*REFUSED}
 
     def read(self, script: Script) -> None:
         """Take what a script leaves in force at its end."""
@@ -36,7 +36,7 @@ class Configured:
                 self._given.pop(str(node.tree.getKeyString()), None)
             elif node.kind == "SqlReset":
                 self._given.clear()
-        for name, (allowed, why) in _REFUSED.items():
+        for name, (allowed, why) in REFUSED.items():
             value = {**self._flink(), **self._options}.get(name, allowed)
             if value.lower() != allowed:
                 self._wrong(name, f"'{value}' can't be had: {why}")
@@ -47,12 +47,12 @@ class Configured:
 
     def flink(self) -> dict[str, str]:
         """The file's Flink configuration."""
-        return {name: value for name, value in self._flink().items() if name not in _REFUSED}
+        return {name: value for name, value in self._flink().items() if name not in REFUSED}
 
     def open(self) -> StreamTableEnvironment:
         """An environment with all that Flink can use, from its start."""
         whole = {**self.flink(), **self._options}
-        return open_checked({name: value for name, value in whole.items() if name not in _REFUSED}, self._wrong)
+        return open_checked({name: value for name, value in whole.items() if name not in REFUSED}, self._wrong)
 
     def takes(self, name: str) -> bool:
         """Whether a SET has its effect where it stands."""

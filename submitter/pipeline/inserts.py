@@ -105,12 +105,12 @@ class Inserts:
     def _declared(self, model: CatalogModel, asked: Predict, place: Place) -> Declared:
         lines = self._known.lines.get(model.identifier, {})
         return Declared(
-            name=model.identifier[2],
+            name=model.name,
             options=model.options,
             input=tuple(column.column for column in model.input),
             output=tuple(column.column for column in model.output if column.metadata_key is None),
             lines=lines,
-            place=Place(next(iter(lines.values()), place.line), f"model {model.identifier[2]}"),
+            place=Place(next(iter(lines.values()), place.line), f"model {model.name}"),
             query=read_overrides(asked.config, self._faults, place),
             asked=place,
         )
@@ -143,7 +143,7 @@ class Inserts:
         if len(asked.descriptor) != len(model.input):
             wanted = ", ".join(f"{column.name} {column.sql}" for column in model.input)
             self._faults.add(
-                f"DESCRIPTOR names {len(asked.descriptor)} columns, and model {model.identifier[2]} has "
+                f"DESCRIPTOR names {len(asked.descriptor)} columns, and model {model.name} has "
                 f"{len(model.input)} of INPUT ({wanted})",
                 place,
             )
@@ -160,7 +160,7 @@ class Inserts:
         self, insert: Any, table: CatalogTable, model: CatalogModel, sink: CatalogTable, place: Place, *, is_sound: bool
     ) -> tuple[Projected, ...] | None:
         """What each column of the sink takes. One that has a fault of its own is stood in for: that was told."""
-        for message in metadata_faults(model.identifier[2], model.input, model.output):
+        for message in metadata_faults(model.name, model.input, model.output):
             self._faults.add(message, place)
         output = made_unique(table.columns, model.output)
         if not is_sound:

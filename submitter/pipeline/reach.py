@@ -89,7 +89,7 @@ def reach_store(address: str, name: str | None, file: Path | None, faults: Fault
     if file is not None and owner not in (None, str(file)):
         faults.add(
             f"the name '{name}' is used by {owner} in this state store: choose another one; if it is this "
-            "file that has moved, run it once with --take-over",
+            "file that has moved, run it once with --take-over (in Python, the setting batchline.take-over = true)",
             Place(statement=f"SET '{PREFIX}pipeline'"),
         )
     return used

@@ -8,20 +8,21 @@ from typing import Any
 from pyflink.table import StreamTableEnvironment
 
 from shared.estimate import estimated_cost
+from shared.text_file import read_text
 from submitter.pipeline.catalog import Catalog
 from submitter.pipeline.configured import Configured
 from submitter.pipeline.doubts import Doubts
 from submitter.pipeline.faults import Faults, Place
 from submitter.pipeline.flink import Reflection, reason
 from submitter.pipeline.inserts import Inserts, Known
+from submitter.pipeline.needs import needs_of, pipeline_of
 from submitter.pipeline.predict import names_of, predict_calls
 from submitter.pipeline.script import Node, Script, read_script
 from submitter.pipeline.settings import check_target, read_settings
 from submitter.pipeline.stand_in import StandIns
 from submitter.pipeline.values import Needs, Pipeline, PlainInsert, Settings, Statement
 
-SERVERS = "bootstrap.servers"
-
+_MOST_BYTES = 1 << 20
 _IGNORED = ("SqlShow", "SqlDescribe", "SqlRichDescribe", "SqlRichExplain", "SqlHelp")
 _EXECUTED = ("SqlExecute", "SqlStatementSet")
 _BRACKETS = ("SqlBeginStatementSet", "SqlEndStatementSet")
@@ -52,9 +53,9 @@ class Reading:
 def read(path: Path, environ: Mapping[str, str], options: Mapping[str, str]) -> Reading:
     """Read a file; what is wrong with it stands in the result's faults.
 
-    `options` is Flink configuration that wins over the file's. Raises OSError where the file can't be read.
+    `options` is Flink configuration that wins over the file's. Raises OSError, NoText where the file can't be read.
     """
-    text, faults = path.read_text(encoding="utf-8-sig"), Faults()
+    text, faults = read_text(path, _MOST_BYTES), Faults()
     configured = Configured(options, faults)
     # The parser is the first environment's; the second one has the file's configuration from its start.
     script = read_script(text, environ, Reflection(configured.open()), faults)
@@ -65,14 +66,14 @@ def read(path: Path, environ: Mapping[str, str], options: Mapping[str, str]) -> 
     reader = _Reader(script, tables, found.values, environ, configured, faults)
     reader.run()
     needs = reader.needs(path.resolve())
-    _check_prices(reader.statements, found.values, faults)
+    check_prices(reader.statements, found.values, faults)
     pipeline = reader.pipeline(found.settings, needs, configured.flink()) if found.settings else None
     if not (reader.statements or reader.faulty or script.unread):
         faults.add("no INSERT … FROM ML_PREDICT(…) stands in the file: there is nothing to send")
     return Reading(pipeline, needs, tables, faults)
 
 
-def _check_prices(statements: Iterable[Statement], settings: Mapping[str, Any], faults: Faults) -> None:
+def check_prices(statements: Iterable[Statement], settings: Mapping[str, Any], faults: Faults) -> None:
     """Money is limited only where it is known what a model costs."""
     if "max-cost-per-day" not in settings:
         return
@@ -118,25 +119,11 @@ class _Reader:
             self._handler(node.kind)(node)
 
     def needs(self, file: Path) -> Needs:
-        written = [each.kafka for each in self._inserts.topics if not each.is_input]
-        servers = self._settings.get("bootstrap-servers") or next((kafka[SERVERS] for kafka in written), None)
-        kafka = (
-            {**next((kafka for kafka in written if kafka[SERVERS] == servers), {}), SERVERS: servers} if servers else {}
-        )
-        return Needs(file, self._settings, tuple(self._inserts.topics), kafka)
+        return needs_of(file, self._settings, self._inserts.topics)
 
     def pipeline(self, settings: Settings, needs: Needs, flink: Mapping[str, str]) -> Pipeline:
-        kafka = dict(needs.batches_kafka)
-        return Pipeline(
-            file=needs.file,
-            settings=settings,
-            bootstrap_servers=kafka.pop(SERVERS, ""),
-            batches_kafka=kafka,
-            flink=flink,
-            statements=tuple(self.statements),
-            plain=tuple(self.plain),
-            warnings=tuple(self._faults.warnings),
-        )
+        made = pipeline_of(needs, settings, flink, self.statements, self.plain)
+        return replace(made, warnings=tuple(self._faults.warnings))
 
     def _sinks(self) -> frozenset[str]:
         inserts = [node.tree for node in self._script.nodes if node.kind == "RichSqlInsert"]

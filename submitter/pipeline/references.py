@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _REFERENCE = re.compile(rf"\$\{{({_NAME})\}}")
+_SHORTEST_SECRET = 8
 _KEY = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9][A-Za-z0-9_-]{14,}")
 _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASS|PWD|CREDENTIAL|JAAS", re.IGNORECASE)
 _CREDENTIAL_NAME = re.compile(r"API_?KEY|SECRET|TOKEN|PASSWORD|PRIVATE", re.IGNORECASE)
@@ -26,6 +27,22 @@ def reference(text: str) -> str | None:
 def resolved(text: str, environ: Mapping[str, str], escape: Callable[[str], str] = str) -> str:
     """The text with each reference replaced; one that is not set stays. `escape` makes a value fit its literal."""
     return _REFERENCE.sub(lambda match: escape(environ[match[1]]) if match[1] in environ else match[0], text)
+
+
+def credentials(environ: Mapping[str, str]) -> dict[str, str]:
+    """The values that may be stored nowhere, each with the reference to its variable."""
+    return {
+        value: f"${{{name}}}"
+        for name, value in sorted(environ.items(), reverse=True)
+        if is_credential(name) and len(value) >= _SHORTEST_SECRET
+    }
+
+
+def unresolved(text: str, known: Mapping[str, str]) -> str:
+    """The text with references in place of known values, the longest first."""
+    for value in sorted(known, key=len, reverse=True):
+        text = text.replace(value, known[value])
+    return text
 
 
 def is_secret(name: str, value: str) -> bool:

@@ -63,7 +63,7 @@ class _Bench:
     def ours(self) -> float:
         folder, tables = self._begin()
         statement = _statement()
-        job = Job(tables, Spool(f"file://{folder}/spool"))
+        job = Job(tables, Spool(f"file://{folder}/spool"), tables.create_statement_set())
         job.seal(statement, {})
         return _rate(job.execute(), folder / "spool")
 

@@ -39,6 +39,15 @@ def test_each_run_has_an_epoch_of_its_own(stores: list[Store]) -> None:
     assert [stores[0].lineage.is_current("pipe", epoch) for epoch in (3, 4, 5)] == [False, True, False]
 
 
+def test_a_job_that_begins_again_has_the_run_that_it_began(stores: list[Store]) -> None:
+    stores[0].lineage.claim_name("pipe", "a.sql")
+    begin = [partial(each.lineage.begin, "pipe", definition="d", spool="file:///s", job_id="abc") for each in stores]
+    assert set(at_once(begin)) == {1}
+    assert stores[0].lineage.begin("pipe", definition="d", spool="file:///s", job_id="other") == 2
+    assert begin[1]() == 1
+    assert [run.job_id for run in stores[0].lineage.runs("pipe")] == ["other", "abc"]
+
+
 def test_a_run_keeps_what_it_started_from_and_how_it_ended(store: Store, clock: SetClock) -> None:
     store.lineage.claim_name("pipe", "a.sql")
     store.lineage.begin("pipe", definition="d1", spool="file:///s", fresh=True, started_from={"t": {"0": 5}})

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import psutil
 
+from deploy.sandbox.broker import LocalBroker
 from shared.store import Store
-from submitter.desk_process import DeskProcess
-from submitter.errand import Errand
+from submitter.desk_process import DeskProcess, RunOver
+from submitter.errand import Errand, Opening, Watched
+from tests.rig.fixtures import MakeTopic
 from tests.rig.waiting import wait_until
 
 
@@ -58,3 +60,52 @@ from submitter.errand import Errand
 desk = DeskProcess(Errand.model_validate_json(sys.argv[1]))
 threading.Event().wait(60)
 """
+
+
+def test_a_run_that_its_job_begins_is_one_however_often_the_job_starts(tmp_path: Path) -> None:
+    told, other = opened(tmp_path, "a"), opened(tmp_path, "b")
+    for _ in range(2):
+        spoken(told).close()
+    another = spoken(other)
+    with Store.open(told.state_store) as store:
+        assert [(run.epoch, run.job_id) for run in store.lineage.runs("pipe")] == [(2, "b" * 32), (1, "a" * 32)]
+    late = DeskProcess(told)
+    assert "run 1 of pipe is over" in wait_until(lambda: said(late), 30, "the end of the former job's run")
+    assert said(another) is None
+    for desk in (another, late):
+        desk.close()
+
+
+def test_a_topic_that_is_another_one_now_ends_a_run_that_its_job_began(
+    tmp_path: Path, broker: LocalBroker, make_topic: MakeTopic
+) -> None:
+    topic = make_topic("reviews")
+    known = Watched(kafka={"bootstrap.servers": broker.bootstrap}, topics={topic: "of-the-former-one"})
+    desk = DeskProcess(opened(tmp_path, "a", known))
+    assert f"topic {topic} was deleted and created again" in wait_until(lambda: said(desk), 30, "the run's end")
+    desk.close()
+
+
+def opened(folder: Path, job: str, *watched: Watched) -> Errand:
+    url = f"sqlite:///{folder / 'state.db'}"
+    with Store.open(url) as store:
+        store.lineage.claim_name("pipe", "file")
+    opening = Opening(job=job * 32, definition="0" * 16, watched=watched)
+    return Errand(
+        pipeline="pipe", statements=("s",), spool=f"file://{folder}", state_store=url, quarantine=1, opening=opening
+    )
+
+
+def spoken(told: Errand) -> DeskProcess:
+    desk = DeskProcess(told)
+    wait_until(lambda: desk.announcements("s") == {}, 30, "the desk's first word")
+    return desk
+
+
+def said(desk: DeskProcess) -> str | None:
+    """Why the run is over."""
+    try:
+        desk.announcements("s")
+    except RunOver as error:
+        return str(error)
+    return None
