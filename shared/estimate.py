@@ -3,6 +3,7 @@
 from math import ceil
 
 from shared.definition import BatchOptions, Column, Definition, Mode, Model, SqlType
+from shared.providers.bodies import THINKING
 from shared.providers.prices import cost_of
 from shared.schema import TEXT
 
@@ -40,7 +41,8 @@ def answer_tokens(model: Model) -> int:
     limit = model.parameters.get("max-tokens")
     if model.task in ("embeddings", "moderations"):
         return 0
-    return limit if isinstance(limit, int) else _ANSWER
+    thinking = model.parameters.get(THINKING)
+    return limit if isinstance(limit, int) else _ANSWER + (thinking if isinstance(thinking, int) else 0)
 
 
 def all_answers(definition: Definition, requests: int, records: int) -> int:

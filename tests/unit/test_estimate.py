@@ -14,7 +14,14 @@ def model(**changes: object) -> Model:
 
 @pytest.mark.parametrize(
     ("changes", "output"),
-    [({}, 200), ({"parameters": {"max-tokens": 50}}, 50), ({"task": "embeddings", "parameters": {"dimension": 8}}, 0)],
+    [
+        ({}, 200),
+        ({"parameters": {"max-tokens": 50}}, 50),
+        ({"task": "embeddings", "parameters": {"dimension": 8}}, 0),
+        ({"task": "moderations"}, 0),
+        ({"parameters": {"batch.thinking": 2048}}, 2248),
+        ({"parameters": {"batch.thinking": 2048, "max-tokens": 3000}}, 3000),
+    ],
 )
 def test_an_estimate_is_the_price_of_its_bytes_and_of_its_longest_answers(
     changes: dict[str, object], output: int
