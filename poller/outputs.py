@@ -47,8 +47,6 @@ class Outputs:
         self._taken = [taken for column in definition.projection if (taken := _taken(column))]
         self._plain = [(t.name, t.column) for t in self._taken if t.source == _ROW and t.cast is None]
         self._rest = [t for t in self._taken if t.source != _ROW or t.cast is not None]
-        self.extras = frozenset(t.column for t in self._taken if t.source == _EXTRA)
-        """The extra columns that a record's message takes, by their names in `shared.extras`."""
         constants = {column.name: _constant(column) for column in definition.projection if column.source == "literal"}
         self._blank: dict[str, Any] = {column.name: constants.get(column.name) for column in sink.columns}
         extra = [name for name in (sink.headers_column, sink.timestamp_column) if name]
