@@ -28,6 +28,7 @@ from shared.spool import Spool
 from shared.store import Attempt, Batch, Store
 from shared.telemetry import SECRETS
 from shared.topics import cluster_id
+from shared.trust import vouching
 
 _REPLACED = frozenset({Kind.CREATE_UNKNOWN, Kind.STRAY})
 """Kinds of which the doctor says more than the status."""
@@ -47,6 +48,7 @@ class Doctor:
         self._spool = Spool(settings.spool)
         self._clusters = load_clusters(settings.kafka_config, environ)
         self._models = Models(store, self._spool, environ)
+        self._trusted = vouching(environ, settings.bootstrap_servers)
         self._away: list[Absence] = []
 
     def examine(self, *, fix: bool = False) -> Diagnosis:
@@ -80,7 +82,7 @@ class Doctor:
                 yield Case(Finding(kind=Odd.SKIPPED, subject=row["pipeline"], message=message))
 
     def _of_spool(self, now: datetime) -> Iterator[Case]:
-        mending = Mending(self._store, self._spool)
+        mending = Mending(self._store, self._spool, self._trusted)
         retention = timedelta(seconds=self._settings.retention)
         try:
             self._spool.files.reach()
@@ -91,7 +93,7 @@ class Doctor:
             yield Case(Finding(kind=Odd.UNREADABLE, subject=self._spool.address, message=str(error)))
 
     def _of_providers(self, now: datetime) -> Iterator[Case]:
-        examination = ProviderExamination(self._store, Mending(self._store, self._spool))
+        examination = ProviderExamination(self._store, Mending(self._store, self._spool, self._trusted))
         samples = {batch.account: batch for batch in self._store.batches.samples()}
         for account, batch in sorted(samples.items()):
             try:

@@ -1,6 +1,7 @@
 """What `poller doctor --fix` does: each a small step that no recovery could miss, and that may be done twice."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 
 from shared.providers.port import RemoteBatch
 from shared.recall import recall
@@ -14,14 +15,15 @@ Mend = Callable[[], str]
 class Mending:
     """Makes the steps; nothing is done before a step is called."""
 
-    def __init__(self, store: Store, spool: Spool) -> None:
-        self._store, self._spool = store, spool
+    def __init__(self, store: Store, spool: Spool, environ: Mapping[str, str] = os.environ) -> None:
+        self._store, self._spool, self._environ = store, spool, environ
 
     def take_back(self, pipeline: str, statement: str, key: str) -> Mend:
         """A batch that stands in its place goes back into the store."""
 
         def mend() -> str:
-            is_back = recall(self._store, self._spool, self._spool.manifest(pipeline, statement, key))
+            manifest = self._spool.manifest(pipeline, statement, key)
+            is_back = recall(self._store, self._spool, manifest, self._environ)
             return "taken back" if is_back else "nothing to do: it comes back with its parent, or is out"
 
         return mend

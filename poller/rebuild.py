@@ -28,7 +28,7 @@ from shared.providers.profiles import profile_for
 from shared.spool import MANIFEST, Spool
 from shared.store import Run, Store
 from shared.store.rebuilds import Known, Owner, Restored
-from shared.trust import vouch
+from shared.trust import vouch, vouching
 
 Say = Callable[[str], None]
 
@@ -65,6 +65,7 @@ class Rebuild:
     ) -> None:
         """`without`: keys of batches that are given up, because their folders are damaged."""
         self._settings, self._store, self._say, self._environ, self._clock = settings, store, say, environ, clock
+        self._trusted = vouching(environ, settings.bootstrap_servers)
         self._without = frozenset(without)
         self._spool = Spool(settings.spool)
         self._client = load_clusters(settings.kafka_config, environ).client(settings.bootstrap_servers)
@@ -92,7 +93,7 @@ class Rebuild:
         annals = Annals(self._spool, pipeline)
         definitions = list(annals.definitions())
         for each in definitions:
-            vouch(self._store, each, self._environ)
+            vouch(self._store, each, self._trusted)
         return Found(annals.runs(), list(annals.plans()), {each.hash: each for each in definitions})
 
     def _chosen(self, pipelines: Mapping[str, Found]) -> str | None:
@@ -124,7 +125,7 @@ class Rebuild:
     def _known(self, pipeline: str, statement: str, key: str, found: Found, events: Mapping[str, BatchEvent]) -> Known:
         try:
             manifest = self._spool.manifest(pipeline, statement, key)
-            vouch(self._store, manifest.definition, self._environ)
+            vouch(self._store, manifest.definition, self._trusted)
             found.definitions[manifest.definition.hash] = manifest.definition
             is_proved = profile_for(manifest.definition.model).is_identified
             event = _own(events.get(key), manifest)
@@ -163,7 +164,7 @@ class Rebuild:
     def _look_at_providers(self) -> None:
         """Second creates that only the lost store knew are counted again, where the provider can be asked."""
         models = Models(self._store, self._spool, self._environ)
-        examination = ProviderExamination(self._store, Mending(self._store, self._spool))
+        examination = ProviderExamination(self._store, Mending(self._store, self._spool, self._trusted))
         samples = {batch.account: batch for batch in self._store.batches.samples()}
         for account, batch in sorted(samples.items()):
             try:

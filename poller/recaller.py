@@ -4,8 +4,9 @@ Their events were consumed once, and come no more; and the submitter, which woul
 """
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from poller.duty import FAULTS, KNOWN, Counts
@@ -26,8 +27,10 @@ class Recaller:
 
     name = "recall"
 
-    def __init__(self, store: Store, spool: Spool, clock: Clock, pace: timedelta) -> None:
-        self._store, self._spool, self._clock, self._pace = store, spool, clock, pace
+    def __init__(
+        self, store: Store, spool: Spool, clock: Clock, pace: timedelta, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self._store, self._spool, self._clock, self._pace, self._environ = store, spool, clock, pace, environ
         self._looked_at: datetime | None = None
         self._damaged: set[str] = set()
 
@@ -72,7 +75,7 @@ class Recaller:
 
     def _recall(self, pipeline: str, statement: str, key: str) -> str:
         try:
-            if not recall(self._store, self._spool, self._spool.manifest(pipeline, statement, key)):
+            if not recall(self._store, self._spool, self._spool.manifest(pipeline, statement, key), self._environ):
                 return KNOWN
         except SpoolAway:
             raise

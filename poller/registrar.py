@@ -4,9 +4,11 @@ An event is a hint: it inserts a row that is absent, from the manifest in our ow
 """
 
 import logging
+import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from poller.announced import Skip, contradicts, read_event
 from poller.consumer import Events, Raw
@@ -33,6 +35,17 @@ _PATIENCE = 15.0
 """Seconds that a single pass gives a consumer group to form, and its events to come."""
 
 
+@dataclass(frozen=True)
+class Registering:
+    """How registering goes on."""
+
+    shards: int
+    wait: float
+    """Seconds that a pass waits for the first event."""
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    """What vouches for the addresses that a manifest names."""
+
+
 class Registrar:
     """The duty `register`."""
 
@@ -46,14 +59,12 @@ class Registrar:
         sinks: SinkClusters,
         definition_of: Callable[[Batch], Definition],
         watchdog: Watchdog,
-        *,
-        shards: int,
-        wait: float,
+        how: Registering,
     ) -> None:
-        """`events` connects, at the first pass; `wait` is how many seconds a pass waits for the first event."""
+        """`events` connects, at the first pass."""
         self._store, self._spool, self._open, self._sinks = store, spool, events, sinks
         self._definition_of, self._watchdog = definition_of, watchdog
-        self._shards, self._wait = shards, wait
+        self._shards, self._wait, self._environ = how.shards, how.wait, how.environ
         self._events: Events | None = None
 
     def run_once(self) -> Counts:
@@ -122,7 +133,7 @@ class Registrar:
         if receipt is None or receipt.provider_batch_id != event.provider_batch_id:
             # Without a receipt the recaller looks the create up; nobody's word alone names a batch at the provider.
             return _skip(Skip.CONTRADICTED, raw)
-        vouch(self._store, manifest.definition)
+        vouch(self._store, manifest.definition, self._environ)
         self._store.lineage.put_definition(manifest.definition)
         is_new = self._store.batches.register(
             PlannedBatch.of(manifest), provider_batch_id=event.provider_batch_id, submitted_at=event.submitted_at

@@ -27,7 +27,7 @@ from poller.outboxes import BOUNDS, Outboxes
 from poller.pacing import PACE, PacePolicy, Paces
 from poller.publisher import BACKOFF, Publisher
 from poller.recaller import Recaller
-from poller.registrar import Drained, Registrar
+from poller.registrar import Drained, Registering, Registrar
 from poller.rescuer import Rescuer
 from poller.roads import Roads
 from poller.schedule import Backoff, Deadlines, PollPolicy
@@ -42,6 +42,7 @@ from shared.spool import Spool
 from shared.store import Store
 from shared.submission import Submission
 from shared.topics import BATCHES_PARTITIONS, ensure_topic
+from shared.trust import vouching
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def assembled(
     stop = threading.Event()
     spool = Spool(settings.spool)
     clusters = load_clusters(settings.kafka_config, os.environ)
+    trusted = vouching(os.environ, settings.bootstrap_servers)
     holder = this_process()
     store.leases.bury(is_dead)
     watchdog = Watchdog(store, f"{socket.gethostname()}:once" if is_single_pass else holder)
@@ -110,8 +112,7 @@ def assembled(
         SinkClusters(clusters),
         models.definition,
         watchdog,
-        shards=settings.shards,
-        wait=0.1 if is_single_pass else tempo.listen,
+        Registering(settings.shards, 0.1 if is_single_pass else tempo.listen, trusted),
     )
     quarantine = timedelta(seconds=settings.create_quarantine)
     submission = Submission(
@@ -135,7 +136,7 @@ def assembled(
     retention = timedelta(seconds=settings.retention)
     duties = (
         Paced(Drained(registrar) if is_single_pass else registrar, 0.0),
-        Paced(Recaller(store, spool, clock, timedelta(seconds=tempo.recall)), tempo.recall),
+        Paced(Recaller(store, spool, clock, timedelta(seconds=tempo.recall), trusted), tempo.recall),
         Paced(Rescuer(store, submission.work, clock, keyless), tempo.rescue),
         Paced(harvester, tempo.harvest),
         Paced(watcher, min(settings.poll_interval, 5.0) / 2),

@@ -3,6 +3,9 @@
 Its intent says that it may have been sent, its closing that it is out: neither is done again.
 """
 
+import os
+from collections.abc import Mapping
+
 from shared.closing import read_closing
 from shared.intents import newest_intent
 from shared.lifecycle import State
@@ -12,7 +15,7 @@ from shared.store import PlannedBatch, Store
 from shared.trust import vouch
 
 
-def recall(store: Store, spool: Spool, manifest: Manifest) -> bool:
+def recall(store: Store, spool: Spool, manifest: Manifest, environ: Mapping[str, str] = os.environ) -> bool:
     """Put a batch back; False for one that the store knows, or that comes back or needs nothing otherwise.
 
     A child comes back with its parent's results, by the decision on them; where the rows are deleted, all is out.
@@ -23,7 +26,7 @@ def recall(store: Store, spool: Spool, manifest: Manifest) -> bool:
     closing = read_closing(spool, folder)
     if closing is None and (manifest.generation > 0 or spool.files.size(manifest.sealed_file) is None):
         return False
-    vouch(store, manifest.definition)
+    vouch(store, manifest.definition, environ)
     store.lineage.put_definition(manifest.definition)
     if closing is not None:
         end = closing.model_dump(exclude={"version", "batch_key", "state"})

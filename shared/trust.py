@@ -27,6 +27,11 @@ _HARMLESS = re.compile(
 """Of librdkafka's properties those that a sink's DDL is translated to: none loads a library, or names an address."""
 
 
+def vouching(environ: Mapping[str, str], bootstrap_servers: str) -> Mapping[str, str]:
+    """The environment in which servers that were named by a flag are believed as those of its variable are."""
+    return {**environ, _SERVERS: bootstrap_servers}
+
+
 class Untrusted(SpoolError):
     """A definition from the spool names an address that nobody vouches for: nothing of it is used."""
 

@@ -21,19 +21,19 @@ _DEATH_SECONDS = 15.0
 
 
 @contextmanager
-def temporary() -> Iterator[Path]:
-    """A new folder for the temporary files of this process and of all that it starts; gives what its JVM is to lock."""
-    parent = _parent()
+def temporary(system: Path | None = None) -> Iterator[Path]:
+    """A new folder for the temporary files of this process and of all that it starts; gives what its JVM is to lock.
+
+    `system` is where it lies if this user's state can't be kept: the system's own folder, unless told otherwise.
+    """
+    parent = _parent() or system or Path(tempfile.gettempdir())
     with _alone(parent):
         _remove_orphans(parent)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         held = _held(folder / _OURS)
-    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-    # HotSpot's own statistics lie in the system's folder, whatever else it is told.
-    ours = f"-Djava.io.tmpdir={folder} -XX:-UsePerfData"
-    os.environ["JVM_ARGS"] = f"{os.environ.get('JVM_ARGS', '')} {ours}".strip()
     try:
-        yield folder / _JVMS
+        with _told(folder):
+            yield folder / _JVMS
     finally:
         _await_death(folder / _JVMS)
         shutil.rmtree(folder, ignore_errors=True)
@@ -42,15 +42,32 @@ def temporary() -> Iterator[Path]:
             _remove_orphans(parent)
 
 
-def _parent() -> Path:
-    """Of this user's state; where there is no place for that, the system's own folder."""
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """This process, and what it starts, uses the folder."""
+    before, default = {name: os.environ.get(name) for name in ("TMPDIR", "JVM_ARGS")}, tempfile.tempdir
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    # HotSpot's own statistics lie in the system's folder, whatever else it is told.
+    ours = f"-Djava.io.tmpdir={folder} -XX:-UsePerfData"
+    os.environ["JVM_ARGS"] = f"{os.environ.get('JVM_ARGS', '')} {ours}".strip()
+    try:
+        yield
+    finally:
+        tempfile.tempdir = default
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+        for name in (name for name, value in before.items() if value is None):
+            os.environ.pop(name, None)
+
+
+def _parent() -> Path | None:
+    """Of this user's state; None where there is no place for that."""
     with suppress(OSError, RuntimeError):
         parent = local_state() / "tmp"
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Java is told its options in one text, parted by spaces.
         if os.access(parent, os.W_OK | os.X_OK) and " " not in str(parent):
             return parent
-    return Path(tempfile.gettempdir())
+    return None
 
 
 @contextmanager

@@ -36,8 +36,9 @@ class _Kept:
 class Scratch:
     """Fetched files by their addresses, the oldest making room; and folders to write in."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most = most_bytes
+    def __init__(self, most_bytes: int = MOST_BYTES, parent: Path | None = None) -> None:
+        """`parent` is where the folder is made; the system's own for temporary files, unless told otherwise."""
+        self._most, self._parent = most_bytes, parent
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
         self._count = 0
@@ -101,8 +102,9 @@ class Scratch:
 
     @cached_property
     def folder(self) -> Path:
-        _remove_orphans()
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        parent = self._parent or Path(tempfile.gettempdir())
+        _remove_orphans(parent)
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         self._held = open(folder / _LOCK, "wb", opener=private_opener)  # noqa: SIM115 held until the process ends
         fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         atexit.register(self.close)
@@ -138,9 +140,9 @@ class Scratch:
         self._path(name).unlink(missing_ok=True)
 
 
-def _remove_orphans() -> None:
+def _remove_orphans(parent: Path) -> None:
     """Remove the folders of processes that are gone: nobody holds their locks."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for folder in parent.glob(f"{_PREFIX}*"):
         with suppress(OSError), (folder / _LOCK).open("rb") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)

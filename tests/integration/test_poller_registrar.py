@@ -1,9 +1,11 @@
 """Registration from a real topic: idempotent, never backwards, and safe from whatever lies in the topic."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -14,7 +16,7 @@ from deploy.sandbox.provider.server import ProviderServer
 from poller.consumer import KafkaEvents
 from poller.health import Watchdog
 from poller.place import Place, keep_place
-from poller.registrar import Drained, Registrar
+from poller.registrar import Drained, Registering, Registrar
 from poller.sinks import SinkClusters
 from poller.status import report
 from shared.errors import KafkaUnavailable, SpoolError
@@ -23,6 +25,7 @@ from shared.lifecycle import Event, State
 from shared.manifest import Manifest
 from shared.messages import BatchEvent
 from shared.store import Store
+from shared.trust import vouching
 from tests.rig.fixtures import ONE_PARTITION, MakeTopic
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
@@ -48,7 +51,14 @@ def topic(make_topic: MakeTopic) -> str:
     return make_topic("batches")
 
 
-def registrar(stage: Stage, broker: LocalBroker, topic: str, store: Store | None = None) -> Registrar:
+def registrar(
+    stage: Stage,
+    broker: LocalBroker,
+    topic: str,
+    store: Store | None = None,
+    environ: Mapping[str, str] = os.environ,
+    sinks: SinkClusters | None = None,
+) -> Registrar:
     store = store or stage.store
     client = {"bootstrap.servers": broker.bootstrap}
     group = f"test-{store.shards.installation_id()}"
@@ -56,11 +66,10 @@ def registrar(stage: Stage, broker: LocalBroker, topic: str, store: Store | None
         store,
         stage.spool,
         lambda: KafkaEvents(client, topic, group),
-        SinkClusters(KafkaClusters()),
+        sinks or SinkClusters(KafkaClusters()),
         stage.models().definition,
         Watchdog(store, "test:1:x"),
-        shards=SHARDS,
-        wait=0.1,
+        Registering(SHARDS, 0.1, environ),
     )
 
 
@@ -240,6 +249,22 @@ def test_a_manifest_that_names_a_foreign_address_is_not_believed(
     assert Drained(duty).run_once() == {"skipped": 1}
     assert forgetful.batches.rows() == []
     duty.close()
+
+
+def test_what_the_operator_names_by_a_flag_is_believed_as_its_variable_is(
+    stage: Stage, broker: LocalBroker, topic: str
+) -> None:
+    key = stage.submit()
+    path = stage.path(stage.spool.batch("pipe", "sentiments", key)) / "manifest.json"
+    written = orjson.loads(path.read_bytes())
+    written["definition"]["sink"]["bootstrap_servers"] = "far.example:9092"
+    path.write_bytes(orjson.dumps(written))
+    announce(broker, topic, event_of(stage, key))
+    for environ in (vouching({}, "far.example:9092"), {"BATCHLINE_BOOTSTRAP_SERVERS": "far.example:9092"}):
+        with Store.open(f"sqlite:///{stage.folder / uuid4().hex}.db") as store:
+            duty = registrar(stage, broker, topic, store, environ, SinkClusters(KafkaClusters(), lambda _: "far"))
+            assert Drained(duty).run_once()["registered"] == 1
+            duty.close()
 
 
 def test_a_known_batch_is_not_sent_by_a_manifest_that_was_changed(stage: Stage) -> None:

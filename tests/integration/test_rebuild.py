@@ -23,7 +23,7 @@ from poller.janitor import Janitor
 from poller.outbox import Bounds, Outbox
 from poller.rebuild import Rebuild
 from poller.recaller import Recaller
-from poller.registrar import Registrar
+from poller.registrar import Registering, Registrar
 from poller.settings import PollerSettings
 from poller.sinks import SinkClusters
 from shared.annals import Annals
@@ -128,8 +128,7 @@ def registrar(back: Back, batches_topic: str) -> Registrar:
         SinkClusters(KafkaClusters()),
         stage.models().definition,
         Watchdog(stage.store, this_process()),
-        shards=SHARDS,
-        wait=0.1,
+        Registering(SHARDS, wait=0.1),
     )
 
 

@@ -1,8 +1,10 @@
 """What a command keeps for a while goes with it, and what a killed one left goes with the next."""
 
+import os
 import signal
 import stat
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -37,7 +39,6 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("JVM_ARGS", "-Xmx1g")
-    monkeypatch.setattr("tempfile.tempdir", None)
     return tmp_path / "state" / "batchline" / "tmp"
 
 
@@ -87,8 +88,10 @@ def test_where_no_state_can_be_kept_it_lies_in_the_systems_folder(
 ) -> None:
     (tmp_path / "flat").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "flat"))
-    with temporary() as lock:
+    with temporary(system=tmp_path) as lock:
         assert lock.parents[1] == tmp_path
+        assert os.environ["TMPDIR"] == tempfile.gettempdir() == str(lock.parent)
+    assert tempfile.gettempdir() != str(lock.parent), "what comes later has a folder that is there"
     assert not lock.parent.exists()
     assert not folders.exists()
 

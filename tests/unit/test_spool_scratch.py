@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,9 +13,8 @@ from shared.spool.scratch import Scratch
 
 
 @pytest.fixture
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scratch:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return Scratch(most_bytes=10)
+def scratch(tmp_path: Path) -> Scratch:
+    return Scratch(most_bytes=10, parent=tmp_path)
 
 
 def fetcher(fetched: list[str], name: str, size: int = 4) -> Callable[[Path], None]:
@@ -95,7 +93,7 @@ def test_a_killed_process_s_folder_is_removed_and_a_living_one_s_is_not(scratch:
     assert (left / "work" / "a" / "f").exists()
     living = scratch.work("a")
     assert not left.exists()
-    _ = Scratch().folder
+    _ = Scratch(parent=tmp_path).folder
     assert living.exists()
     assert living.stat().st_mode & 0o077 == 0
     scratch.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.store import Store
-from shared.trust import VARIABLE, Untrusted, vouch
+from shared.trust import VARIABLE, Untrusted, vouch, vouching
 from submitter.pipeline.kafka_properties import translate
 from tests.rig import samples
 
@@ -71,6 +71,13 @@ def test_a_cluster_that_the_operator_named_is_believed(store: Store) -> None:
     stated = samples.definition(sink={"bootstrap_servers": "one:9092,two:9092"})
     vouch(store, stated, {"BATCHLINE_BOOTSTRAP_SERVERS": "one:9092, two:9092"})
     vouch(store, stated, {VARIABLE: "one:9092", "BATCHLINE_BOOTSTRAP_SERVERS": "two:9092"})
+
+
+def test_a_cluster_that_a_flag_names_is_believed_and_the_variable_that_it_replaces_is_not(store: Store) -> None:
+    stated = samples.definition(sink={"bootstrap_servers": "one:9092,two:9092"})
+    vouch(store, stated, vouching({}, "two:9092, one:9092"))
+    with pytest.raises(Untrusted):
+        vouch(store, stated, vouching({"BATCHLINE_BOOTSTRAP_SERVERS": "one:9092,two:9092"}, "three:9092"))
 
 
 @pytest.mark.parametrize(
