@@ -50,11 +50,12 @@ def index_of(value: Any) -> int | None:
 
 
 class _Json:
-    """Splits JSON: the list at `batch.response.path`, else the one that a packed request asks for."""
+    """Splits JSON: the list at `batch.response.path`, else the one that a packed request asks for, else the object."""
 
     def __init__(self, definition: Definition) -> None:
         self._index, path = definition.batch.response_index_field, definition.batch.response_path
-        self._find: Callable[[Any], list[Any]] = self._listed if path is None else json_path(path)
+        own = self._listed if definition.batch.is_packed else _alone
+        self._find: Callable[[Any], list[Any]] = own if path is None else json_path(path)
         self._decoder, self._lenient = _decoder(strict=True), _decoder(strict=False)
 
     def __call__(self, text: str) -> tuple[list[Entry], bool]:
@@ -110,6 +111,11 @@ class _Json:
         except (ValueError, RecursionError):
             return None
         return value, at + end
+
+
+def _alone(value: Any) -> list[Any]:
+    """The one object that a request for one record asks for."""
+    return [value] if isinstance(value, dict) else []
 
 
 def _decoder(*, strict: bool) -> json.JSONDecoder:

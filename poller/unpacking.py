@@ -63,7 +63,8 @@ def unpacker_of(definition: Definition) -> Unpack | None:
     if definition.model.task == "embeddings":
         return _vectors if is_packed else None
     form = answer_format(definition)
-    if form is None or (form == "json" and not is_packed and definition.batch.response_path is None):
+    is_plain = form == "json" and not is_packed and definition.batch.response_path is None
+    if form is None or (is_plain and is_text(definition.model.output)):
         return None
     return _Texts(definition, splitter_of(definition, form), is_whole_when_cut=form != "json")
 
@@ -150,7 +151,7 @@ def _fits(value: bytes, read: Read) -> bool:
 def _vectors(answer: Answer, records: int) -> Unpacked:
     """The embeddings of a request's inputs, by the place that each is said to have."""
     vectors = answer.embeddings if answer.embeddings is not None else ((0, answer.embedding or []),)
-    values = [(place + 1, orjson.dumps(vector)) for place, vector in vectors]
+    values = [(place + 1 if place >= 0 else None, orjson.dumps(vector)) for place, vector in vectors]
     return _paired(values, records, lambda text: {"": text}, is_forgiven=False)
 
 

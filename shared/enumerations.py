@@ -21,6 +21,11 @@ _MOST = 1000
 Allowed = tuple[str, ...] | tuple[int, ...]
 
 
+def is_listed(column: Column) -> bool:
+    """Whether a column's comment lists values at all, be they possible or not."""
+    return _LISTED.search(column.comment or "") is not None
+
+
 def allowed(column: Column, where: str = "") -> Allowed | None:
     """The values that a column, or each element of it, may have; None for all.
 

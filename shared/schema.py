@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.definition import Column, SqlType
-from shared.enumerations import allowed
+from shared.enumerations import allowed, is_listed
 from shared.errors import SettingsError
 
 Schema = dict[str, Any]
@@ -41,7 +41,7 @@ _UNBOUNDED = 2**31 - 1
 
 def is_text(output: tuple[Column, ...]) -> bool:
     """Whether the answer is taken as plain text: one column, of characters, whose comment lists no values."""
-    return len(output) == 1 and output[0].type.root in TEXT and allowed(output[0]) is None
+    return len(output) == 1 and output[0].type.root in TEXT and not is_listed(output[0])
 
 
 def is_embedding(output: tuple[Column, ...]) -> bool:

@@ -294,3 +294,22 @@ def test_of_a_cut_answer_what_is_whole_is_kept() -> None:
     assert parse_failure(kept[2])[0] == Cause.TRUNCATED
     delimited, _ = scanned([line(0, "1|a|1\n2|b|2\n3|c|", finish="length")], [3], stated(response_format="delimited"))
     assert set(delimited) == {"UNREAD"}, "where a line ends can't be known"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"label":"label 1","score":0.1}',
+        '```json\n{"label":"label 1","score":0.1}\n```',
+        'Here it is:\n{"label":"label 1","score":0.1,}\nAsk me more.',
+        '{"label":"label 1","score":0.1,"results":[1]}',
+    ],
+)
+def test_one_record_s_object_is_read_in_spite_of_what_surrounds_it_where_json_is_told(said: str) -> None:
+    definition = stated(size=1, response_format="json")
+    made = unpacked(said, 1, definition)
+    assert orjson.loads(made.answers[0]) == {"label": "label 1", "score": 0.1}
+    assert unpacker_of(stated(size=1)) is None
+    assert unpacker_of(texts(size=1, response_format="json")) is None, "one text is no JSON"
+    with pytest.raises(Unreadable):
+        unpacked("no JSON at all", 1, definition)
