@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from poller.calls import RequestLines
-from poller.outcome import Carry, child_runs, requests_of
+from poller.outcome import Carry, child_echoes, child_runs, requests_of
 from poller.results import ResultsWriter
 from shared.causes import Cause
 from shared.errors import SpoolError
@@ -154,6 +154,7 @@ class _Child:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
+        echoes = child_echoes(parent, self.records)
         changes = {
             "batch_key": self.key,
             "generation": generation(self.key),
@@ -162,10 +163,11 @@ class _Child:
             "mode": carry.mode,
             "runs": child_runs(parent, self.records),
             "rejected": (),
+            "echoes": echoes,
             "pack": max(self.sizes),
             "packs": packs_of(self.sizes),
             "requests": len(self.sizes),
-            "records": len(self.records),
+            "records": len(self.records) + len(echoes),
             "bytes": self.size,
             "sha256": self._digest.hexdigest(),
         }

@@ -4,6 +4,7 @@ A record's own fault never stops its batch: it comes out with NULL outputs and i
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
@@ -61,13 +62,16 @@ class Messages:
     ) -> Iterator[Outgoing]:
         """The messages of the rows from ordinal `start` on; `rows` stands at the range's first byte."""
         frame = _Frame(manifest, provider_batch_id, self._definition, results)
+        # An echo used nothing: what its answer took is told with the record that asked.
+        echoing = frame.without_usage()
         rejected = {row: Failed(cause, message) for row, cause, message in manifest.rejected}
         verdicts, loads, limit = results.verdicts, self._loads, self._largest(self._topic) - _HEADROOM
-        ordinal = record = 0
+        ordinal = following = echo = 0
         for count, fate in manifest.runs:
             skipped = min(max(start - ordinal, 0), count) if fate != "elsewhere" else count
             _skip(rows, skipped)
-            record += skipped if fate == "request" else 0
+            following += skipped if fate == "request" else 0
+            echo += skipped if fate == "echo" else 0
             for line in islice(rows, count - skipped):
                 place = ordinal + skipped
                 skipped += 1
@@ -75,13 +79,18 @@ class Messages:
                 if fate == "rejected":
                     yield self._failed(place, sealed, rejected[place], frame, None)
                     continue
+                record, mine = following, frame
+                if fate == "echo":
+                    record, mine = manifest.echoes[echo], echoing
+                    echo += 1
+                else:
+                    following += 1
                 verdict = verdicts[record]
                 if verdict == _ANSWERED:
-                    yield self._answered(place, sealed, results.answer(record), frame, record, limit)
+                    yield self._answered(place, sealed, results.answer(record), mine, record, limit)
                 elif verdict == _FAILED:
                     failed = Failed(*parse_failure(results.answer(record)))
-                    yield self._failed(place, sealed, failed, frame, record)
-                record += 1
+                    yield self._failed(place, sealed, failed, mine, record)
             ordinal += count
 
     def _answered(self, ordinal: int, sealed: Any, answer: bytes, frame: "_Frame", record: int, limit: int) -> Outgoing:
@@ -164,7 +173,7 @@ class _Frame:
         self, manifest: Manifest, provider_batch_id: str | None, definition: Definition, results: Results
     ) -> None:
         self.batch_key, self.provider_batch_id = manifest.batch_key, provider_batch_id
-        self.manifest, self._usage, self._packing = manifest, results.usage, manifest.packing
+        self.manifest, self.usage, self._packing = manifest, results.usage, manifest.packing
         self._id, self._is_packed = f"{manifest.batch_key}-", bool(manifest.packs)
         common: Headers = [
             (Header.BATCH, manifest.batch_key.encode()),
@@ -176,13 +185,19 @@ class _Frame:
         self._succeeded: Headers = [*common, (Header.STATUS, b"succeeded")]
         self._failed: Headers = [*common, (Header.STATUS, b"failed")]
 
+    def without_usage(self) -> "_Frame":
+        """The same for records that used nothing."""
+        silent = copy(self)
+        silent.usage = None
+        return silent
+
     def used(self, record: int) -> Used:
         """What a record used: its share of its request."""
-        if self._usage is None:
+        if self.usage is None:
             return UNKNOWN
         request = self._packing.request(record)
         records = self._packing.of(request)
-        return self._usage.of(request, record - records.start, len(records))
+        return self.usage.of(request, record - records.start, len(records))
 
     def request_id(self, record: int) -> str:
         return f"{self._id}{self._packing.request(record)}"

@@ -202,13 +202,21 @@ def mark(results: ResultsWriter, carries: list[Carry], manifest: Manifest) -> li
 
 
 def child_runs(manifest: Manifest, records: Iterable[int]) -> tuple[tuple[int, Fate], ...]:
-    """The fates of the range's rows in the child that takes these records; all other rows are elsewhere."""
+    """The fates of the range's rows in the child that takes these records; all other rows are elsewhere.
+
+    Whoever asks the same as a record goes with it.
+    """
     taken = bytearray(manifest.packing.records)
     for record in records:
         taken[record] = 1
     rows: list[tuple[int, Fate]] = []
-    ordinal = 0
+    ordinal = echo = 0
     for count, fate in manifest.runs:
+        if fate == "echo":
+            follows = (taken[record] for record in manifest.echoes[echo : echo + count])
+            rows += [(len(list(group)), "echo" if flag else "elsewhere") for flag, group in groupby(follows)]
+            echo += count
+            continue
         if fate != "request":
             rows.append((count, "elsewhere"))
             continue
@@ -217,6 +225,12 @@ def child_runs(manifest: Manifest, records: Iterable[int]) -> tuple[tuple[int, F
         ordinal += count
     merged = groupby(rows, key=lambda run: run[1])
     return tuple((sum(count for count, _ in group), fate) for fate, group in merged)
+
+
+def child_echoes(manifest: Manifest, records: Iterable[int]) -> tuple[int, ...]:
+    """The echoes of the records that a child takes, by its own count of these."""
+    numbers = {record: number for number, record in enumerate(records)} if manifest.echoes else {}
+    return tuple(numbers[record] for record in manifest.echoes if record in numbers)
 
 
 def records_in(runs: Iterable[tuple[int, Fate]]) -> int:

@@ -81,7 +81,7 @@ def _attention(report: Report) -> Table:
 
 
 def _pipelines(report: Report) -> Table:
-    columns = ("records", "out", "failed", "in flight", "skipped", "oldest", "cost", "sync cost", "saved")
+    columns = ("records", "out", "failed", "in flight", "skipped", "deduped", "oldest", "cost", "sync cost", "saved")
     table = make_table("Pipelines", "pipeline", *columns, "batches", right=columns)
     for row in report.pipelines:
         add_row(
@@ -92,6 +92,7 @@ def _pipelines(report: Report) -> Table:
             f"{row['failed']:,}",
             f"{row['in_flight']:,}",
             f"{row['skipped_as_paid']:,}",
+            f"{row['deduplicated']:,}",
             _age(row["oldest_waiting_seconds"]),
             _money(row["cost_usd"]),
             _money(row["sync_cost_usd"]),

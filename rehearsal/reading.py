@@ -11,14 +11,15 @@ from submitter.pipeline.reader import read
 from submitter.pipeline.values import Pipeline, Statement
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_PLACEHOLDER = "none-for-a-trial"
+_PLACEHOLDER = "{}.invalid:9092"
+"""As a broker's address; for a key any text does."""
 
 
 def read_file(path: Path, environ: Mapping[str, str] = os.environ, *, strict: bool = False) -> Pipeline:
     """A file's meaning. Unless it is `strict`, a variable that is not set counts as set. Raises PipelineError."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        unset = {} if strict else dict.fromkeys(_REFERENCE.findall(text), _PLACEHOLDER)
+        unset = {} if strict else {name: _PLACEHOLDER.format(name) for name in _REFERENCE.findall(text)}
         reading = read(path, {**unset, **environ}, {})
     except (OSError, UnicodeDecodeError) as error:
         raise PipelineError(str(path), [Fault(f"the file can't be read: {error}")]) from None

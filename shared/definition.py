@@ -162,6 +162,8 @@ class BatchOptions(Frozen):
     """Prompt tokens in a provider's queue for the model, where it counts those: what is above waits."""
     max_queued_requests: int | None = Field(default=None, exclude_if=lambda requests: requests is None)
     """Requests in a provider's queue for the account, where it counts those."""
+    deduplicate: bool = Field(default=False, exclude_if=lambda chosen: not chosen)
+    """Records of a batch that ask the same are asked once."""
     max_cost_per_day: float | None = Field(default=None, exclude=True)
     """US dollars. The store keeps it beside the definition: who raises it sends what is held, and changes no batch."""
     media_columns: tuple[str, ...] | None = Field(default=None, exclude_if=lambda names: names is None)

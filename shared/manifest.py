@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.definition import Definition, Mode
 from shared.packing import Packing, Packs
 
-Fate = Literal["request", "rejected", "elsewhere"]
-"""Of a row: packed into a request; set aside with a cause before sending; another batch's, or already paid for."""
+Fate = Literal["request", "rejected", "elsewhere", "echo"]
+"""Of a row: packed into a request; set aside with a cause before sending; another batch's, or already paid for; not
+asked, because a row before it asks the same: whatever becomes of that one's record becomes of this one's.
+"""
 
 
 class Manifest(BaseModel):
@@ -39,13 +41,15 @@ class Manifest(BaseModel):
     """Run lengths: what becomes of the range's rows, in order."""
     rejected: tuple[tuple[int, str, str], ...] = ()
     """(row, cause, message) of each rejected row, ascending."""
+    echoes: tuple[int, ...] = Field(default=(), exclude_if=lambda echoes: not echoes)
+    """For each row that is an echo, in order: the record that asks for it, by its number among those that are asked."""
     pack: int = 1
     """Records in a request, at most."""
     packs: Packs = Field(default=(), exclude_if=lambda packs: not packs)
     """How many each request holds; empty: one."""
     requests: int
     records: int
-    """Rows that are this batch's: packed or rejected."""
+    """Rows that are this batch's: packed, rejected or echoes."""
     bytes: int
     """Of requests.jsonl."""
     sha256: str

@@ -14,6 +14,7 @@ from shared.media import content_of
 from shared.packed import measure_of, prompts_of
 from shared.packing import packs_of
 from shared.providers.port import Profile, Requests
+from shared.question import digest_of, question_of
 from shared.render import Unrenderable
 from shared.rows import row_reader
 from shared.spool import MANIFEST, REQUESTS, SealedFile, write_atomic
@@ -40,6 +41,7 @@ class Draft:
         self._definition, self._file, self._folder, self._ledger = definition, file, folder, ledger
         self._prompt = content_of(definition) if room is None else None
         self._packer = None if room is None else Packer(room, prompts_of(definition), measure_of(definition))
+        self._question = question_of(definition) if definition.batch.deduplicate else None
         self._read = row_reader(definition)
         self._line = requests.line
         embeddings = definition.model.task == "embeddings"
@@ -66,7 +68,7 @@ class Draft:
                     self.skipped += 1
                     self._elsewhere(offset)
                 offset += len(line)
-        if self._packer is not None:
+        while self._packer is not None and self._packer.waiting:
             self._ask(self._packer.take())
         self._close(offset)
         return self._manifests
@@ -90,6 +92,11 @@ class Draft:
         except Unrenderable as error:
             self._reject(offset, error)
             return
+        question = None if self._question is None else digest_of(prompt)
+        known = part.known(question)
+        if known is not None:
+            part.echo(known)
+            return
         line = self._line(custom_id(part.key, part.requests), prompt)
         if self._full(1, len(line)):
             if self._limits.full(0, 0, len(line)):
@@ -98,6 +105,7 @@ class Draft:
             part = self._cut(offset)
             line = self._line(custom_id(part.key, 0), prompt)
         part.request(line)
+        part.asks(question, part.records - 1)
         part.fates.add("request")
 
     def _full(self, records: int, size: int, rejected: int = 0) -> bool:
@@ -125,11 +133,30 @@ class Draft:
             if not packer.pass_over(offset, error):
                 self._reject(offset, error)
             return
-        if not packer.fits(size):
+        question = None if self._question is None else self._question(row)
+        if self._is_echo(packer, offset, row, question):
+            return
+        while not packer.fits(size):
             self._ask(packer.take())
-        packer.add(offset, row, size)
+        packer.add(offset, row, size, question)
         if packer.is_full:
             self._ask(packer.take())
+
+    def _is_echo(self, packer: Packer, offset: int, row: dict[str, object], question: bytes | None) -> bool:
+        """Whether a row asks what one before it asks, in this batch; then it waits for that one's fate, or has it."""
+        leader, known = packer.leader_of(question), self._part.known(question)
+        if leader is None and known is None:
+            return False
+        if leader is None and known is not None and not packer.records:
+            self._part.echo(known)
+            return True
+        if leader is None and known is not None:
+            leader = Waiting(offset, None, record=(self._part.key, known))
+        if leader is not None:
+            packer.follow(offset, row, question, leader)
+        if packer.is_full:
+            self._ask(packer.take())
+        return True
 
     def _ask(self, waiting: list[Waiting]) -> None:
         """Make one request of what waited, or two where it is too large for any batch."""
@@ -147,19 +174,41 @@ class Draft:
         aside = len(waiting) - asked
         if waiting and self._full(asked, len(line), aside):
             self._cut(waiting[0].offset)
+            if any(each.leader is not None and each.leader.record is not None for each in waiting):
+                # What they follow stands in the batch before: here they are asked themselves.
+                self._begin_anew(waiting)
+                return
             line = b"" if prompt is None else self._line(custom_id(self._part.key, 0), prompt)
         if prompt is not None:
             self._part.request(line, asked)
         self._tell(waiting)
 
+    def _begin_anew(self, waiting: list[Waiting]) -> None:
+        """Gather rows once more, in another batch."""
+        for each in waiting:
+            row = each.kept if each.row is None else each.row
+            if row is not None:
+                self._gather(dict(row), each.offset)
+            elif each.set_aside is None:
+                self._elsewhere(each.offset)
+            elif self._packer is None or not self._packer.pass_over(each.offset, each.set_aside):
+                self._reject(each.offset, each.set_aside)
+
     def _tell(self, waiting: list[Waiting]) -> None:
         """What became of the rows that waited, in their order."""
         part = self._part
+        record = part.records - sum(each.row is not None for each in waiting)
         for each in waiting:
             if each.row is not None:
+                part.asks(each.question, record)
+                each.record, record = (part.key, record), record + 1
                 part.fates.add("request")
-            elif each.set_aside is not None:
-                part.reject(each.set_aside.cause, str(each.set_aside))
+                continue
+            aside = each.set_aside if each.leader is None else each.leader.set_aside
+            if aside is not None:
+                part.reject(aside.cause, str(aside))
+            elif each.leader is not None and each.leader.record is not None:
+                part.echo(each.leader.record[1])
             else:
                 part.fates.add("elsewhere")
 
@@ -191,7 +240,7 @@ class Draft:
     def _close(self, end: int) -> None:
         part, definition = self._part, self._definition
         digest = part.close()
-        records = part.records + len(part.rejected)
+        records = part.records + len(part.rejected) + len(part.echoes)
         if records == 0:
             (part.folder / REQUESTS).unlink()
             part.folder.rmdir()
@@ -209,6 +258,7 @@ class Draft:
             end=end,
             runs=part.fates.closed(),
             rejected=tuple(part.rejected),
+            echoes=tuple(part.echoes),
             pack=max(part.sizes, default=1),
             packs=packs_of(part.sizes),
             requests=part.requests,

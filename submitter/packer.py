@@ -29,6 +29,14 @@ class Waiting:
     row: Row | None
     """None for one that is not asked."""
     set_aside: Unrenderable | None = None
+    question: bytes | None = None
+    """A digest of what it asks, where records that ask the same are asked once."""
+    kept: Row | None = None
+    """The row of an echo."""
+    leader: "Waiting | None" = None
+    """Of an echo: the row before it that asks the same."""
+    record: tuple[str, int] | None = None
+    """Once it is asked: the batch, and its number there."""
 
 
 @dataclass
@@ -52,8 +60,8 @@ class Packer:
         self.lowered += is_short and self.room.wanted is not None
         return not is_short and self.records < self.room.records and len(self.waiting) < _MOST_WAITING
 
-    def add(self, offset: int, row: Row, size: int) -> None:
-        self.waiting.append(Waiting(offset, row))
+    def add(self, offset: int, row: Row, size: int, question: bytes | None = None) -> None:
+        self.waiting.append(Waiting(offset, row, question=question))
         self.records += 1
         self._bytes += size
 
@@ -62,6 +70,17 @@ class Packer:
         if self.records:
             self.waiting.append(Waiting(offset, None, error))
         return self.records > 0
+
+    def leader_of(self, question: bytes | None) -> Waiting | None:
+        """The row that waits and asks the same."""
+        if question is None:
+            return None
+        same = (each for each in self.waiting if each.question == question and each.leader is None)
+        return next(same, None)
+
+    def follow(self, offset: int, row: Row, question: bytes | None, leader: Waiting) -> None:
+        """Let an echo wait with its place. It keeps its row: in another batch than its leader it is asked itself."""
+        self.waiting.append(Waiting(offset, None, question=question, leader=leader, kept=row))
 
     @property
     def is_full(self) -> bool:

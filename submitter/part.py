@@ -10,6 +10,8 @@ from shared.spool import REQUESTS, make_folder, private_opener
 from submitter.plan import Fates
 
 _CHUNK = 1 << 20
+MAX_ECHOES = 100_000
+"""Echoes that one manifest lists, so that it stays small; what comes after them is asked."""
 
 
 class Part:
@@ -22,6 +24,9 @@ class Part:
         """Records in each request."""
         self.fates = Fates()
         self.rejected: list[tuple[int, str, str]] = []
+        self.echoes: list[int] = []
+        self._asked: dict[bytes, int] = {}
+        """What is asked, by its digest, to the record that asks it."""
         self.folder = folder / key
         make_folder(self.folder)
         self._file: BinaryIO = open(self.folder / REQUESTS, "wb", buffering=0, opener=private_opener)  # noqa: SIM115 closed by close()
@@ -42,6 +47,20 @@ class Part:
         self._pending += len(line)
         if self._pending >= _CHUNK:
             self._flush()
+
+    def asks(self, question: bytes | None, record: int) -> None:
+        """Remember what a record asks, so that others can be its echoes; None where nothing is deduplicated."""
+        if question is not None:
+            self._asked[question] = record
+
+    def known(self, question: bytes | None) -> int | None:
+        """The record that asks the same, where there is one and the manifest has room."""
+        return None if question is None or len(self.echoes) >= MAX_ECHOES else self._asked.get(question)
+
+    def echo(self, record: int) -> None:
+        """A row whose answer is that of a record before it."""
+        self.echoes.append(record)
+        self.fates.add("echo")
 
     def reject(self, cause: Cause, message: str) -> None:
         self.rejected.append((self.fates.rows, cause, message))

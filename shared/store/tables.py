@@ -144,6 +144,7 @@ batches = Table(
     Column("is_admitted", Boolean, nullable=False, server_default=false()),
     _count("yielded"),
     Column("model_name", Text),
+    _count("deduplicated"),
     CheckConstraint(
         "succeeded >= 0 AND failed >= 0 AND carried >= 0 AND succeeded + failed + carried <= records",
         name="ck_batches_conservation",

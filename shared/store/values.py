@@ -59,6 +59,8 @@ class PlannedBatch:
     """When its records should be out; None for never."""
     model_name: str | None = None
     """The model's name in the file: several may ask the same model of a provider."""
+    deduplicated: int = 0
+    """Records that are not asked, because another of the batch asks the same."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
@@ -83,6 +85,7 @@ class PlannedBatch:
             mode=manifest.mode,
             deadline_at=None if deadline is None else manifest.sealed_at + timedelta(seconds=deadline),
             model_name=model.name,
+            deduplicated=len(manifest.echoes),
         )
 
 

@@ -166,6 +166,7 @@ BATCH = (
     Option("batch.deadline", kinds.period, "from the seal: when it nears, what is finished is taken"),
     Option("batch.fallback", kinds.choice("sync"), "the rest at the deadline: record by record, not in another batch"),
     Option("batch.fallback.max-cost", kinds.dollars, "what the fallback of one sealed batch may cost"),
+    Option("batch.deduplicate", kinds.boolean, "records of a batch that ask the same are asked and paid once", "false"),
     Option("batch.max-cost-per-day", kinds.dollars, "what the model may cost a day (UTC); beyond it batches are held"),
     Option("batch.fallback.max-concurrency", kinds.integer(1, 64), "synchronous calls at once", "16"),
 )

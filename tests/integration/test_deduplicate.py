@@ -1,0 +1,80 @@
+"""Records that ask the same are asked once, paid once, and each comes out once: also where they are carried or fail."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.sandbox.provider.answers import prompt_hash
+from deploy.sandbox.provider.server import ProviderServer
+from rehearsal.folder import rehearsal_folder
+from rehearsal.trial import Tried, attempt
+from shared.definition import BatchOptions
+from tests.rig.samples import definition, sealed_line
+from tests.rig.stage import ENVIRON
+
+TEXTS = ["A wonderful film.", "Awful, bad.", "A wonderful film.", None, "A wonderful film.", "Awful, bad."]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
+    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
+        yield running
+
+
+def bring(server: ProviderServer, tag: Path, **options: object) -> Tried:
+    stated = definition(
+        model={"base_url": server.openai_base_url}, batch=BatchOptions.model_validate({"deduplicate": True, **options})
+    )
+    rows = [sealed_line(number, _text(text, tag), None) for number, text in enumerate(TEXTS)]
+    with rehearsal_folder() as folder:
+        return attempt(folder, stated, rows, ENVIRON)
+
+
+def _text(text: str | None, tag: Path) -> str | None:
+    return None if text is None else f"{text} {tag.name}"
+
+
+def billed(server: ProviderServer, tag: Path) -> Counter[str]:
+    paid = server.witness().billed_prompts()
+    return Counter({text: paid[prompt_hash(_text(text, tag) or "")] for text in set(TEXTS) if text})
+
+
+def labels(tried: Tried) -> list[object]:
+    assert [each.row["review_id"] for each in tried.messages] == [str(number) for number in range(len(TEXTS))]
+    return [each.row["label"] for each in tried.messages]
+
+
+EXPECTED = ["positive", "negative", "positive", None, "positive", "negative"]
+
+
+def test_each_question_is_paid_once_and_its_answer_fans_out(server: ProviderServer, tmp_path: Path) -> None:
+    server.clear_faults()
+    tried = bring(server, tmp_path)
+    assert labels(tried) == EXPECTED
+    assert (len(tried.requests), tried.records, tried.failed) == (2, 6, 1)
+    assert billed(server, tmp_path) == {"A wonderful film.": 1, "Awful, bad.": 1}
+    requests = [each.headers.get("batchline-request") for each in tried.messages]
+    assert requests[0] == requests[2] == requests[4] != requests[1] == requests[5]
+
+
+def test_an_echo_is_carried_with_its_record_and_comes_out_once(server: ProviderServer, tmp_path: Path) -> None:
+    server.clear_faults()
+    # Three failures use up a request's own tries: it is carried to a child.
+    server.set_fault("line_errored", endpoint="openai.chat.completions", nth=[1, 3, 4])
+    tried = bring(server, tmp_path, fallback_max_concurrency=1)
+    server.clear_faults()
+    assert labels(tried) == EXPECTED
+    assert len({each.batch for each in tried.messages}) == 2, "some came out with a child"
+    assert billed(server, tmp_path) == {"A wonderful film.": 1, "Awful, bad.": 1}
+
+
+def test_an_echo_fails_with_its_record(server: ProviderServer, tmp_path: Path) -> None:
+    server.clear_faults()
+    server.set_fault("line_errored", endpoint="openai.chat.completions", nth=[1, 3, 4])
+    tried = bring(server, tmp_path, fallback_max_concurrency=1, max_retries=0)
+    server.clear_faults()
+    failed = [number for number, each in enumerate(tried.messages) if not each.answered]
+    assert failed in ([0, 2, 3, 4], [1, 3, 5])
+    assert len({tried.messages[number].error for number in failed if number != 3}) == 1

@@ -1,0 +1,108 @@
+"""Rows that ask the same are asked once in each batch, and each of them has one fate, also in children."""
+
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poller.outcome import child_echoes, child_runs
+from shared.definition import BatchOptions, Definition
+from shared.manifest import Manifest
+from shared.packed import asked, measure_of
+from shared.providers.bodies import request_lines
+from shared.providers.profiles import PROFILES
+from shared.question import digest_of, question_of
+from shared.spool import REQUESTS, open_files
+from submitter.draft import Draft
+from submitter.packer import Room
+from tests.rig import samples
+
+LIMITS = replace(PROFILES["openai"], max_requests=4, max_bytes=9_000)
+few = st.sampled_from(["good", "bad", "fine", None, " ", "x" * 1500, "x" * 7000])
+
+
+def draft(root: Path, stated: Definition, reviews: list[str | None], room: Room | None) -> tuple[list[Manifest], Path]:
+    lines = [samples.sealed_line(number, text, None) for number, text in enumerate(reviews)]
+    file = samples.seal(open_files(root.as_uri()), stated, lines)
+    made = Draft(stated, request_lines(asked(stated)), LIMITS, file, root / "attempt", None, room=room)
+    return made.write(root / file.address), root / "attempt"
+
+
+def check(manifest: Manifest, reviews: list[str | None]) -> None:
+    """Each echo follows a record of its own batch that asks the same, and stands before it."""
+    fates = list(manifest.fates())
+    assert len(fates) == len(reviews)
+    records = [row for row, fate in enumerate(fates) if fate == "request"]
+    echoes = [row for row, fate in enumerate(fates) if fate == "echo"]
+    assert len(records) == manifest.packing.records
+    assert len(echoes) == len(manifest.echoes)
+    assert manifest.records == len(records) + len(echoes) + len(manifest.rejected)
+    for row, leader in zip(echoes, manifest.echoes, strict=True):
+        assert reviews[records[leader]] == reviews[row]
+        assert records[leader] < row
+
+
+@settings(max_examples=150)
+@given(reviews=st.lists(few, max_size=40), size=st.sampled_from([1, 2, 5]))
+def test_every_row_is_asked_or_echoes_one_that_is(reviews: list[str | None], size: int) -> None:
+    stated = samples.definition(batch=BatchOptions(deduplicate=True, size=size))
+    room = None if size == 1 else Room(size, 4_000)
+    with TemporaryDirectory() as folder:
+        manifests, attempt = draft(Path(folder), stated, reviews, room)
+        lengths = [sum(count for count, _ in manifest.runs) for manifest in manifests]
+        for manifest, end, length in zip(manifests, accumulate(lengths), lengths, strict=True):
+            mine = reviews[end - length : end]
+            check(manifest, mine)
+            asked_ = [text for text, fate in zip(mine, manifest.fates(), strict=True) if fate == "request"]
+            assert len(set(asked_)) == len(asked_), "the same is asked twice in one batch"
+            requests = (attempt / manifest.batch_key / REQUESTS).read_bytes().splitlines()
+            assert len(requests) == manifest.requests
+            if size == 1:
+                assert [orjson.loads(line)["body"]["messages"][-1]["content"] for line in requests] == asked_
+        assert sum(lengths) == len(reviews)
+
+
+@settings(max_examples=60)
+@given(reviews=st.lists(few, min_size=1, max_size=20), data=st.data())
+def test_an_echo_goes_where_its_record_goes(reviews: list[str | None], data: st.DataObject) -> None:
+    stated = samples.definition(batch=BatchOptions(deduplicate=True, max_requests=4))
+    with TemporaryDirectory() as folder:
+        manifests, _ = draft(Path(folder), stated, reviews, None)
+    for manifest in manifests:
+        everyone = range(manifest.packing.records)
+        carried = sorted(data.draw(st.sets(st.sampled_from(everyone)))) if everyone else []
+        runs, echoes = child_runs(manifest, carried), child_echoes(manifest, carried)
+        counts = {fate: sum(n for n, each in runs if each == fate) for fate in ("request", "echo", "rejected")}
+        assert counts == {"request": len(carried), "echo": len(echoes), "rejected": 0}
+        assert sum(n for n, _ in runs) == sum(n for n, _ in manifest.runs)
+        parents, children = iter(manifest.echoes), iter(echoes)
+        for before, after in zip(manifest.fates(), _fates(runs), strict=True):
+            leader = next(parents) if before == "echo" else None
+            assert (after == "echo") == (leader in carried and leader is not None)
+            if after == "echo":
+                assert carried[next(children)] == leader
+
+
+def _fates(runs: tuple[tuple[int, str], ...]) -> list[str]:
+    return [fate for count, fate in runs for _ in range(count)]
+
+
+def test_nothing_is_an_echo_unless_it_is_wanted(tmp_path: Path) -> None:
+    (manifest,), _ = draft(tmp_path, samples.definition(), ["good", "good"], None)
+    assert (manifest.requests, manifest.echoes) == (2, ())
+    assert "echoes" not in manifest.model_dump_json()
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_what_the_prompt_does_not_show_makes_no_other_question(size: int) -> None:
+    stated = samples.definition(batch=BatchOptions(size=size))
+    ask = question_of(stated)
+    assert ask({"review_id": "1", "review": "x"}) == ask({"review_id": "2", "review": "x"})
+    assert ask({"review_id": "1", "review": "x"}) != ask({"review_id": "1", "review": "y"})
+    assert digest_of([{"type": "text"}]) != digest_of("text")
+    assert measure_of(stated)({"review_id": "1", "review": "x"}) > 0
