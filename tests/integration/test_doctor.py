@@ -15,9 +15,9 @@ from rich.console import Console
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.__main__ import main
 from poller.alarms import Kind
 from poller.auditor import Auditor
+from poller.command import main
 from poller.diagnosis import Diagnosis, Finding, Odd
 from poller.doctor import Doctor
 from poller.doctor_table import draw_diagnosis

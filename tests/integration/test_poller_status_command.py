@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from poller.__main__ import main
+from poller.command import main
 from shared.clock import system_clock
 from shared.lifecycle import Event
 from shared.store import Store

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.__main__ import main
 from poller.auditor import Auditor
+from poller.command import main
 from poller.duty import moved
 from poller.resolving import Resolving
 from poller.status import report

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.sandbox.child import Child
 from submitter.temporary import PREFIX, temporary
-from tests.rig.processes import Processes
+from tests.rig.processes import Processes, hears
 from tests.rig.waiting import wait_until
 
 HOLD = """
@@ -104,13 +104,7 @@ def test_a_stop_is_heard_before_anything_is_loaded(processes: Processes, tmp_pat
     assert shown.wait(60) == 0
     assert shown.tail() == "set()"
     run = processes.command("submitter", "run", tmp_path / "nothing.sql")
-    status = Path(f"/proc/{run.pid}/status")
-
-    def is_heard() -> bool:
-        caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
-        return bool(int(caught.split()[1], 16) & (1 << (signal.SIGTERM - 1)))
-
-    wait_until(is_heard, 60, run.tail, interval=0.001)
+    wait_until(lambda: hears(run, signal.SIGTERM), 60, run.tail, interval=0.001)
     run.signal(signal.SIGTERM)
     assert run.wait(60) == 0
     assert "stopped before anything was started" in run.tail()

@@ -45,6 +45,13 @@ class Processes:
             sys.stdout.write(f"--- {child.log.name}: pid {child.pid} ended with {code}\n{child.tail()}\n")
 
 
+def hears(child: Child, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal by now."""
+    status = Path(f"/proc/{child.pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) & (1 << (number - 1)))
+
+
 def console_script(name: str) -> Path:
     """The command of this virtual environment; `make setup` installs it."""
     script = Path(sys.executable).parent / name

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from poller.__main__ import main
+from poller.command import main
 from poller.settings import PollerSettings
 from shared.errors import SettingsError
 from shared.kafka import load_clusters
