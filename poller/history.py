@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from poller.announced import read_event
 from shared.errors import KafkaUnavailable
-from shared.kafka import LIBRDKAFKA, is_away, unavailable
+from shared.kafka import LIBRDKAFKA, is_away, unavailable, usable
 from shared.messages import BatchEvent
 
 _TIMEOUT = 10.0
@@ -19,7 +19,8 @@ def announced(client: Mapping[str, str], topic: str) -> dict[str, BatchEvent]:
     """The newest event of each batch that has one of ours; {} where there is no such topic. Raises KafkaUnavailable."""
     servers = client["bootstrap.servers"]
     own = {"group.id": "batchline-history", "enable.auto.commit": False, "auto.offset.reset": "error"}
-    consumer = Consumer({**client, **own}, logger=LIBRDKAFKA)
+    with usable(servers):
+        consumer = Consumer({**client, **own}, logger=LIBRDKAFKA)
     try:
         found = consumer.list_topics(timeout=_TIMEOUT).topics.get(topic)
         partitions = list(found.partitions) if found is not None else []

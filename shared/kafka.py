@@ -6,7 +6,8 @@ A section is named by the cluster's bootstrap servers; [DEFAULT] holds for all. 
 import configparser
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from shared.errors import KafkaUnavailable, SettingsError
 from shared.telemetry import SECRETS
+from shared.text_file import NoText, read_text
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # By name: the codes of librdkafka's own errors are no public constants.
@@ -39,6 +41,7 @@ _AWAY = frozenset(
         "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
     ]
 )
+_MOST_BYTES = 1 << 20
 LIBRDKAFKA = logging.getLogger("librdkafka")
 """What clients are told to log to; a cluster that is away is said once, by us."""
 LIBRDKAFKA.setLevel(logging.CRITICAL)
@@ -82,23 +85,53 @@ def load_clusters(path: Path | None, environ: Mapping[str, str]) -> KafkaCluster
     parser = configparser.ConfigParser(interpolation=None, delimiters=("=",), comment_prefixes=("#", ";"))
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     try:
-        parser.read_string(path.read_text(encoding="utf-8"), str(path))
+        parser.read_string(read_text(path, _MOST_BYTES), str(path))
     except OSError as error:
-        raise SettingsError(
-            f"--kafka-config (BATCHLINE_KAFKA_CONFIG): {path} can't be read: {error.strerror}"
-        ) from None
-    except (configparser.Error, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise SettingsError(
-            f"--kafka-config (BATCHLINE_KAFKA_CONFIG): {path} is no file of properties in sections: {reason}"
-        ) from None
+        raise _unusable(path, None, f"can't be read: {error.strerror}") from None
+    except NoText as error:
+        raise _unusable(path, error.line, f"can't be read: {error}") from None
+    except configparser.Error as error:
+        raise _unusable(path, *_misread(error)) from None
     sections = {_name(section): dict(parser[section]) for section in parser.sections()}
     return KafkaClusters(sections, dict(parser.defaults()), environ)
+
+
+def _misread(error: configparser.Error) -> tuple[int | None, str]:
+    """The line, and why it can't be read; never what stands there, which may be a password."""
+    match error:
+        case configparser.MissingSectionHeaderError():
+            return error.lineno, "is no file of properties in sections: begin with [host:port], or [DEFAULT] for all"
+        case configparser.DuplicateOptionError() | configparser.DuplicateSectionError():
+            return error.lineno, "is no file of properties in sections: what this line names stands there before"
+        case configparser.ParsingError() if error.errors:
+            return error.errors[0][0], "is no file of properties in sections: this line is no `name = value`"
+    return None, "is no file of properties in sections"
+
+
+def _unusable(path: Path, line: int | None, why: str) -> SettingsError:
+    where = path if line is None else f"{path}:{line}"
+    return SettingsError(f"--kafka-config (BATCHLINE_KAFKA_CONFIG): {where} {why}")
 
 
 def is_away(error: KafkaError) -> bool:
     """Whether an error says that the cluster can't be reached or is slow, and passes by itself."""
     return error.name() in _AWAY or error.retriable()
+
+
+@contextmanager
+def usable(bootstrap_servers: str) -> Iterator[None]:
+    """A client is made in this block. Raises SettingsError for a property that can't be used."""
+    try:
+        yield
+    except KafkaException as error:
+        cause = error.args[0]
+        if isinstance(cause, KafkaError) and cause.name() in ("_INVALID_ARG", "_UNKNOWN_PROTOCOL"):
+            said = SECRETS.redact(cause.str())
+            raise SettingsError(
+                f"a property of Kafka at {bootstrap_servers} can't be used: {said}; correct it in the sink's DDL, or "
+                "in the file of --kafka-config (BATCHLINE_KAFKA_CONFIG)"
+            ) from None
+        raise
 
 
 def unavailable(error: KafkaException, doing: str, bootstrap_servers: str) -> Exception:

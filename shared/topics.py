@@ -10,7 +10,7 @@ from confluent_kafka.cimpl import NewTopic
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from shared.errors import KafkaUnavailable, TopicMismatch
-from shared.kafka import LIBRDKAFKA, unavailable
+from shared.kafka import LIBRDKAFKA, unavailable, usable
 from shared.telemetry import Action, log
 
 _TIMEOUT = 10.0
@@ -23,10 +23,11 @@ def ensure_topic(client: Mapping[str, str], name: str, partitions: int, replicat
     """See that a compacted topic exists with at least `partitions`; gives how many it has.
 
     A topic that exists keeps its settings, but may grow. Raises TopicMismatch for a cleanup.policy that forgets,
-    KafkaUnavailable when the cluster does not answer.
+    KafkaUnavailable when the cluster does not answer, SettingsError for a property that can't be used.
     """
     servers = client["bootstrap.servers"]
-    admin = AdminClient(dict(client), logger=LIBRDKAFKA)
+    with usable(servers):
+        admin = AdminClient(dict(client), logger=LIBRDKAFKA)
     # A topic that was just created, here or by another, is unknown to some broker for a moment.
     settles = Retrying(
         retry=retry_if_exception(_is_unknown), stop=stop_after_delay(_REACH), wait=wait_fixed(0.1), reraise=True
@@ -42,10 +43,11 @@ def ensure_topic(client: Mapping[str, str], name: str, partitions: int, replicat
 
 
 def cluster_id(client: Mapping[str, str]) -> str:
-    """The identity of a cluster, which does not change with its addresses. Raises KafkaUnavailable."""
+    """The identity of a cluster, which does not change with its addresses. Raises KafkaUnavailable, SettingsError."""
     servers = client["bootstrap.servers"]
-    # Kept until the answer is here: a client that is collected breaks off its calls.
-    admin = AdminClient(dict(client), logger=LIBRDKAFKA)
+    with usable(servers):
+        # Kept until the answer is here: a client that is collected breaks off its calls.
+        admin = AdminClient(dict(client), logger=LIBRDKAFKA)
     try:
         described = admin.describe_cluster(request_timeout=_REACH).result(_REACH)
     except KafkaException as error:

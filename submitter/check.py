@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 from pyflink.table import StreamTableEnvironment
 
-from submitter.pipeline.faults import Fault, PipelineError
+from shared.text_file import NoText
+from submitter.pipeline.faults import Fault, PipelineError, Place
 from submitter.pipeline.reach import reach
 from submitter.pipeline.reader import read
 from submitter.pipeline.values import Pipeline
@@ -34,8 +35,12 @@ def check(
     """
     try:
         reading = read(path, environ, options)
-    except (OSError, UnicodeDecodeError) as error:
+    except NoText as error:
+        raise PipelineError(str(path), [Fault(f"the file can't be read: {error}", Place(error.line))]) from None
+    except OSError as error:
         raise PipelineError(str(path), [Fault(f"the file can't be read: {error}")]) from None
+    except RecursionError:
+        raise PipelineError(str(path), [Fault("the file can't be read: a statement is nested too deeply")]) from None
     pipeline = reach(reading.needs, reading.pipeline, environ, reading.faults, take_over=take_over)
     if pipeline is None or reading.faults.errors:
         raise PipelineError(str(path), sorted(reading.faults.errors, key=lambda fault: fault.place.line or 0))

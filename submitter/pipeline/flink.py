@@ -183,11 +183,16 @@ def implicit_cast(source: str, target: str) -> bool:
 
 def reason(error: Exception) -> tuple[str, int | None]:
     """What a Java exception says at its root, in a few lines, and the line of the script that it names."""
-    messages = [message for message in _messages(error) if message.strip()] or [type(error).__name__]
+    messages = [message for message in _messages(error) if message.strip()] or [_unsaid(error)]
     line = next((int(found[1] or found[2]) for text in messages if (found := _POSITION.search(text))), None)
     text = _POSITION.sub("", messages[-1]).replace(" .", ".").strip()
     kept = [each.strip() for each in _LISTS.split(text)[0].splitlines() if each.strip()]
     return " ".join(kept[:6])[:600], line or None
+
+
+def _unsaid(error: Exception) -> str:
+    """What an exception without a message is about."""
+    return "it is nested too deeply" if "StackOverflowError" in str(error) else type(error).__name__
 
 
 def _messages(error: Exception) -> list[str]:
