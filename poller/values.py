@@ -37,7 +37,7 @@ def reader_of(model: Model) -> Read:
     """How a model's answers are read: an embedding, the text itself for one STRING, else a JSON object."""
     columns = model.output
     if model.task == "embeddings":
-        return _embedding(columns[0].name)
+        return _embedding(columns[0].name, model.parameters.get("dimension"))
     if is_text(columns):
         return _text(columns[0])
     if model.task == "moderations":
@@ -50,8 +50,14 @@ def _moderation(columns: tuple[Column, ...]) -> Read:
     return lambda answer: read(orjson.dumps(with_sql_names(orjson.loads(answer), rows)) if rows else answer)
 
 
-def _embedding(column: str) -> Read:
-    return lambda answer: {column: orjson.loads(answer)}
+def _embedding(column: str, dimension: object) -> Read:
+    def read(answer: bytes) -> Mapping[str, Any]:
+        vector = orjson.loads(answer)
+        if dimension is not None and len(vector) != dimension:
+            raise Unfit(Cause.SCHEMA, f"the embedding has {len(vector)} dimensions, and 'dimension' asks for {dimension}")
+        return {column: vector}
+
+    return read
 
 
 def _text(column: Column) -> Read:

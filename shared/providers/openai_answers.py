@@ -102,7 +102,16 @@ def _is_object(text: str) -> bool:
 
 
 def _embedding(custom_id: str, body: Object) -> Answer:
-    vector = body["data"][0]["embedding"]
+    data = body["data"]
+    used, model = tokens((body.get("usage") or {}).get("prompt_tokens")), name_of(body.get("model"))
+    if len(data) == 1:
+        return Answer(custom_id, "succeeded", None, _vector(data[0]), model, used)
+    found = tuple((_place(each), vector) for each in data if (vector := _vector_or_none(each)) is not None)
+    return Answer(custom_id, "succeeded", None, found[0][1], model, used, embeddings=found)
+
+
+def _vector(item: Object) -> list[float]:
+    vector = item["embedding"]
     if isinstance(vector, str):
         # Little-endian float32, as this and every supported machine holds them.
         vector = array("f", b64decode(vector)).tolist()
@@ -110,8 +119,21 @@ def _embedding(custom_id: str, body: Object) -> Answer:
         raise TypeError("the embedding is neither a list nor base64")
     if not vector or not all(type(each) in (int, float) for each in vector):
         raise TypeError("the embedding is no list of numbers")
-    used = tokens((body.get("usage") or {}).get("prompt_tokens"))
-    return Answer(custom_id, "succeeded", None, vector, name_of(body.get("model")), used)
+    return vector
+
+
+def _vector_or_none(item: Object) -> list[float] | None:
+    """Of several, one that can't be read is the end of its own input only."""
+    try:
+        return _vector(item)
+    except UNREADABLE:
+        return None
+
+
+def _place(item: Object) -> int:
+    """An input's number; -1 where the answer names none."""
+    place = item.get("index")
+    return place if type(place) is int else -1
 
 
 def _moderation(custom_id: str, body: Object) -> Answer:

@@ -313,3 +313,26 @@ def test_one_record_s_object_is_read_in_spite_of_what_surrounds_it_where_json_is
     assert unpacker_of(texts(size=1, response_format="json")) is None, "one text is no JSON"
     with pytest.raises(Unreadable):
         unpacked("no JSON at all", 1, definition)
+
+
+@given(st.permutations(range(6)), st.sets(st.integers(0, 5)))
+def test_embeddings_find_their_inputs_by_the_place_that_is_told(order: list[int], spoilt: set[int]) -> None:
+    data = [{"index": place, "embedding": "not base64" if place in spoilt else [place + 0.5]} for place in order]
+    body = {"object": "list", "data": data, "model": "e", "usage": {"prompt_tokens": 6}}
+    answer = judge(orjson.dumps({"custom_id": "id", "response": {"status_code": 200, "body": body}}))
+    vector = SqlType(root="ARRAY", element=SqlType(root="FLOAT"))
+    unpack = unpacker_of(
+        samples.definition(
+            batch=BatchOptions(size=6),
+            model={"task": "embeddings", "output": (Column(name="vector", type=vector),)},
+        )
+    )
+    assert answer is not None
+    assert unpack is not None
+    if len(spoilt) == 6:
+        assert answer.status == "failed"
+        return
+    made = unpack(answer, 6)
+    assert [None if isinstance(each, str) else orjson.loads(each) for each in made.answers] == [
+        None if place in spoilt else [place + 0.5] for place in range(6)
+    ]

@@ -97,4 +97,8 @@ def test_one_string_takes_the_text_as_it_is(text: str) -> None:
 
 def test_an_embedding_is_its_vector() -> None:
     column = Column(name="vector", type=SqlType(root="ARRAY", element=scalar("FLOAT")))
-    assert reader_of(model(column, task="embeddings"))(b"[0.5,-1]") == {"vector": [0.5, -1]}
+    embeds = model(column, task="embeddings")
+    assert reader_of(embeds)(b"[0.5,-1]") == {"vector": [0.5, -1]}
+    bounded = embeds.model_copy(update={"parameters": {"dimension": 3}})
+    with pytest.raises(Unfit, match="has 2 dimensions, and 'dimension' asks for 3"):
+        reader_of(bounded)(b"[0.5,-1]")
