@@ -141,6 +141,13 @@ def _of_batch(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:
             f"{batch.malformed_lines} malformed lines"
         )
         yield Alarm(Kind.UNEXPECTED_RESULTS, batch.batch_key, batch.updated_at, message)
+    odd = batch.duplicate_entries + batch.unknown_entries + batch.unreadable_answers
+    if odd and now - batch.updated_at <= limits.recent:
+        message = (
+            f"of answers for several records {batch.unreadable_answers} could not be read; others held "
+            f"{batch.duplicate_entries} entries for a record that had one, and {batch.unknown_entries} for none"
+        )
+        yield Alarm(Kind.UNEXPECTED_RESULTS, batch.batch_key, batch.updated_at, message)
 
 
 def _of_deadline(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:

@@ -99,6 +99,7 @@ class Collection:
             duplicate_lines=counts.duplicates,
             unknown_lines=counts.unknown,
             malformed_lines=counts.malformed,
+            odd=counts.odd,
         )
         stands = decide(self._spool.files, folder, own)
         reached(Failpoint.DECIDED)
@@ -106,6 +107,7 @@ class Collection:
             self._drop(into, attempt)
         elif counts.billed:
             self._store.queues.measure(batch, batch.bytes * counts.billed // batch.requests, counts.input_tokens)
+            reached(Failpoint.MEASURED)
         return stands
 
     def _judged(

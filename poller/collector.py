@@ -171,3 +171,13 @@ def _tell(collected: Collected) -> None:
             unknown_lines=decision.unknown_lines,
             malformed_lines=decision.malformed_lines,
         )
+    if any(decision.odd):
+        log(
+            Action.ALARM_RAISED,
+            logging.WARNING,
+            batch=batch.batch_key,
+            duplicate_entries=decision.odd.duplicates,
+            unknown_entries=decision.odd.unknown,
+            forgiven_answers=decision.odd.forgiven,
+            unreadable_answers=decision.odd.unreadable,
+        )

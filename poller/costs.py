@@ -14,6 +14,10 @@ def costs(manifest: Manifest, decision: Decision) -> Changes:
         duplicate_lines=decision.duplicate_lines,
         unknown_lines=decision.unknown_lines,
         malformed_lines=decision.malformed_lines,
+        duplicate_entries=decision.odd.duplicates,
+        unknown_entries=decision.odd.unknown,
+        forgiven_answers=decision.odd.forgiven,
+        unreadable_answers=decision.odd.unreadable,
         next_check_at=None,
     )
     price = cost_of(manifest.definition.model, decision.input_tokens, decision.output_tokens, decision.cached)

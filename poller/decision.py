@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from poller.unpacking import NOTHING_ODD, OddEntries
 from shared.errors import SpoolError
 from shared.providers.port import UNCACHED, Cached
 from shared.spool import DECISION, RESULTS, Files
@@ -34,6 +35,8 @@ class Decision(BaseModel):
     duplicate_lines: int = 0
     unknown_lines: int = 0
     malformed_lines: int = 0
+    odd: OddEntries = NOTHING_ODD
+    """Of answers for several records."""
 
 
 def read_decision(files: Files, folder: str) -> Decision | None:

@@ -61,6 +61,7 @@ class Status:
         lines = (
             batches.c.duplicate_lines + batches.c.unknown_lines + batches.c.malformed_lines + batches.c.unknown_calls
         )
+        lines += batches.c.duplicate_entries + batches.c.unknown_entries + batches.c.unreadable_answers
         out = batches.c.state.in_([str(state) for state in TERMINAL])
         query = select(batches).where(batches.c.updated_at >= since, lines > 0, out).order_by(batches.c.updated_at)
         with self._database.read() as connection:

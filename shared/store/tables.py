@@ -145,6 +145,7 @@ batches = Table(
     _count("yielded"),
     Column("model_name", Text),
     _count("deduplicated"),
+    *(_count(name) for name in ("duplicate_entries", "unknown_entries", "forgiven_answers", "unreadable_answers")),
     CheckConstraint(
         "succeeded >= 0 AND failed >= 0 AND carried >= 0 AND succeeded + failed + carried <= records",
         name="ck_batches_conservation",

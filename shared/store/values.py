@@ -133,6 +133,13 @@ class Batch(PlannedBatch):
 
     is_admitted: bool = False
     """It may be sent: while somebody works on it, its share of its provider's queue is kept for it."""
+    duplicate_entries: int = 0
+    """Of answers for several records: entries for one that has another already."""
+    unknown_entries: int = 0
+    """And for none of the request's."""
+    forgiven_answers: int = 0
+    """Answers that were read in spite of a fence, a preface, a trailing comma."""
+    unreadable_answers: int = 0
     yielded: int = 0
     """How much room batches behind it in the line have taken, passing it."""
 
@@ -171,6 +178,10 @@ class Changes(TypedDict, total=False):
     duplicate_lines: int
     unknown_lines: int
     malformed_lines: int
+    duplicate_entries: int
+    unknown_entries: int
+    forgiven_answers: int
+    unreadable_answers: int
     harvested_at: datetime | None
     unknown_calls: int
 
