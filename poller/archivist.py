@@ -27,6 +27,7 @@ from shared.errors import (
     SpoolError,
     StoreUnavailable,
 )
+from shared.failpoints import Failpoint, reached
 from shared.lease import Keeper
 from shared.spool import Spool
 from shared.store import Batch, Lease, Store
@@ -115,6 +116,7 @@ class Archivist:
         for start in range(0, len(batches), _AT_ONCE):
             keys = [batch.batch_key for batch in batches[start : start + _AT_ONCE]]
             outbox.forget(keys)
+            reached(Failpoint.MARKERS_REMOVED)
             self._store.shards.forgot(keys, lease)
 
     def _waits(self, shard: Shard, why: str) -> None:

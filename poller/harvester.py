@@ -133,5 +133,6 @@ class Harvester:
             return WAITING
         else:
             log(Action.BATCH_HARVESTED, batch=batch.batch_key, provider_batch=batch.provider_batch_id)
+            reached(Failpoint.END_ASKED)
         self._store.batches.record(batch.batch_key, lease=lease, next_check_at=None)
         return "harvested"

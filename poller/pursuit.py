@@ -14,6 +14,7 @@ from poller.demux import Scan, lines_of, scan
 from poller.results import ResultsWriter
 from shared.clock import Clock
 from shared.errors import NotFound
+from shared.failpoints import Failpoint, reached
 from shared.keys import parse_custom_id
 from shared.lifecycle import COLLECTABLE, WATCHED
 from shared.providers.port import Provider, RemoteBatch
@@ -46,6 +47,7 @@ class Pursuit:
             return self._ended(stray, remote, provider)
         if stray.cancelled_at is None and (stray.whose is Whose.OURS or self._is_ours_alone(stray, remote)):
             provider.cancel(remote.id)
+            reached(Failpoint.STRAY_CANCELLED)
             self._store.strays.cancelled(remote.id)
             log(
                 Action.CREATE_STRAY, logging.ERROR, batch=batch.batch_key, provider_batch=remote.id, message="cancelled"

@@ -7,6 +7,7 @@ from datetime import timedelta
 from poller.announced import is_provider_batch_id
 from shared.clock import Clock
 from shared.errors import SettingsError
+from shared.failpoints import Failpoint, reached
 from shared.keys import is_batch_key
 from shared.lease import Keeper
 from shared.lifecycle import Event, State
@@ -32,6 +33,7 @@ class Resolving:
                 self._store.batches.record(key, lease=lease, held_until=self._clock(), next_check_at=None)
                 return "it is sent again"
             self._store.attempts.allow_another(key, attempt.attempt, lease)
+            reached(Failpoint.ANOTHER_ALLOWED)
             self._store.batches.record(key, lease=lease, next_check_at=None)
             return "it is looked up once more, and sent again if its create still does not show"
 

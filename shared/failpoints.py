@@ -42,6 +42,8 @@ class Failpoint(StrEnum):
     # A batch is sent.
     BATCH_TAKEN = "batch-taken"
     """The batch's lease is taken; nothing is uploaded."""
+    ADMITTED = "admitted"
+    """The batch has its room in the provider's queue, or has none; nothing is uploaded."""
     UPLOADED = "uploaded"
     """The provider has the input; the account is not taken."""
     ACCOUNT_TAKEN = "account-taken"
@@ -60,6 +62,8 @@ class Failpoint(StrEnum):
     """A look-up is counted; the next one has no time."""
     INPUT_DELETED = "input-deleted"
     """The input file of a create that did not show is deleted; the last look is not taken."""
+    ANOTHER_ALLOWED = "another-allowed"
+    """An operator allows another create; the look-up that has to come first is not due."""
     TOLD = "told"
     """The operator was told of a batch; it is not on the topic."""
 
@@ -86,10 +90,14 @@ class Failpoint(StrEnum):
     """A child is written; the decision is not."""
     DECIDED = "decided"
     """The decision stands; the children are not in their places."""
+    MEASURED = "measured"
+    """What its requests took is counted; the batch is not collected."""
 
     # A deadline nears; a batch is asked record by record.
     END_NOTED = "end-noted"
     """The store knows that a batch's end is asked for; the provider does not."""
+    END_ASKED = "end-asked"
+    """The provider is asked for a batch's end; its next look is not due."""
     WINDOW_INTENDED = "window-intended"
     """The intent of some calls is durable; none of them is made."""
     CALL_ANSWERED = "call-answered"
@@ -110,6 +118,14 @@ class Failpoint(StrEnum):
     """The broker has outputs and marker; the commit is not sent."""
     TRANSACTION_COMMITTED = "transaction-committed"
     """Outputs and marker are committed; the store does not know."""
+
+    # A create shows that was counted as absent.
+    STRAY_NOTED = "stray-noted"
+    """The store knows a second create; nobody has looked at it."""
+    STRAY_CANCELLED = "stray-cancelled"
+    """The provider is asked for the end of a second create; the store does not know."""
+    STRAY_SETTLED = "stray-settled"
+    """Whose a second create is, and what it cost, is in the store; nobody was told."""
 
     # The store has moved a batch by an event, and whoever moved it has not gone on.
     HOLD = "hold"
@@ -141,6 +157,8 @@ class Failpoint(StrEnum):
     """A batch's results are deleted; the sealed file is not."""
     SEALED_REMOVED = "sealed-removed"
     """The sealed file is deleted."""
+    MARKERS_REMOVED = "markers-removed"
+    """Progress markers are tombstoned; the store counts them as there."""
 
 
 MOVED = {event: Failpoint[event.name] for event in Event}

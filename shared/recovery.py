@@ -151,6 +151,7 @@ class Recovery:
                 # One that can't be cancelled now stays in the store as a stray, and is shown.
                 with suppress(ProviderError):
                     provider.cancel(stray.id)
+                    reached(Failpoint.STRAY_CANCELLED)
                     self._store.strays.cancelled(stray.id)
             # Without it only a store that forgets this would have to look again.
             with suppress(SpoolError):

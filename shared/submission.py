@@ -120,6 +120,7 @@ class Submission:
         stated, per_hour = provider.profile.stated(manifest.definition.batch), provider.profile.creates_per_hour
         self._estimate(batch, manifest, lease)
         admitted = self._store.queues.admit(batch.batch_key, lease, stated=stated, per_hour=per_hour)
+        reached(Failpoint.ADMITTED)
         if admitted.state is State.HELD and not admitted.is_admitted:
             return admitted
         number = attempts[0].attempt + 1 if attempts else 1

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, or_, select, update
 
+from shared.failpoints import Failpoint, reached
 from shared.store.database import Database, insert_absent
 from shared.store.tables import attempts, batches, strays
 from shared.store.values import Stray, Whose
@@ -36,7 +37,10 @@ class Strays:
                 "created_at": created_at,
                 "whose": whose,
             }
-            return insert_absent(connection, strays, values)
+            is_new = insert_absent(connection, strays, values)
+        if is_new:
+            reached(Failpoint.STRAY_NOTED)
+        return is_new
 
     def cancelled(self, provider_batch_id: str) -> None:
         """Its end was asked for: the operator's word, or a proof, makes it ours."""
@@ -63,6 +67,7 @@ class Strays:
             "is_estimate": is_estimate,
         }
         self._amend(provider_batch_id, **values, **({} if batch_key is None else {"batch_key": batch_key}))
+        reached(Failpoint.STRAY_SETTLED)
 
     def open(self) -> list[Stray]:
         """Those of which more can still be learned, oldest first."""

@@ -48,6 +48,12 @@ class Case:
     """Batches of somebody else's with so many requests that the account has from the start of each wave."""
     retention: float = 3600.0
     """Seconds; 0 lets the janitor delete at once, and the run waits for it."""
+    operator: bool = False
+    """Whether a person decides on held batches: what is throttled is given up, what waits for a word is sent again."""
+    is_hidden: bool = False
+    """Whether creates are hidden beyond the quarantine: the stated residual, where a second one is only detected."""
+    forgets: bool = False
+    """Whether the run goes on until its progress markers are tombstoned, a month later."""
     excuses: tuple[Excuse, ...] = ()
     """The failed records that its faults allow."""
 

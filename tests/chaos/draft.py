@@ -12,6 +12,8 @@ from tests.chaos.steps import Excuse, Step, step
 
 HORIZON = 2.5
 """Seconds within which everything is sealed and goes wrong; from then on only the truth is told."""
+QUARANTINE = 2.0
+"""Seconds, in every run: a create that is hidden for longer is the stated residual."""
 HIDDEN = 0.8
 """Seconds for which the faults of one schedule, all together, may hide a create: well below the quarantine."""
 RETRIES = 3

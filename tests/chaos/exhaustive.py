@@ -9,6 +9,7 @@ from random import Random
 
 from shared.failpoints import Failpoint
 from tests.chaos.case import Case, Kill, ProviderName, Rule, StoreKind
+from tests.chaos.draft import QUARANTINE
 from tests.chaos.steps import Excuse
 
 BASE = Case(records=6, files=2)
@@ -34,12 +35,15 @@ class Way:
     options: tuple[tuple[str, object], ...] = ()
     empty: int = 0
     strangers: int = 0
+    operator: bool = False
+    is_hidden: bool = False
+    forgets: bool = False
     retention: float | None = None
     excuses: tuple[Excuse, ...] = ()
 
 
-def _rule(fault: str, *options: tuple[str, object]) -> Rule:
-    return Rule(fault, (("times", 2), *options))
+def _rule(fault: str, *options: tuple[str, object], times: int = 2) -> Rule:
+    return Rule(fault, (("times", times), *options))
 
 
 _CARRIED = Way((_rule("line_errored", ("status", 500)),))
@@ -49,9 +53,11 @@ _CLEARED = Way((_NOT_DONE,))
 _REFUSED = (_rule("http_5xx", ("status", 400), _CREATE),)
 _REJECTED = (Excuse("rejected", _MANY),)
 _SWEPT = Way(retention=0.0)
+_SHOWS_LATE = (_rule("create_accepted_response_lost"), _rule("list_lag", ("seconds", 2.5 * QUARANTINE)))
 _DEADLINE = (("deadline", 2.0), ("fallback", "sync"))
 _CUT_SHORT = Way((_rule("stuck_in_progress"), _rule("cancel_partially")), options=_DEADLINE)
 _NEVER_SENT = Way((_rule("http_429_retry_after", ("retry_after", 5), _CREATE),), options=_DEADLINE)
+_THROTTLED = _rule("http_429_retry_after", ("retry_after", 5), _CREATE, times=1)
 
 WAYS: dict[Failpoint, Way] = {
     Failpoint.HOLD: Way((_rule("http_429_retry_after", ("retry_after", 0), _CREATE),)),
@@ -77,32 +83,55 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.WINDOW_INTENDED: _CUT_SHORT,
     Failpoint.CALL_ANSWERED: _CUT_SHORT,
     Failpoint.CALLS_KEPT: _CUT_SHORT,
+    Failpoint.END_ASKED: _CUT_SHORT,
     Failpoint.DIVERT: _NEVER_SENT,
     Failpoint.INPUT_REMOVED: _SWEPT,
     Failpoint.REQUESTS_REMOVED: _SWEPT,
     Failpoint.RESULTS_REMOVED: _SWEPT,
     Failpoint.SEALED_REMOVED: _SWEPT,
+    Failpoint.MARKERS_REMOVED: Way(retention=0.0, forgets=True),
+    Failpoint.GIVE_UP: Way((_THROTTLED,), operator=True, excuses=(Excuse("given-up", _MANY),)),
+    Failpoint.ANOTHER_ALLOWED: Way((_NOT_DONE,), options=(("on_ambiguous", "hold"),), operator=True),
+    Failpoint.STRAY_NOTED: Way(_SHOWS_LATE, is_hidden=True),
+    Failpoint.STRAY_SETTLED: Way(_SHOWS_LATE, is_hidden=True),
+    Failpoint.STRAY_CANCELLED: Way(
+        (*_SHOWS_LATE, _rule("stuck_in_progress", ("seconds", 60.0)), _rule("cancel_partially", ("done", 0.0))),
+        only="openai",
+        is_hidden=True,
+    ),
 }
 """Of those that not every batch passes."""
-CALLS = tuple(point for point, way in WAYS.items() if way.options)
-"""The road of single calls: its pairs are among themselves, for a call has its own residual."""
-ELSEWHERE = frozenset({Failpoint.GIVE_UP})
-"""An operator's word, given in a process that does nothing else."""
-POINTS = tuple(point for point in Failpoint if point not in ELSEWHERE and point not in CALLS)
+CALLS = tuple(point for point, way in WAYS.items() if way.options == _DEADLINE)
+STRAYS = tuple(point for point, way in WAYS.items() if way.is_hidden)
+"""The roads of single calls, and of creates that show late: each has its own residual, and its own pairs."""
+BESIDE = (
+    Failpoint.INTEND,
+    Failpoint.CREATED,
+    Failpoint.ACCEPT,
+    Failpoint.DOUBT,
+    Failpoint.END,
+    Failpoint.DOWNLOADED,
+    Failpoint.COLLECT,
+    Failpoint.TRANSACTION_COMMITTED,
+    Failpoint.PUBLISH,
+)
+"""What goes on at a batch while another create of it shows."""
+POINTS = tuple(point for point in Failpoint if point not in (*CALLS, *STRAYS))
 
 
 def singles() -> dict[str, Case]:
     """Each failpoint on its first and on a second pass, by the name that repeats the case."""
-    cases = enumerate(product((*POINTS, *CALLS), (1, 2)))
+    cases = enumerate(product((*POINTS, *CALLS, *STRAYS), (1, 2)))
     return {f"{point}:{nth}": _case(number // 2 + nth, Kill(point, nth)) for number, (point, nth) in cases}
 
 
 def pairs() -> dict[str, Case]:
     """Each failpoint, and then each on the first pass after that kill; but for those of two different providers."""
+    roads = ((POINTS, POINTS), (CALLS, CALLS), (STRAYS, STRAYS), (STRAYS, BESIDE), (BESIDE, STRAYS))
     return {
         f"{first},{second}": _case(one + two, Kill(first), Kill(second))
-        for points in (POINTS, CALLS)
-        for (one, first), (two, second) in product(enumerate(points), repeat=2)
+        for firsts, seconds in roads
+        for (one, first), (two, second) in product(enumerate(firsts), enumerate(seconds))
         if {WAYS.get(first, Way()).only, WAYS.get(second, Way()).only} != {"openai", "anthropic"}
     }
 
@@ -129,6 +158,9 @@ def _case(number: int, *kills: Kill) -> Case:
         options=tuple(dict.fromkeys(option for way in ways for option in way.options)),
         empty=max(way.empty for way in ways),
         strangers=max(way.strangers for way in ways),
+        operator=any(way.operator for way in ways),
+        is_hidden=any(way.is_hidden for way in ways),
+        forgets=any(way.forgets for way in ways),
         retention=min([BASE.retention, *(way.retention for way in ways if way.retention is not None)]),
         excuses=tuple(dict.fromkeys(excuse for way in ways for excuse in way.excuses)),
     )

@@ -5,7 +5,7 @@ and the ledger is the provider's bill · I5 all of it within a bound · I6 no se
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
@@ -33,6 +33,7 @@ UNREADABLE = frozenset({"line_malformed", "results_deleted", "download_cut"})
 _LEDGER = """SELECT count(*), sum(input_tokens), sum(output_tokens), sum(cost_usd),
     sum(CASE WHEN records <> succeeded + failed + carried THEN 1 ELSE 0 END),
     sum(succeeded), sum(failed) FROM batches"""
+_STRAYS = "SELECT provider_batch_id, input_tokens, output_tokens FROM strays WHERE whose = 'ours'"
 _BY_ROAD = "SELECT mode, sum(input_tokens), sum(output_tokens) FROM batches GROUP BY mode"
 """A synchronous call has its full price."""
 
@@ -67,10 +68,12 @@ def judge(world: "World", seconds: float, stuck: str = "") -> Verdict:
     messages = read_to_the_end(world.slot.consumer, topics, at_least={world.answers_topic: records})
     outputs = [Output.of(message) for message in messages if message.topic() == world.answers_topic]
     witness = world.provider.witness()
-    out, paid = Counter(output.number for output in outputs), billed_twice(witness, calls_in_doubt=_asks(case))
+    known = detected(world)
+    out = Counter(output.number for output in outputs)
+    paid = billed_twice(witness, calls_in_doubt=_asks(case), but_not=known)
     lost = [number for number in range(records) if not out[number]]
     twice = [number for number, count in out.items() if count > 1]
-    accepted, struck = accepted_twice(witness), world.failpoints.struck
+    accepted, struck = accepted_twice(witness, known), world.failpoints.struck
     # A case of kills alone has all that leads to them; among the faults of a schedule one may not come about.
     missed = [] if case.steps else case.kills[struck:]
     found = [
@@ -83,7 +86,7 @@ def judge(world: "World", seconds: float, stuck: str = "") -> Verdict:
         *(f"I2 billed twice: {text}" for text in paid),
         *foreign(outputs),
         *unexcused(outputs, case.excuses, world.pipeline.empty),
-        *(ledger(world, witness, len(out)) if not lost else []),
+        *(ledger(world, witness, len(out), known) if not lost else []),
         *(f"I5 not at its end after {why}" for why in [stuck] if why),
         *(f"I6 a key stands in {place}" for place in leaks(world.folder, [world.provider.directory], messages)),
     ]
@@ -102,12 +105,24 @@ def judge(world: "World", seconds: float, stuck: str = "") -> Verdict:
     )
 
 
-def billed_twice(witness: Witness, *, calls_in_doubt: bool = False) -> list[str]:
+def detected(world: "World") -> dict[str, tuple[int, int]]:
+    """The second creates that were found, and what each cost in tokens, of a case whose creates are hidden too long.
+
+    Elsewhere none is expected: one that were there, though found, is a violation.
+    """
+    rows = world.census.ask(_STRAYS) if world.case.is_hidden else []
+    return {name: (int(used), int(told)) for name, used, told in rows}
+
+
+def billed_twice(
+    witness: Witness, *, calls_in_doubt: bool = False, but_not: Container[str | None] = frozenset()
+) -> list[str]:
     """The prompts (by digest) whose answers were billed more than once: each record's is its own.
 
     A synchronous call that was cut short is made again, and may be paid for each time: its stated residual.
     """
-    billed = Counter((entry.prompt, entry.batch is None and calls_in_doubt) for entry in bill(witness))
+    entries = (entry for entry in bill(witness) if entry.batch not in but_not)
+    billed = Counter((entry.prompt, entry.batch is None and calls_in_doubt) for entry in entries)
     both = Counter(prompt for prompt, _ in billed)
     again = {prompt for (prompt, is_residual), count in billed.items() if count > 1 and not is_residual}
     return sorted(again | {prompt for prompt, roads in both.items() if roads > 1})
@@ -118,7 +133,7 @@ def bill(witness: Witness) -> Iterator[Billed]:
     return (entry for entry in witness.billed() if entry.custom_id is None or parse_custom_id(entry.custom_id))
 
 
-def accepted_twice(witness: Witness) -> list[str]:
+def accepted_twice(witness: Witness, but_not: Container[str] = frozenset()) -> list[str]:
     """The custom_ids that were accepted again though the first acceptance had not ended with nothing billed for them.
 
     A custom_id names a record and its generation. A request that is known to have had no effect may be sent again.
@@ -128,7 +143,7 @@ def accepted_twice(witness: Witness) -> list[str]:
     created = {event["batch"]: event["at"] for event in witness.events("create")}
     accepted: dict[str, list[str]] = defaultdict(list)
     for batch, custom_id, _ in witness.requests():
-        if parse_custom_id(custom_id):
+        if parse_custom_id(custom_id) and batch not in but_not:
             accepted[custom_id].append(batch)
     return sorted(
         custom_id
@@ -173,15 +188,19 @@ def unexcused(outputs: Sequence[Output], excuses: Sequence[Excuse], empty: Conta
             left[excuse] -= 1
 
 
-def ledger(world: "World", witness: Witness, records: int) -> Iterator[str]:
-    """Where our counts don't add up, or our bill is not the provider's."""
+def ledger(world: "World", witness: Witness, records: int, strays: Mapping[str, tuple[int, int]]) -> Iterator[str]:
+    """Where our counts don't add up, or our bill is not the provider's: that of second creates stands by itself."""
     (batches, used, told, paid, unbalanced, succeeded, failed) = world.census.ask(_LEDGER)[0]
     if unbalanced:
         yield f"I4 {unbalanced} of {batches} batches are out of balance"
     if (succeeded or 0) + (failed or 0) != records:
         yield f"I4 the store has {succeeded} + {failed} records out, the topic {records}"
     entries = list(bill(witness))
-    theirs = (sum(entry.input_tokens for entry in entries), sum(entry.output_tokens for entry in entries))
+    for name, known in strays.items():
+        billed = _tokens(entry for entry in entries if entry.batch == name)
+        if billed != known:
+            yield f"I4 the provider billed {billed} tokens for the second create {name}, the store has {known}"
+    theirs = _tokens(entry for entry in entries if entry.batch not in strays)
     ours = (int(used or 0), int(told or 0))
     is_less = _is_unreadable(world.case) or _asks(world.case)
     if ours != theirs and (not is_less or ours > theirs):
@@ -194,6 +213,13 @@ def ledger(world: "World", witness: Witness, records: int) -> Iterator[str]:
             owed += price.sync_usd if mode == "sync" else price.batch_usd
     if abs(float(paid or 0) - owed) > 1e-6:
         yield f"I4 {ours} tokens cost {owed} USD, the ledger has {paid}"
+
+
+def _tokens(entries: Iterable[Billed]) -> tuple[int, int]:
+    used = told = 0
+    for entry in entries:
+        used, told = used + entry.input_tokens, told + entry.output_tokens
+    return used, told
 
 
 def _asks(case: Case) -> bool:

@@ -14,14 +14,13 @@ from shared.store import Store
 from shared.store.address import engine_for, parse
 from shared.store.database import Database
 from shared.store.tables import installation
-from tests.chaos.draft import text_of
+from tests.chaos.draft import QUARANTINE, text_of
 from tests.rig.samples import STRING, definition, sealed_line
 
 if TYPE_CHECKING:
     from tests.chaos.world import World
 
 KEYS = {"OPENAI_API_KEY": "key-of-openai-8125940127", "ANTHROPIC_API_KEY": "key-of-anthropic-8125940127"}
-QUARANTINE = 2.0
 SOON = timedelta(seconds=3)
 """What is due by then is not worth a jump of the clock."""
 KAFKA = """[DEFAULT]
@@ -34,6 +33,10 @@ reconnect.backoff.max.ms = 500
 topic.metadata.refresh.fast.interval.ms = 50
 retry.backoff.ms = 20
 """
+_KNOWN_CREATES = """SELECT (SELECT count(DISTINCT provider_batch_id) FROM attempts)
+    + (SELECT count(*) FROM strays WHERE settled_at IS NOT NULL)"""
+"""Of which nothing more is to be learned."""
+_MARKERS = "SELECT count(*) FROM batches WHERE marker_forgotten_at IS NULL"
 PIPE, STATEMENT = "pipe", "answers"
 _MODELS: dict[str, dict[str, Any]] = {
     "openai": {},
@@ -98,10 +101,20 @@ class Pipeline:
 
     def is_quiet(self) -> bool:
         """Whether the store says that everything is out, and the janitor, where it may, has deleted everything."""
-        count = self._world.census.count(self._world.now() + SOON)
+        case, census = self._world.case, self._world.census
+        count = census.count(self._world.now() + SOON)
         if count is None or count.planned < len(self.files) or count.open:
             return False
-        return self._world.case.retention > 0 or not any(file.exists() for file in self.files)
+        if case.retention == 0 and any(file.exists() for file in self.files):
+            return False
+        if case.is_hidden and len(self._world.provider.witness().creates()) != census.number(_KNOWN_CREATES):
+            return False
+        return not case.forgets or census.number(_MARKERS) == 0
+
+    def is_at_work(self) -> bool:
+        """Whether more is left than markers that are forgotten after a month."""
+        last = self._world.census.last
+        return not self._world.case.forgets or last is None or last.open > 0 or last.planned < len(self.files)
 
     def model(self) -> Model:
         """What is asked."""

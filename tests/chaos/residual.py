@@ -6,7 +6,7 @@ It can't be prevented. These schedules show that it is detected, cancelled where
 from dataclasses import dataclass, replace
 
 from tests.chaos.case import Case, Rule, Verdict
-from tests.chaos.pipeline import QUARANTINE
+from tests.chaos.draft import QUARANTINE
 from tests.chaos.slot import Slot
 from tests.chaos.world import World
 from tests.rig.waiting import wait_until

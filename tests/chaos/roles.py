@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from deploy.sandbox.provider.serving import serve
 from poller.collector import Collecting
 from poller.daemon import Daemon
 from poller.outbox import Bounds
+from poller.resolving import Resolving
 from poller.schedule import Backoff
 from poller.settings import PollerSettings
 from poller.signals import Signals
@@ -28,11 +30,15 @@ from poller.watcher import Watching
 from poller.wiring import Tempo, assembled
 from shared import failpoints
 from shared.clock import Clock
-from shared.errors import KafkaUnavailable, MustRestart, StoreUnavailable
+from shared.errors import KafkaUnavailable, LeaseLost, MustRestart, SettingsError, StoreUnavailable
+from shared.lease import Keeper, this_process
+from shared.lifecycle import State
 from shared.providers.prices import cost
+from shared.recovery import DECIDE
 from shared.refusals import Backoff as Holding
 from shared.refusals import Waits
-from shared.store import Store
+from shared.store import Batch, Store
+from shared.store.values import ALLOWED
 from shared.telemetry import start_logging
 from submitter.desk import Desk
 from submitter.desk_main import tell
@@ -142,7 +148,33 @@ def provider(spec: Spec) -> int:
     return 0
 
 
-ROLES: dict[str, Callable[[Spec], int]] = {"desk": desk, "poller": poller, "provider": provider}
+def operator(spec: Spec) -> int:
+    """Whoever looks at held batches, and decides as `poller resolve` does."""
+    clock = _clock(spec)
+    failpoints.arm()
+    try:
+        with Store.open(spec["state_store"], clock, create=False) as store:
+            resolving = Resolving(store, Keeper(store, this_process()), clock)
+            never = threading.Event()
+            while not never.wait(0.1):
+                for batch in store.batches.rows((State.HELD,)):
+                    with suppress(SettingsError, LeaseLost):
+                        _resolve(batch, store, resolving)
+    except StoreUnavailable as error:
+        logging.getLogger("batchline").warning("%s", error)
+    return 4
+
+
+def _resolve(batch: Batch, store: Store, resolving: Resolving) -> None:
+    """What is throttled is given up; what waits for a person's word is allowed another create, once."""
+    said = batch.held_reason or ""
+    if said.startswith("throttled"):
+        resolving.fail(batch.batch_key)
+    elif said.startswith(DECIDE) and store.attempts.of(batch.batch_key)[0].note != ALLOWED:
+        resolving.retry(batch.batch_key)
+
+
+ROLES: dict[str, Callable[[Spec], int]] = {"desk": desk, "poller": poller, "provider": provider, "operator": operator}
 
 
 def _clock(spec: Spec) -> Clock:

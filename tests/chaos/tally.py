@@ -11,7 +11,7 @@ NAMES = {
     "failpoints": "SIGKILL at each failpoint, on its first and a later pass",
     "pairs": "SIGKILL at one failpoint, and at another while it recovers",
     "schedules": "random schedules of 5 to 20 faults each",
-    "roads": "the real commands with Flink: JVM, Python worker, desk, poller or broker killed",
+    "roads": "the real commands with Flink: launcher, JVM, Python worker, desk, poller, broker or PostgreSQL killed",
 }
 
 

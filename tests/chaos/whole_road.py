@@ -1,4 +1,4 @@
-"""Whole-road schedules: the real commands with Flink, a process or the broker killed at moments that a seed decides.
+"""Whole-road schedules: the real commands with Flink; processes, broker and database killed when a seed says so.
 
 Each wave of records has one blow; whoever does not come back by itself is started again, as a supervisor would.
 """
@@ -6,6 +6,7 @@ Each wave of records has one blow; whoever does not come back by itself is start
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,12 +21,15 @@ from deploy.sandbox.broker import BrokerError, LocalBroker
 from deploy.sandbox.child import Child
 from deploy.sandbox.provider import ProviderServer
 from tests.acceptance.road import START_SECONDS, Road
-from tests.chaos.case import Case, Verdict
+from tests.chaos.case import Case, ProviderName, StoreKind, Verdict
+from tests.chaos.exhaustive import COMBINATIONS
+from tests.rig.postgres import PostgresServer, postgres_binaries, postgres_server
 from tests.rig.processes import Processes
 from tests.rig.waiting import wait_until
 
-Victim = Literal["jvm", "worker", "desk", "poller", "submitter", "broker"]
-VICTIMS: tuple[Victim, ...] = ("jvm", "worker", "desk", "poller", "submitter", "broker")
+Victim = Literal["jvm", "worker", "desk", "poller", "submitter", "broker", "database"]
+VICTIMS: tuple[Victim, ...] = ("jvm", "worker", "desk", "poller", "submitter", "broker", "database")
+"""A database is killed only where there is a server."""
 WAVE = 60
 """Records between two blows."""
 BATCH = 20
@@ -46,16 +50,17 @@ class RoadCase:
     """A whole-road schedule, replayable from its seed."""
 
     seed: int
-    provider: Literal["openai", "anthropic"]
+    provider: ProviderName
+    store: StoreKind
     blows: tuple[Blow, ...]
 
 
 def road_case(seed: int, blows: int = 3) -> RoadCase:
-    """The whole-road schedule of a seed."""
-    random = Random(f"road {seed}")
-    victims = random.sample(VICTIMS, blows)
+    """The whole-road schedule of a seed. Four seeds in a row are on all combinations of provider and store."""
+    random, (provider, store) = Random(f"road {seed}"), COMBINATIONS[seed % len(COMBINATIONS)]
+    victims = random.sample(VICTIMS if store == "postgresql" else VICTIMS[:-1], blows)
     drawn = tuple(Blow(victim, random.choice(("creates", "outputs")), random.random() * 0.8) for victim in victims)
-    return RoadCase(seed, random.choice(("openai", "anthropic")), drawn)
+    return RoadCase(seed, provider, store, drawn)
 
 
 def judged(case: RoadCase) -> Verdict:
@@ -67,7 +72,7 @@ def judged(case: RoadCase) -> Verdict:
             run_road(case, Path(folder))
         except (AssertionError, OSError, KafkaException, BrokerError) as error:
             broken = (f"{type(error).__name__}: {error}",)
-    stated = Case(provider=case.provider, records=records, seed=case.seed)
+    stated = Case(case.provider, case.store, records=records, seed=case.seed)
     return Verdict(stated, broken, records, len(case.blows), seconds=time.monotonic() - began)
 
 
@@ -75,20 +80,31 @@ def run_road(case: RoadCase, folder: Path) -> None:
     """Run a schedule in a folder of its own; AssertionError for a promise that is broken."""
     processes = Processes(folder / "logs")
     try:
-        with LocalBroker() as broker, ProviderServer(folder / "provider", processing_seconds=0.5) as server:
-            road = Road(broker, server, processes, folder / "road", provider=case.provider, bounded=False)
-            _Drive(road, broker).through(case)
+        with ExitStack() as stack:
+            broker = stack.enter_context(LocalBroker())
+            server = stack.enter_context(ProviderServer(folder / "provider", processing_seconds=0.5))
+            database = _database(stack) if case.store == "postgresql" else None
+            store = database.url(database.create_database()) if database else ""
+            road = Road(broker, server, processes, folder / "road", provider=case.provider, store=store, bounded=False)
+            _Drive(road, broker, database).through(case)
             road.check()
             assert road.secrets() == []
     finally:
         processes.close()
 
 
+def _database(stack: ExitStack) -> PostgresServer:
+    binaries = postgres_binaries()
+    if binaries is None:
+        raise BrokerError("PostgreSQL's server isn't installed (Debian, Ubuntu: apt-get install postgresql)")
+    return stack.enter_context(postgres_server(binaries))
+
+
 class _Drive:
     """Keeps both commands alive, and strikes."""
 
-    def __init__(self, road: Road, broker: LocalBroker) -> None:
-        self._road, self._broker = road, broker
+    def __init__(self, road: Road, broker: LocalBroker, database: PostgresServer | None) -> None:
+        self._road, self._broker, self._database = road, broker, database
         road.folder.mkdir(parents=True, exist_ok=True)
         self._sql = road.write(road.model(**{"batch.max-age": "1 s", "batch.max-requests": str(BATCH)}), road.insert())
         self._submitter, self._poller = road.submitter(self._sql), road.poller()
@@ -134,19 +150,26 @@ class _Drive:
         if victim == "broker":
             self._broker.kill()
             self._broker.restart()
+        elif victim == "database":
+            assert self._database
+            self._database.restart(kill=True)
         elif victim in ("submitter", "poller"):
             (self._submitter if victim == "submitter" else self._poller).kill()
         else:
-            for process in _descendants(self._submitter):
-                if _is(process, victim):
-                    process.kill()
+            # One that has just died by itself comes again: a blow that hits nobody proves nothing.
+            self._until(lambda: _kill(self._submitter, victim), f"a {victim} to kill")
 
 
-def _descendants(command: Child) -> list[psutil.Process]:
+def _kill(command: Child, victim: Victim) -> bool:
+    """Kill all of a kind below a command; whether there were any."""
     try:
-        return psutil.Process(command.pid).children(recursive=True)
+        found = [each for each in psutil.Process(command.pid).children(recursive=True) if _is(each, victim)]
     except psutil.NoSuchProcess:
-        return []
+        return False
+    for process in found:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    return bool(found)
 
 
 def _is(process: psutil.Process, victim: Victim) -> bool:

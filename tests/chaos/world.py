@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -31,6 +32,7 @@ from tests.rig.waiting import wait_until
 WAVES = 3
 """More than there are kills: a kill that nothing reaches is said, not waited for."""
 HOUR = 3600
+MONTH = 31 * 24 * HOUR
 _TURN = 0.02
 _CENSUS = 0.08
 
@@ -77,6 +79,8 @@ class World:
         self._began, self.patience = time.monotonic(), Patience()
         self.start_desk()
         self.start_poller()
+        if self.case.operator:
+            self.start_operator()
 
     def close(self, keep: Path | None = None) -> None:
         """Kill every life, and remove all that the run made; `keep` is where to move it instead."""
@@ -95,6 +99,9 @@ class World:
     def start_poller(self, name: str = "poller") -> Life:
         """Another name is a second poller beside the first."""
         return self._start(name, "poller", {"settings": self.pipeline.settings(), "clock": str(self._clock)})
+
+    def start_operator(self) -> Life:
+        return self._start("operator", "operator", {"state_store": self.store, "clock": str(self._clock)})
 
     def start_provider(self) -> Life:
         """The first time on a free port; later on the same port, with the state it had on disk."""
@@ -193,7 +200,7 @@ class World:
             if name != "provider":
                 life.thaw()
                 self.kill(life)
-        self.advance(HOUR)
+        self.advance(HOUR if self.pipeline.is_at_work() else MONTH)
 
     def _turn(self) -> None:
         """Look once after everything that happens by itself."""
@@ -220,7 +227,7 @@ class World:
                 self.notes.append(f"{name} ended with {life.exit_code}")
         if time.monotonic() >= self._away[name]:
             del self._away[name]
-            {"desk": self.start_desk, "provider": self.start_provider}.get(name, lambda: self.start_poller(name))()
+            getattr(self, f"start_{name}", partial(self.start_poller, name))()
 
     def _start(self, name: str, role: str, spec: dict[str, Any]) -> Life:
         environ = self.pipeline.environ() | self.failpoints.environ()
