@@ -6,12 +6,21 @@ from typing import Any
 import orjson
 
 from shared.definition import BatchOptions, Column, Definition, Model, Projected, SqlType
+from shared.estimate import TOKENS_PER_BYTE
 from shared.media import content_of
+from shared.packed import answer_format, asked, prompts_of
 from shared.providers.profiles import profile_for
 from shared.render import Unrenderable
 from shared.schema import answer_schema, is_text
 from submitter.pipeline.values import Pipeline, PlainInsert, Statement
+from submitter.room import room_of
 
+_UNREAD = {
+    "retry": "all of them once more",
+    "split": "in halves, down to one record",
+    "individual": "one by one at the synchronous endpoint",
+    "null": "out with NULLs",
+}
 _WIDTH = 12
 _LONGEST = 300
 _SHORT = {"VARCHAR": "STRING", "VARBINARY": "BYTES", "INTEGER": "INT"}
@@ -75,7 +84,7 @@ def _statement(statement: Statement) -> Iterator[str]:
     yield from _row("batches", _limits(definition.batch, model))
     yield from _row("road", _road(definition.batch))
     yield from _row("prompt", _sample(definition))
-    yield from _row("answer", _answer(model))
+    yield from _row("answer", _answer(definition))
     yield from _row("writes", f"{sink.table}: topic {sink.topic} at {sink.bootstrap_servers}")
     yield from _row("", _formats(definition))
     yield from _row("", ", ".join(_projected(each) for each in definition.projection))
@@ -138,6 +147,9 @@ def _sample(definition: Definition) -> str:
     places = {column.name: place for column, place in zip(model.input, model.descriptor, strict=True)}
     row |= {places[name]: f"https://…/{name}" for name in definition.batch.media_columns or ()}
     try:
+        if definition.batch.is_packed:
+            prompt = prompts_of(definition)([row, row])
+            return "\n".join(map(_cut, [prompt] if isinstance(prompt, str) else prompt))
         content = content_of(definition)(row)
         return _cut(content if isinstance(content, str) else orjson.dumps(content).decode())
     except Unrenderable as error:
@@ -158,15 +170,37 @@ def _example(type_: SqlType, name: str) -> Any:
     return {} if type_.root == "MAP" else f"<{name}>"
 
 
-def _answer(model: Model) -> str:
+def _answer(definition: Definition) -> str:
+    model, options, shape = definition.model, definition.batch, asked(definition).output
     columns = _columns(model.output)
-    if model.task == "embeddings":
-        return f"an embedding, as {columns}"
-    if model.task == "moderations":
-        return f"a moderation, as {columns}"
-    if is_text(model.output):
-        return f"its text, as {columns}"
-    return f"{columns}, by the JSON schema\n{_cut(orjson.dumps(answer_schema(model.output)).decode())}"
+    if model.task in ("embeddings", "moderations"):
+        each = f"{'an embedding' if model.task == 'embeddings' else 'a moderation'}, as {columns}"
+    elif is_text(model.output) and not options.is_packed:
+        each = f"its text, as {columns}"
+    else:
+        each = columns
+    schema = (
+        ""
+        if is_text(shape) or model.task in ("embeddings", "moderations")
+        else (f", by the JSON schema\n{_cut(orjson.dumps(answer_schema(shape)).decode())}")
+    )
+    return f"{each}{_packed(definition)}{schema}"
+
+
+def _packed(definition: Definition) -> str:
+    """How an answer is taken apart."""
+    options, form = definition.batch, answer_format(definition)
+    told = f", read as {form}" if form else ""
+    if not options.is_packed:
+        return told
+    room = room_of(definition, TOKENS_PER_BYTE)
+    most = f"; at most {room.records} records share a request" if room else ""
+    if form is None:
+        return f"{told}{most}"
+    return (
+        f"{told}{most}, each found by its '{options.response_index_field}'; where it can't be read: "
+        + (_UNREAD[options.response_on_error])
+    )
 
 
 def _formats(definition: Definition) -> str:

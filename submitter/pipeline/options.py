@@ -160,8 +160,7 @@ class ModelOptions:
             is_packed = self._values.get("batch.size", 1) != 1 and not is_embedding(self._declared.output)
             media = self._values.get("batch.media-columns", ())
             texts = [column.name for column in self._declared.input if column.name not in media]
-            names = ["records"] if is_packed else texts
-            for message in template_faults(self._values["batch.prompt"], names):
+            for message in template_faults(self._values["batch.prompt"], texts, is_packed=is_packed):
                 self._fault("batch.prompt", message)
         provider, model = self._options.get("provider", "").lower(), self._options.get("model", "")
         given = {name: self._values.get(name) for name in self._options}

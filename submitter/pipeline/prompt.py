@@ -10,8 +10,11 @@ from submitter.pipeline.faults import nearest
 _MESSAGE = 300
 
 
-def template_faults(text: str, columns: Sequence[str]) -> list[str]:
-    """What is wrong with a template: its syntax, what no rendering may do, or names that are no INPUT columns."""
+def template_faults(text: str, columns: Sequence[str], *, is_packed: bool = False) -> list[str]:
+    """What is wrong with a template: its syntax, what no rendering may do, or names that are no INPUT columns.
+
+    `is_packed`: it goes over `records`, which have the columns.
+    """
     templates = Templates()
     try:
         tree = templates.parse(text)
@@ -29,6 +32,11 @@ def template_faults(text: str, columns: Sequence[str]) -> list[str]:
         for each in tree.find_all(nodes.Filter)
         if each.name in REFUSED
     ]
+    if is_packed:
+        return refused + [
+            f"'{name}' is unknown where 'batch.size' is not 1: go over `records`, each with index, {listed}"
+            for name in sorted(named - {"records"} - set(templates.globals))
+        ]
     unknown = sorted(named - set(columns) - set(templates.globals))
     return refused + [
         f"'{name}' is no INPUT column of the model{nearest(name, columns)} (it has {listed})" for name in unknown

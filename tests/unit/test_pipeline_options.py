@@ -114,7 +114,7 @@ def test_batch_options_are_typed() -> None:
         ({"batch.max-bytes": "10"}, "less than 1 kb"),
         ({"batch.size": "0"}, "at least 1"),
         ({"batch.size": "many"}, "'many' is no integer"),
-        ({"batch.size": "20", "batch.prompt": "{{ review }}"}, "it has records"),
+        ({"batch.size": "20", "batch.prompt": "{{ review }}"}, "go over `records`"),
         ({"batch.size": "20", "batch.response.index-field": "label"}, "'label' is an entry's field already"),
         ({"batch.response.format": "regex"}, "needs 'batch.response.pattern'"),
         ({"batch.response.format": "regex", "batch.response.pattern": "(?=x)"}, "no pattern of RE2"),
