@@ -88,7 +88,7 @@ class Auditor:
             files = {each.input_file_id: each.batch_key for each in attempts if each.input_file_id}
             named = {(each.batch_key, str(each.attempt)): each.batch_key for each in attempts}
             told = named.get((remote.metadata.get("batch_key", ""), remote.metadata.get("attempt", "")))
-            batch = known.get(told or files.get(remote.input_file_id, ""))
+            batch = known.get(told or files.get(remote.input_file_id or "", ""))
         else:
             # Up to the end of its quarantine it could have come into being; what came later was looked for by others.
             late = (

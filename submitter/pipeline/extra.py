@@ -1,4 +1,7 @@
-"""The columns besides the answer that a query asks for: `prediction_…` in its SELECT, METADATA in a model's OUTPUT."""
+"""The columns besides the answer that a query asks for: `prediction_…` in its SELECT, metadata in a model's OUTPUT.
+
+In SQL Flink lets a model have physical columns only: there a metadata column is one that has the metadata's name.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -31,22 +34,32 @@ def metadata_faults(model: str, input_: Sequence[CatalogColumn], output: Sequenc
         if column.metadata_key is not None:
             yield f"the INPUT of model {model} has the metadata column '{column.name}': only OUTPUT can have one"
     for column in output:
-        if column.metadata_key is None:
+        key = _key(column)
+        if key is None:
             continue
-        known = METADATA.get(column.metadata_key)
+        known = METADATA.get(key)
         if known is None:
-            listed = " and ".join(f"'{key}'" for key in METADATA)
-            key = column.metadata_key
+            listed = " and ".join(f"'{each}'" for each in METADATA)
             yield f"OUTPUT column '{column.name}': there is no metadata '{key}' of an answer, only {listed}"
         elif known[1].root != column.type.root:
             wanted = _SQL.get(known[1].root, known[1].root)
-            yield f"OUTPUT column '{column.name}': metadata '{column.metadata_key}' is {wanted}, and not {column.sql}"
+            yield f"OUTPUT column '{column.name}': metadata '{key}' is {wanted}, and not {column.sql}"
+
+
+def answered(output: Sequence[CatalogColumn]) -> tuple[CatalogColumn, ...]:
+    """The OUTPUT columns that the answer fills."""
+    return tuple(column for column in output if _key(column) is None)
 
 
 def metadata_of(output: Sequence[CatalogColumn]) -> dict[str, str]:
     """The OUTPUT columns that are metadata, and the extra that each stands for."""
-    found = ((column.name, METADATA.get(column.metadata_key or "")) for column in output)
+    found = ((column.name, METADATA.get(_key(column) or "")) for column in output)
     return {name: known[0] for name, known in found if known is not None}
+
+
+def _key(column: CatalogColumn) -> str | None:
+    """The metadata that a column stands for."""
+    return column.metadata_key or (column.name if column.name in METADATA else None)
 
 
 def _names(tree: Any, flink: Reflection) -> Iterator[str]:

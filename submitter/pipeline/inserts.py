@@ -12,7 +12,7 @@ from shared.keys import is_name
 from submitter.pipeline.catalog import Catalog
 from submitter.pipeline.catalog_values import CatalogColumn, CatalogModel, CatalogTable, Identifier
 from submitter.pipeline.effective import effective
-from submitter.pipeline.extra import asked_extras, metadata_faults, metadata_of
+from submitter.pipeline.extra import answered, asked_extras, metadata_faults, metadata_of
 from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.flink import Reflection, implicit_cast, parsed_type, reason, sql_type
 from submitter.pipeline.inputs import read_input, topics_of
@@ -108,7 +108,7 @@ class Inserts:
             name=model.name,
             options=model.options,
             input=tuple(column.column for column in model.input),
-            output=tuple(column.column for column in model.output if column.metadata_key is None),
+            output=tuple(column.column for column in answered(model.output)),
             lines=lines,
             place=Place(next(iter(lines.values()), place.line), f"model {model.name}"),
             query=read_overrides(asked.config, self._faults, place),

@@ -13,7 +13,7 @@ from deploy.sandbox.provider.errors import ProviderError
 from deploy.sandbox.provider.lines import AnthropicLines
 from shared.definition import Column, Model, SqlType
 from shared.providers import anthropic_answers, provider_for
-from shared.providers.port import Cached
+from shared.providers.port import Answer, Cached
 from shared.providers.prices import cost
 from tests.rig.samples import DOUBLE, STRING, definition
 
@@ -37,7 +37,7 @@ def body(model: Model) -> dict[str, Any]:
     return dict(sent.get("params") or sent["body"])
 
 
-def results(model: Model, requests: int) -> list[anthropic_answers.Answer]:
+def results(model: Model, requests: int) -> list[Answer]:
     """The answers of a batch of so many requests."""
     lines, found = AnthropicLines(), []
     for number in range(requests):
