@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from deploy.sandbox.provider import ProviderServer
@@ -37,6 +38,9 @@ def test_every_prompt_comes_back_answered(account: Account) -> None:
     for number, prompt in enumerate(PROMPTS):
         answer = found[str(number)]
         assert answer.status == "succeeded"
+        if account.kind == "moderations":
+            assert orjson.loads(answer.text or "")["flagged"] is False
+            continue
         assert answer.input_tokens > 0
         if account.kind == "embeddings":
             assert answer.embedding == pytest.approx(embedding(prompt), abs=1e-6)

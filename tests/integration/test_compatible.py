@@ -8,12 +8,21 @@ from typing import Any
 import pytest
 
 from deploy.sandbox.provider import ProviderServer
+from deploy.sandbox.provider.answers import echo
 from deploy.sandbox.provider.witness import Witness
+from poller.decision import read_decision, results_in
 from poller.models import Models
+from poller.results import Results, Verdict
+from poller.values import reader_of
+from shared.definition import Column
+from shared.errors import NotFound
 from shared.lifecycle import State
 from shared.providers import provider_for
+from shared.store import Batch
 from submitter.pipeline.profile import profile_fields
 from tests.contracts.provider_account import Account
+from tests.rig.asking import Road
+from tests.rig.samples import STRING
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
@@ -103,3 +112,54 @@ def test_a_habit_that_is_not_told_is_refused_in_the_service_s_words(
     account.provider = provider_for(model, {"THE_KEY": "k"})
     with pytest.raises(Exception, match=said if said != "completion_window" else "24h"):
         account.submit()
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
+    """A server of one's own: chat completions alone, without usage, and JSON in a text fence."""
+    with ProviderServer(tmp_path_factory.mktemp("own"), limits={"openai_plain": 1}) as server:
+        yield server
+
+
+def collected(stage: Stage, records: int) -> tuple[Batch, list[bytes]]:
+    """A batch that was asked record by record, and what is kept of its answers."""
+    key, road = stage.plan(records), Road(stage)
+    asker, collector = road.asker(), road.collector()
+
+    def is_there() -> bool:
+        asker.run_once()
+        collector.run_once()
+        return stage.batch(key).state is State.COLLECTED
+
+    wait_until(is_there, 60, lambda: f"{key} to be collected, it is {stage.batch(key)}")
+    batch = stage.batch(key)
+    folder = stage.spool.batch(batch.pipeline, batch.statement, key)
+    decision = read_decision(stage.spool.files, folder)
+    assert decision is not None
+    with Results(stage.path(results_in(folder, decision)), records) as results:
+        assert set(results.verdicts) == {Verdict.ANSWERED}
+        return batch, [results.answer(record) for record in range(records)]
+
+
+def test_a_server_without_a_batch_api_is_asked_record_by_record(own_server: ProviderServer, tmp_path: Path) -> None:
+    said = {"parameters": {"batch.structured-output": "schema"}, "model": "qwen3:8b"}
+    stage = Stage(own_server, tmp_path, batch_options={"mode": "sync", "response_format": "json"}, model=said)
+    batch, answers = collected(stage, 6)
+    assert (batch.input_tokens, batch.cost_usd, batch.carried) == (0, None, 0)
+    read = reader_of(stage.definition().model)
+    assert [set(read(answer)) for answer in answers] == [{"label", "score"}] * 6
+    stage.close()
+
+
+def test_one_text_of_such_a_server_is_taken_as_it_is(own_server: ProviderServer, tmp_path: Path) -> None:
+    said = {"output": (Column(name="answer", type=STRING),), "model": "llama3", "system_prompt": "Repeat."}
+    stage = Stage(own_server, tmp_path, batch_options={"mode": "sync"}, model=said)
+    batch, answers = collected(stage, 3)
+    assert [answer.decode() for answer in answers] == [echo(f"review {number}") for number in range(3)]
+    assert batch.model == "llama3"
+    stage.close()
+
+
+def test_such_a_server_has_nothing_else(own_server: ProviderServer, tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        Account(own_server, "chat", tmp_path).submit()

@@ -91,6 +91,9 @@ def _anthropic_key(request: Request) -> str:
 
 async def _faults_of_any_call(call: Call) -> Response | None:
     """Answer for a fault that strikes before the call is looked at."""
+    is_chat = call.endpoint == "openai.chat.completions"
+    if call.provider == "openai" and call.engine.limits.openai_plain and not is_chat:
+        raise ProviderError(404, f"Invalid URL ({call.request.method} {call.request.url.path})")
     slow = call.fault("slow_response")
     if slow is not None:
         await asyncio.sleep(slow["seconds"])

@@ -22,6 +22,8 @@ class Limits:
     openai_metadata_pairs: int = 16
     openai_metadata_key: int = 64
     openai_metadata_value: int = 512
+    openai_plain: int = 0
+    """1: a server of one's own, as vLLM, Ollama, llama.cpp: chat completions alone, no usage, JSON in a text fence."""
     openai_list_page: int = 100
     openai_file_page: int = 10_000
     openai_file_seconds: int = 30 * 86_400

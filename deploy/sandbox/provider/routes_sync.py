@@ -12,7 +12,7 @@ from deploy.sandbox.provider.calls import Call, Handler, JsonResponse
 from deploy.sandbox.provider.errors import ConnectionCut, ProviderError
 from deploy.sandbox.provider.lines import cache_use, openai_body
 from deploy.sandbox.provider.processing import body_hash
-from deploy.sandbox.provider.shapes import choices, message
+from deploy.sandbox.provider.shapes import choices, message, plain
 from deploy.sandbox.provider.store import new_id
 from deploy.sandbox.provider.vocabulary import Occasion
 
@@ -70,7 +70,8 @@ def openai(endpoint: str) -> Handler:
         ask = ask_of(endpoint, body)
         told = wordless(endpoint, ask) if endpoint in WORDLESS else await _answer(call, ask)
         await _billed(call, body, ask, told)
-        return JsonResponse(openai_body(endpoint, body, ask, told, new_id(""), int(time.time())))
+        answered = openai_body(endpoint, body, ask, told, new_id(""), int(time.time()))
+        return JsonResponse(plain(answered) if call.engine.limits.openai_plain else answered)
 
     return handle
 

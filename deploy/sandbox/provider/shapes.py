@@ -56,6 +56,14 @@ def chat_completion(ask: Ask, answer: Answer, ident: str, created: int) -> Json:
     }
 
 
+def plain(completion: Json) -> Json:
+    """Return a completion as servers of one's own give it: no usage, nothing of an account, JSON in a text fence."""
+    text = completion["choices"][0]["message"]["content"] or ""
+    fenced = f"```json\n{text}\n```" if text.startswith("{") else text
+    choice = {"index": 0, "message": {"role": "assistant", "content": fenced}, "finish_reason": "stop"}
+    return {"id": completion["id"], "model": completion["model"], "choices": [choice]}
+
+
 def _output_text(text: str) -> Json:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
