@@ -28,7 +28,7 @@ PACKAGES := submitter poller shared rehearsal deploy tests
 
 export PROVIDER
 
-.PHONY: help setup demo test test-unit test-integration test-acceptance chaos check format bench lock clean
+.PHONY: help setup demo test test-unit test-integration test-acceptance chaos check audit format bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ check: setup ## format, lint, strict types, import directions
 	@$(BIN)/ruff check $(PACKAGES)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+audit: setup ## known vulnerabilities of the locked packages; says it where their database can't be reached
+	@$(BIN)/python -m deploy.audit
 
 format: setup ## apply the formatter and the safe fixes
 	@$(BIN)/ruff check --fix --quiet $(PACKAGES) || true
