@@ -18,14 +18,15 @@ from poller.resolving import Resolving
 from poller.settings import PollerSettings, StatusSettings, StoreSettings
 from poller.signals import Signals
 from poller.status import Report, report
-from poller.table import WIDTH, draw, printable
+from poller.table import WIDTH, draw
 from poller.wiring import Poller, assembled, limits
 from shared.clock import system_clock
 from shared.errors import BatchlineError, KafkaUnavailable, MustRestart, SettingsError, StoreUnavailable
-from shared.lease import Keeper, this_process
+from shared.lease import Keeper, is_dead, this_process
 from shared.settings import load, options
 from shared.store import Store
 from shared.telemetry import SECRETS, Action, log, start_logging
+from shared.terminal import printable, printable_json, printable_lines
 
 HEALTHY, MUST_RESTART, WRONG, ATTENTION, AWAY = 0, 1, 2, 3, 4
 
@@ -97,7 +98,7 @@ def status_command(*, as_json: bool, **flags: Any) -> None:
         with Store.open(settings.state_store, create=False) as store:
             state = report(store, system_clock, limits(settings))
         if as_json:
-            click.echo(state.model_dump_json(indent=2))
+            click.echo(printable_json(state.model_dump_json(indent=2)))
         else:
             # A narrow terminal breaks the lines; broken columns could not be read at all.
             draw(state, Console(width=max(Console().width, WIDTH)))
@@ -118,13 +119,15 @@ def resolve_command(keys: tuple[str, ...], how: str | None, provider_batch_id: s
         if (how is None) == (provider_batch_id is None) or (provider_batch_id and len(keys) > 1):
             raise SettingsError("give --retry, --fail, or, for one batch, --adopt ID")
         with Store.open(load(StoreSettings, flags).state_store, create=False) as store:
+            # What one that was killed held back would else wait for its lease to lapse.
+            store.leases.bury(is_dead)
             resolving = Resolving(store, Keeper(store, this_process()), system_clock)
             for key in keys:
                 if provider_batch_id is not None:
                     told = resolving.adopt(key, provider_batch_id)
                 else:
                     told = resolving.retry(key) if how == "retry" else resolving.fail(key)
-                click.echo(f"{key}: {told}")
+                _say(f"{key}: {told}")
 
 
 @main.command("doctor")
@@ -142,7 +145,7 @@ def doctor_command(*, as_json: bool, fix: bool, **flags: Any) -> None:
         with Store.open(settings.state_store, create=False) as store:
             diagnosis = Doctor(settings, store).examine(fix=fix)
         if as_json:
-            click.echo(diagnosis.model_dump_json(indent=2))
+            click.echo(printable_json(diagnosis.model_dump_json(indent=2)))
         else:
             draw_diagnosis(diagnosis, Console(width=max(Console().width, WIDTH)))
     sys.exit(AWAY if diagnosis.away else HEALTHY if diagnosis.healthy else ATTENTION)
@@ -216,5 +219,5 @@ def _told() -> Iterator[None]:
 
 
 def _end(error: BatchlineError, code: int) -> None:
-    click.echo(f"poller: {SECRETS.redact(str(error))}", err=True)
+    click.echo(f"poller: {SECRETS.redact(printable_lines(str(error)))}", err=True)
     sys.exit(code)

@@ -7,7 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from poller.diagnosis import NOTES, Diagnosis, Finding
-from poller.table import MOST_ROWS, add_row, make_table, moment, printable, say_rest
+from poller.table import MOST_ROWS, add_row, make_table, moment, say_rest
+from shared.terminal import printable
 
 
 def draw_diagnosis(diagnosis: Diagnosis, console: Console) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from poller.status import Report
 from shared.lifecycle import State
+from shared.terminal import printable
 
 MOST_ROWS = 40
 WIDTH = 140
@@ -173,11 +174,6 @@ def make_table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
 def add_row(table: Table, *cells: str, style: str = "") -> None:
     """Add texts from elsewhere: none of it is markup, and nothing in it speaks to the terminal."""
     table.add_row(*(Text(printable(cell)) for cell in cells), style=style)
-
-
-def printable(text: str) -> str:
-    """A text with every character that a terminal would act on shown as its escape."""
-    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
 
 
 def say_rest(table: Table, total: int, where: str = "poller status --json") -> None:

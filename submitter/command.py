@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shared.errors import BatchlineError, KafkaUnavailable, SettingsError, SpoolAway, StoreUnavailable
+from shared.terminal import printable, printable_lines
 from submitter.configuration import parse_overrides
 from submitter.temporary import temporary
 
@@ -110,7 +111,7 @@ def check_command(stop: threading.Event, /, file: Path, overrides: tuple[str, ..
             checked = checked_file(stop, file, parse_overrides(overrides))
             from submitter.pipeline.explain import explain
 
-            click.echo(explain(checked.pipeline))
+            click.echo(printable_lines(explain(checked.pipeline)))
     except Stopped:
         raise click.Abort from None
 
@@ -138,7 +139,7 @@ def checked_file(stop: threading.Event, file: Path, overrides: dict[str, str], *
     _unless_stopped(stop)
     checked = check(file, os.environ, overrides, take_over=take_over)
     for warning in checked.pipeline.warnings:
-        click.echo(f"warning: {warning.text(str(file))}", err=True)
+        click.echo(printable(f"warning: {warning.text(str(file))}"), err=True)
     _unless_stopped(stop)
     return checked
 
@@ -174,7 +175,7 @@ def _unless_stopped(stop: threading.Event) -> None:
 
 
 def _say(text: str) -> None:
-    click.echo(f"{datetime.now().astimezone():%H:%M:%S} {text}")
+    click.echo(f"{datetime.now().astimezone():%H:%M:%S} {printable_lines(text)}")
 
 
 @contextmanager
@@ -183,7 +184,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except BatchlineError as error:
-        click.echo(str(error), err=True)
+        click.echo(printable_lines(str(error)), err=True)
         sys.exit(_code(error))
 
 

@@ -47,3 +47,26 @@ def test_it_has_the_daemons_own_limits(store_url: str, seconds: str, kinds: list
         store.batches.record("slow-0", remote_status="validating", remote_since=system_clock() - timedelta(hours=1))
     ended = command("status", "--json", STATE_STORE=store_url, STUCK_AFTER=seconds)
     assert [each["kind"] for each in json.loads(ended.output)["attention"]] == kinds
+
+
+EVIL = "<script>alert(1)</script> [red]\x1b[2J\x9b31m\u202egnp.exe\u2066\x7f\r\x07\u2028\U000e0041 \x1b]8;;http://evil.example\x07"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["status"], ["status", "--json"], ["doctor"], ["doctor", "--json"], ["resolve", f"k{EVIL}", "--fail"]]
+)
+def test_nothing_that_others_said_reaches_the_terminal_raw(tmp_path: Path, arguments: list[str]) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    with Store.open(url) as store:
+        put(store, planned("held-0", pipeline=f"pipe{EVIL}", statement=EVIL, account=f"openai:KEY@{EVIL}", model=EVIL))
+        walk(store, "held-0", Event.HOLD)
+        store.batches.record("held-0", held_reason=f"an operator must decide: {EVIL}", error=EVIL)
+        store.accounts.pause(f"openai:KEY@{EVIL}", EVIL)
+        store.health.away(f"kafka {EVIL}", EVIL, EVIL)
+    more = ["--spool", f"file://{tmp_path}/spool", "--bootstrap-servers", "127.0.0.1:1"]
+    ended = command(*arguments, *(more if arguments[0] == "doctor" else []), STATE_STORE=url)
+    assert "script" in ended.output
+    assert all(mark.isprintable() or mark == "\n" for mark in ended.output)
+    if "--json" in arguments:
+        said = json.loads(ended.stdout)
+        assert EVIL in "".join(each["message"] for each in said.get("attention", said.get("findings", [])))

@@ -16,7 +16,6 @@ from poller.decision import Decision, read_decision
 from poller.demux import scan
 from poller.place import PLACE, read_place
 from poller.results import ResultsWriter, failure, parse_failure
-from poller.table import printable
 from shared.closing import CLOSING, read_closing
 from shared.errors import ProviderError, SpoolError
 from shared.intents import newest_intent, newest_receipt
@@ -26,6 +25,7 @@ from shared.providers.codes import limit_in
 from shared.providers.faults import refusal, retry_after
 from shared.providers.port import Answer
 from shared.spool import DECISION, MANIFEST, Spool
+from shared.terminal import printable, printable_json, printable_lines
 
 KEY = batch_key("pipe", "sentiments", "file", 0)
 FOLDER = f"pipe/sentiments/batches/{KEY}"
@@ -274,6 +274,35 @@ def test_what_the_spool_holds_is_its_owners_alone(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == wanted, path
 
 
-@given(text=st.text(max_size=40) | st.sampled_from(["\x1b[2J", "\x9b31m", "\u202eevil", "a\rb", "\u2028"]))
+TERMINAL = st.text(max_size=40) | st.sampled_from(
+    [
+        "\x1b[2J",
+        "\x9b31m",
+        "\u202eevil",
+        "a\rb",
+        "\u2028",
+        "\x7f",
+        "\u2066a\u2069",
+        "\U000e0041",
+        "\x1b]8;;http://x\x07",
+    ]
+)
+
+
+@given(text=TERMINAL)
 def test_nothing_of_a_text_speaks_to_the_terminal(text: str) -> None:
     assert printable(text).isprintable()
+    assert all(line.isprintable() for line in printable_lines(text).split("\n"))
+
+
+@given(text=TERMINAL)
+def test_json_for_the_terminal_says_the_same(text: str) -> None:
+    said = orjson.dumps({"message": text}, option=orjson.OPT_INDENT_2).decode() if _is_text(text) else '{"message": ""}'
+    shown = printable_json(said)
+    assert shown.replace("\n", "").isprintable()
+    assert orjson.loads(shown) == orjson.loads(said)
+
+
+def _is_text(text: str) -> bool:
+    """Whether it has no lone surrogate."""
+    return text.encode("utf-8", "replace").decode() == text
