@@ -18,7 +18,7 @@ from poller.place import read_place
 from poller.sinks import SinkClusters
 from shared.definition import Definition, Sink
 from shared.errors import KafkaUnavailable, SettingsError, SpoolAway, SpoolError, StoreUnavailable
-from shared.estimate import all_answers, estimated_cost, prompt_tokens
+from shared.estimate import all_answers, asked_tokens, estimated_cost
 from shared.failpoints import Failpoint, reached
 from shared.intents import newest_receipt
 from shared.manifest import Manifest
@@ -178,7 +178,8 @@ class Registrar:
         """A child has its share of its parent's."""
         if batch.estimated_cost_usd is None:
             answers = all_answers(definition, batch.requests, batch.records)
-            guess = estimated_cost(definition.model, batch.requests, prompt_tokens(batch.bytes), batch.mode, answers)
+            tokens = asked_tokens(definition, batch.requests, batch.bytes)
+            guess = estimated_cost(definition.model, batch.requests, tokens, batch.mode, answers)
             if guess is not None:
                 self._store.batches.record(batch.batch_key, estimated_cost_usd=guess)
 

@@ -11,6 +11,8 @@ TOKENS_PER_BYTE = 0.25
 """Of request lines, bodies' own words included: a rule of thumb for English text, until batches that ended tell."""
 _ANSWER = 200
 """Tokens of an answer whose length no option limits."""
+_MEDIUM, _BESIDE = 5_000, 1_000
+"""Tokens of an image or of a document of a few pages, and of the text beside it."""
 _LONG = 100
 """Tokens of a text whose length no column limits, where many records share an answer."""
 _SHORT = 12
@@ -20,6 +22,12 @@ _SHORT = 12
 def prompt_tokens(size: int, rate: float = TOKENS_PER_BYTE) -> int:
     """The prompt tokens of requests in `size` bytes, at so many tokens a byte; at least one."""
     return max(ceil(size * rate), 1)
+
+
+def asked_tokens(definition: Definition, requests: int, size: int, rate: float = TOKENS_PER_BYTE) -> int:
+    """The prompt tokens of a definition's requests: what an image costs does not grow with its bytes."""
+    tokens, media = prompt_tokens(size, rate), len(definition.batch.media_columns or ())
+    return min(tokens, requests * (media * _MEDIUM + _BESIDE)) if media else tokens
 
 
 def estimated_cost(

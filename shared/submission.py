@@ -23,7 +23,7 @@ from shared.errors import (
     SpoolError,
     Unknown,
 )
-from shared.estimate import all_answers, estimated_cost, prompt_tokens
+from shared.estimate import all_answers, asked_tokens, estimated_cost
 from shared.failpoints import Failpoint, reached
 from shared.hindsight import Hindsight
 from shared.intents import Intent, Receipt, write_intent, write_receipt
@@ -137,7 +137,7 @@ class Submission:
     def _estimate(self, batch: Batch, manifest: Manifest, lease: Lease) -> None:
         """A batch that came back to the store may lack its estimate, which is reserved where money is limited."""
         if batch.estimated_cost_usd is None:
-            tokens = batch.estimated_tokens or prompt_tokens(batch.bytes)
+            tokens = batch.estimated_tokens or asked_tokens(manifest.definition, batch.requests, batch.bytes)
             answers = all_answers(manifest.definition, batch.requests, batch.records)
             guess = estimated_cost(manifest.definition.model, batch.requests, tokens, answers=answers)
             if guess is not None:

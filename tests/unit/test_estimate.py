@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.definition import Model
-from shared.estimate import estimated_cost, prompt_tokens
+from shared.definition import BatchOptions, Model
+from shared.estimate import asked_tokens, estimated_cost, prompt_tokens
 from shared.providers.prices import cost
 from tests.rig.samples import definition
 
@@ -29,6 +29,14 @@ def test_an_estimate_is_the_price_of_its_bytes_and_of_its_longest_answers(
     price = cost("openai", "gpt-5-mini", 1_000, 10 * output)
     assert price is not None
     assert estimated_cost(model(**changes), 10, prompt_tokens(4_000)) == pytest.approx(price.batch_usd)
+
+
+def test_what_an_image_costs_does_not_grow_with_its_bytes() -> None:
+    plain = definition()
+    media = definition(batch=BatchOptions(media_columns=("review",)))
+    assert asked_tokens(plain, 2, 4_000_000) == 1_000_000
+    assert asked_tokens(media, 2, 4_000_000) == 2 * 6_000
+    assert asked_tokens(media, 2, 800) == 200, "addresses are short, until batches that ended tell"
 
 
 def test_a_model_without_a_known_price_has_no_estimate() -> None:
