@@ -61,7 +61,7 @@ def without_unrenderable(spool: Spool, manifest: Manifest, carries: list[Carry],
         return carries
     packing, prompts, left = manifest.packing, prompts_of(manifest.definition), []
     for carry in carries:
-        rows, bad = _rows(spool, manifest), set()
+        rows, bad = asked_rows(spool, manifest), set()
         for request, records in requests_of(carry, packing):
             if len(records) < len(packing.of(request)):
                 taken = [_take(rows, record) for record in records]
@@ -92,7 +92,7 @@ def _lines(
     spool: Spool, manifest: Manifest, carry: Carry, lines: RequestLines, provider: Provider
 ) -> Iterator[tuple[list[int], bytes]]:
     """The child's requests in order: their records, and a line under any id."""
-    packing, rows = manifest.packing, _rows(spool, manifest)
+    packing, rows = manifest.packing, asked_rows(spool, manifest)
     prompts, requests = prompts_of(manifest.definition), provider.requests(asked(manifest.definition))
     for request, records in requests_of(carry, packing):
         if len(records) == len(packing.of(request)):
@@ -101,7 +101,7 @@ def _lines(
             yield records, requests.line("", prompts([_take(rows, record) for record in records]))
 
 
-def _rows(spool: Spool, manifest: Manifest) -> Iterator[tuple[int, Any]]:
+def asked_rows(spool: Spool, manifest: Manifest) -> Iterator[tuple[int, Any]]:
     """The sealed rows of the records that were asked, each with its number; the file is opened when one is wanted."""
     read, record = row_reader(manifest.definition), 0
     with spool.files.local(manifest.sealed_file) as path, path.open("rb", _BUFFER) as lines:

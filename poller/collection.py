@@ -16,6 +16,7 @@ from poller.children import planned, without_unrenderable, write_children
 from poller.costs import costs
 from poller.decision import Decision, decide, read_decision
 from poller.demux import Scan, fail_spoilt, lines_of, scan
+from poller.keeping import keep_answers
 from poller.looks import bounced
 from poller.outcome import Carry, give_up, reason, refuse, settle, settle_asked
 from poller.resolving import GIVEN_UP
@@ -267,6 +268,7 @@ class Collection:
 
     def _commit(self, batch: Batch, manifest: Manifest, decision: Decision, lease: Lease) -> Collected:
         """Follow a decision: the children in their places, and the store told, once and for good."""
+        keep_answers(self._store, self._spool, manifest, decision, self._clock)
         children = []
         for key in decision.children:
             if decision.attempt:

@@ -18,7 +18,7 @@ from shared.failpoints import Failpoint, reached
 from shared.lease import Keeper
 from shared.lifecycle import TERMINAL
 from shared.providers.port import Provider
-from shared.spool import REQUESTS, RESULTS, SealedFile, Spool
+from shared.spool import KNOWN, REQUESTS, RESULTS, SealedFile, Spool
 from shared.store import Batch, Store
 from shared.telemetry import Action, log
 
@@ -52,6 +52,7 @@ class Janitor:
             before = self._clock() - _OLD
             self._store.leases.sweep(before)
             self._store.health.forget(before)
+            self._store.answers.forget()
             counts: Counter[str] = Counter()
             for pipeline, statement in self._spool.statements():
                 states = restorable(self._store, self._spool, pipeline)
@@ -107,6 +108,7 @@ class Janitor:
         for batch in batches:
             folder = self._spool.batch(pipeline, statement, batch.batch_key)
             self._spool.files.delete(f"{folder}/{REQUESTS}")
+            self._spool.files.delete(f"{folder}/{KNOWN}")
             reached(Failpoint.REQUESTS_REMOVED)
             self._spool.files.delete(f"{folder}/{RESULTS}")
             reached(Failpoint.RESULTS_REMOVED)

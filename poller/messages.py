@@ -3,10 +3,12 @@
 A record's own fault never stops its batch: it comes out with NULL outputs and its cause, or on the error topic.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
+
+import orjson
 
 from poller.extra import Extras
 from poller.outputs import NO_OUTPUTS, Outputs, Row, Written
@@ -58,9 +60,19 @@ class Messages:
         self._topics = [name for name, _ in source.topics] if source else []
 
     def of(
-        self, manifest: Manifest, provider_batch_id: str | None, rows: BinaryIO, results: Results, start: int
+        self,
+        manifest: Manifest,
+        provider_batch_id: str | None,
+        rows: BinaryIO,
+        results: Results,
+        start: int,
+        known: Iterable[bytes] = (),
     ) -> Iterator[Outgoing]:
-        """The messages of the rows from ordinal `start` on; `rows` stands at the range's first byte."""
+        """The messages of the rows from ordinal `start` on; `rows` stands at the range's first byte.
+
+        `known` are the answers of the rows that were not asked because they had one, a JSON string each.
+        """
+        answers = iter(known)
         frame = _Frame(manifest, provider_batch_id, self._definition, results)
         # An echo used nothing: what its answer took is told with the record that asked.
         echoing = frame.without_usage()
@@ -72,12 +84,17 @@ class Messages:
             _skip(rows, skipped)
             following += skipped if fate == "request" else 0
             echo += skipped if fate == "echo" else 0
+            _skip(answers, skipped if fate == "known" else 0)
             for line in islice(rows, count - skipped):
                 place = ordinal + skipped
                 skipped += 1
                 sealed = loads(line)
                 if fate == "rejected":
                     yield self._failed(place, sealed, rejected[place], frame, None)
+                    continue
+                if fate == "known":
+                    answer = orjson.loads(next(answers)).encode()
+                    yield self._answered(place, sealed, answer, echoing, None, limit)
                     continue
                 record, mine = following, frame
                 if fate == "echo":
@@ -93,7 +110,9 @@ class Messages:
                     yield self._failed(place, sealed, failed, mine, record)
             ordinal += count
 
-    def _answered(self, ordinal: int, sealed: Any, answer: bytes, frame: "_Frame", record: int, limit: int) -> Outgoing:
+    def _answered(
+        self, ordinal: int, sealed: Any, answer: bytes, frame: "_Frame", record: int | None, limit: int
+    ) -> Outgoing:
         row = sealed["row"]
         try:
             known = self._extras.answered(frame.manifest, answer, frame.used(record)) if self._extras else NO_OUTPUTS
@@ -119,7 +138,7 @@ class Messages:
         if self._error_topic is None:
             known = NO_OUTPUTS
             if self._extras:
-                used = UNKNOWN if record is None else frame.used(record)
+                used = frame.used(record)
                 known = self._extras.failed(frame.manifest, f"{failed.cause}: {failed.message}", failed.raw, used)
             key, value, extra, timestamp = self._fitting(row, known, self._topic, _size(headers))
             return ordinal, False, self._topic, key, value, headers + extra, timestamp
@@ -191,9 +210,9 @@ class _Frame:
         silent.usage = None
         return silent
 
-    def used(self, record: int) -> Used:
+    def used(self, record: int | None) -> Used:
         """What a record used: its share of its request."""
-        if self.usage is None:
+        if self.usage is None or record is None:
             return UNKNOWN
         request = self._packing.request(record)
         records = self._packing.of(request)
@@ -202,12 +221,13 @@ class _Frame:
     def request_id(self, record: int) -> str:
         return f"{self._id}{self._packing.request(record)}"
 
-    def succeeded(self, record: int, position: str | None) -> Headers:
-        request_id = (Header.REQUEST, self.request_id(record))
-        headers: Headers = [*self._succeeded, request_id]
+    def succeeded(self, record: int | None, position: str | None) -> Headers:
+        headers: Headers = list(self._succeeded)
+        if record is not None:
+            headers.append((Header.REQUEST, self.request_id(record)))
         if position is not None:
             headers.append((Header.POSITION, position))
-        if self._is_packed:
+        if self._is_packed and record is not None:
             headers.append((Header.INDEX, str(self._packing.place(record))))
         return headers
 
@@ -223,7 +243,7 @@ class _Frame:
         return headers
 
 
-def _skip(rows: BinaryIO, count: int) -> None:
+def _skip(rows: Iterable[bytes], count: int) -> None:
     for _ in islice(rows, count):
         pass
 

@@ -4,6 +4,7 @@ import time
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 from poller.decision import read_decision, results_in
 from poller.messages import Messages
@@ -19,7 +20,7 @@ from shared.failpoints import Failpoint, reached
 from shared.lifecycle import Event, State
 from shared.manifest import Manifest
 from shared.messages import ProgressMarker
-from shared.spool import DECISION, Spool
+from shared.spool import DECISION, KNOWN, Spool
 from shared.store import Batch, Lease, Store
 
 _READ = 1 << 20
@@ -76,8 +77,11 @@ class Publication:
             results = open_.enter_context(Results(folder, manifest.packing.records, used_by=used_by))
             rows = open_.enter_context(open_.enter_context(local(manifest.sealed_file)).open("rb", _READ))
             rows.seek(manifest.start)
+            known: BinaryIO | None = None
+            if manifest.known:
+                known = open_.enter_context(open_.enter_context(local(f"{self._address(batch)}/{KNOWN}")).open("rb"))
             messages = self._messages(batch.definition).of(
-                manifest, batch.provider_batch_id, rows, results, marker.next
+                manifest, batch.provider_batch_id, rows, results, marker.next, known or ()
             )
             told = time.monotonic()
             while not marker.done:

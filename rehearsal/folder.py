@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 from shared.clock import system_clock
 from shared.definition import BatchOptions, Definition
 from shared.spool import SealedFile, Spool
 from shared.store import Store
-
-_FILE = "part-rehearsal-0-0"
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,13 @@ class Folder:
         """A finished file of these lines, as Flink would have sealed it for a definition."""
         self.store.lineage.put_definition(definition)
         folder = self.spool.sealed(definition.pipeline, definition.statement, definition.hash)
-        path = self.spool.files.work(folder) / _FILE
+        name = f"part-{uuid4()}-0-0"
+        path = self.spool.files.work(folder) / name
         with path.open("wb") as file:
             file.writelines(lines)
         size = path.stat().st_size
-        self.spool.files.keep(folder, [_FILE])
-        return SealedFile(f"{folder}/{_FILE}", definition.hash, size, system_clock())
+        self.spool.files.keep(folder, [name])
+        return SealedFile(f"{folder}/{name}", definition.hash, size, system_clock())
 
 
 @contextmanager

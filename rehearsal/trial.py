@@ -76,10 +76,10 @@ def attempt(folder: Folder, definition: Definition, lines: Iterable[bytes], envi
     planner = Planner(folder.store, folder.spool, models.provider_for, system_clock)
     file = folder.seal(asked, lines)
     planner.plan(asked.pipeline, asked.statement, file)
-    mine = [batch.batch_key for batch in folder.store.batches.rows(pipeline=asked.pipeline, statement=asked.statement)]
+    mine = [batch.batch_key for batch in folder.store.batches.rows(sealed_file=file.address)]
     requests = [line for key in mine for line in _requests(folder, asked, key)]
     paper = _work(folder, models, asked)
-    batches = folder.store.batches.rows(pipeline=asked.pipeline, statement=asked.statement)
+    batches = folder.store.batches.rows(sealed_file=file.address)
     used, made = sum(each.input_tokens for each in batches), sum(each.output_tokens for each in batches)
     price = cost_of(definition.model, used, made)
     return Tried(

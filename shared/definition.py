@@ -164,6 +164,8 @@ class BatchOptions(Frozen):
     """Requests in a provider's queue for the account, where it counts those."""
     deduplicate: bool = Field(default=False, exclude_if=lambda chosen: not chosen)
     """Records of a batch that ask the same are asked once."""
+    deduplicate_ttl: float | None = Field(default=None, exclude_if=lambda seconds: seconds is None)
+    """For so long answers are kept, for records of later batches that ask the same."""
     max_cost_per_day: float | None = Field(default=None, exclude=True)
     """US dollars. The store keeps it beside the definition: who raises it sends what is held, and changes no batch."""
     media_columns: tuple[str, ...] | None = Field(default=None, exclude_if=lambda names: names is None)

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.definition import Definition, Mode
 from shared.packing import Packing, Packs
 
-Fate = Literal["request", "rejected", "elsewhere", "echo"]
+Fate = Literal["request", "rejected", "elsewhere", "echo", "known"]
 """Of a row: packed into a request; set aside with a cause before sending; another batch's, or already paid for; not
-asked, because a row before it asks the same: whatever becomes of that one's record becomes of this one's.
+asked, because a row before it asks the same: whatever becomes of that one's record becomes of this one's; not asked,
+because the same was asked lately: its answer stands beside the manifest.
 """
 
 
@@ -43,13 +44,15 @@ class Manifest(BaseModel):
     """(row, cause, message) of each rejected row, ascending."""
     echoes: tuple[int, ...] = Field(default=(), exclude_if=lambda echoes: not echoes)
     """For each row that is an echo, in order: the record that asks for it, by its number among those that are asked."""
+    known: int = Field(default=0, exclude_if=lambda known: not known)
+    """Rows whose answer stands beside the manifest, a JSON string a line, in their order."""
     pack: int = 1
     """Records in a request, at most."""
     packs: Packs = Field(default=(), exclude_if=lambda packs: not packs)
     """How many each request holds; empty: one."""
     requests: int
     records: int
-    """Rows that are this batch's: packed, rejected or echoes."""
+    """Rows that are this batch's: all but those that are elsewhere."""
     bytes: int
     """Of requests.jsonl."""
     sha256: str

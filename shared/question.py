@@ -19,6 +19,16 @@ def digest_of(content: str | list[Part]) -> bytes:
     return blake2b(data, digest_size=16).digest()
 
 
+def scope_of(definition: Definition) -> str:
+    """All of a request that is not the record's, and how its answer is read: answers hold for no other."""
+    batch, model = definition.batch, definition.model
+    shape = model.model_dump(mode="json", exclude={"name", "api_key", "descriptor"})
+    reading = {name: value for name, value in batch.model_dump(mode="json").items() if name.startswith("response_")}
+    told = {"model": shape, "reading": reading, "prompt": batch.prompt, "packed": batch.is_packed}
+    told["media"] = batch.media_columns
+    return blake2b(orjson.dumps(told, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
+
 def question_of(definition: Definition) -> Question:
     """Of a row that shares its request with others: what stands there of it, whatever its number."""
     if not definition.batch.is_packed or definition.model.task == "embeddings":

@@ -12,15 +12,15 @@ from shared.limits import Limits
 from shared.manifest import Manifest
 from shared.media import content_of
 from shared.packed import measure_of, prompts_of
-from shared.packing import packs_of
 from shared.providers.port import Profile, Requests
 from shared.question import digest_of, question_of
 from shared.render import Unrenderable
 from shared.rows import row_reader
 from shared.spool import MANIFEST, REQUESTS, SealedFile, write_atomic
+from submitter.lately import NOTHING
 from submitter.ledger import Ledger
 from submitter.packer import Packer, Room, Waiting, halves, sifted
-from submitter.part import Part
+from submitter.part import MAX_ECHOES, Part
 
 
 class Draft:
@@ -48,6 +48,8 @@ class Draft:
         self._limits = Limits.of(profile, definition.batch, embeddings=embeddings, cut=cut)
         self._manifests: list[Manifest] = []
         self._part = self._open(0)
+        self.lately = NOTHING
+        """What was answered lately, and is not asked again."""
         self.rows = self.skipped = 0
 
     def write(self, sealed: Path) -> list[Manifest]:
@@ -93,7 +95,10 @@ class Draft:
             self._reject(offset, error)
             return
         question = None if self._question is None else digest_of(prompt)
-        known = part.known(question)
+        if question in self.lately.questions:
+            self._has_answer(offset, question)
+            return
+        known = part.asker(question)
         if known is not None:
             part.echo(known)
             return
@@ -107,6 +112,12 @@ class Draft:
         part.request(line)
         part.asks(question, part.records - 1)
         part.fates.add("request")
+
+    def _has_answer(self, offset: int, question: bytes | None) -> None:
+        if len(self._part.known) >= MAX_ECHOES:
+            self._cut(offset)
+        if question is not None:
+            self._part.answered(question)
 
     def _full(self, records: int, size: int, rejected: int = 0) -> bool:
         part = self._part
@@ -134,6 +145,12 @@ class Draft:
                 self._reject(offset, error)
             return
         question = None if self._question is None else self._question(row)
+        if question in self.lately.questions:
+            if packer.records:
+                packer.waiting.append(Waiting(offset, None, question=question, is_known=True))
+            else:
+                self._has_answer(offset, question)
+            return
         if self._is_echo(packer, offset, row, question):
             return
         while not packer.fits(size):
@@ -144,7 +161,7 @@ class Draft:
 
     def _is_echo(self, packer: Packer, offset: int, row: dict[str, object], question: bytes | None) -> bool:
         """Whether a row asks what one before it asks, in this batch; then it waits for that one's fate, or has it."""
-        leader, known = packer.leader_of(question), self._part.known(question)
+        leader, known = packer.leader_of(question), self._part.asker(question)
         if leader is None and known is None:
             return False
         if leader is None and known is not None and not packer.records:
@@ -189,6 +206,10 @@ class Draft:
             row = each.kept if each.row is None else each.row
             if row is not None:
                 self._gather(dict(row), each.offset)
+            elif each.is_known and self._packer is not None and self._packer.records:
+                self._packer.waiting.append(each)
+            elif each.is_known:
+                self._has_answer(each.offset, each.question)
             elif each.set_aside is None:
                 self._elsewhere(each.offset)
             elif self._packer is None or not self._packer.pass_over(each.offset, each.set_aside):
@@ -205,7 +226,9 @@ class Draft:
                 part.fates.add("request")
                 continue
             aside = each.set_aside if each.leader is None else each.leader.set_aside
-            if aside is not None:
+            if each.is_known and each.question is not None:
+                part.answered(each.question)
+            elif aside is not None:
                 part.reject(aside.cause, str(aside))
             elif each.leader is not None and each.leader.record is not None:
                 part.echo(each.leader.record[1])
@@ -238,34 +261,13 @@ class Draft:
         return self._part
 
     def _close(self, end: int) -> None:
-        part, definition = self._part, self._definition
-        digest = part.close()
-        records = part.records + len(part.rejected) + len(part.echoes)
-        if records == 0:
+        part = self._part
+        manifest = part.manifest(self._definition, self._file, end)
+        if manifest.records == 0:
             (part.folder / REQUESTS).unlink()
             part.folder.rmdir()
             return
-        manifest = Manifest(
-            batch_key=part.key,
-            pipeline=definition.pipeline,
-            statement=definition.statement,
-            generation=0,
-            definition=definition,
-            sealed_file=self._file.address,
-            sealed_at=self._file.modified_at,
-            mode=definition.batch.mode,
-            start=part.start,
-            end=end,
-            runs=part.fates.closed(),
-            rejected=tuple(part.rejected),
-            echoes=tuple(part.echoes),
-            pack=max(part.sizes, default=1),
-            packs=packs_of(part.sizes),
-            requests=part.requests,
-            records=records,
-            bytes=part.size,
-            sha256=digest,
-        )
+        self.lately.write(part)
         reached(Failpoint.PLAN_REQUESTS)
         write_atomic(part.folder / MANIFEST, manifest.model_dump_json().encode())
         self._manifests.append(manifest)

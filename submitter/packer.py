@@ -35,6 +35,8 @@ class Waiting:
     """The row of an echo."""
     leader: "Waiting | None" = None
     """Of an echo: the row before it that asks the same."""
+    is_known: bool = False
+    """Its question has an answer already."""
     record: tuple[str, int] | None = None
     """Once it is asked: the batch, and its number there."""
 

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from shared.causes import Cause
-from shared.spool import REQUESTS, make_folder, private_opener
+from shared.definition import Definition
+from shared.manifest import Manifest
+from shared.packing import packs_of
+from shared.spool import REQUESTS, SealedFile, make_folder, private_opener
 from submitter.plan import Fates
 
 _CHUNK = 1 << 20
@@ -25,6 +28,8 @@ class Part:
         self.fates = Fates()
         self.rejected: list[tuple[int, str, str]] = []
         self.echoes: list[int] = []
+        self.known: list[bytes] = []
+        """The questions of rows that have an answer already."""
         self._asked: dict[bytes, int] = {}
         """What is asked, by its digest, to the record that asks it."""
         self.folder = folder / key
@@ -53,9 +58,14 @@ class Part:
         if question is not None:
             self._asked[question] = record
 
-    def known(self, question: bytes | None) -> int | None:
+    def asker(self, question: bytes | None) -> int | None:
         """The record that asks the same, where there is one and the manifest has room."""
         return None if question is None or len(self.echoes) >= MAX_ECHOES else self._asked.get(question)
+
+    def answered(self, question: bytes) -> None:
+        """A row whose question was answered lately."""
+        self.known.append(question)
+        self.fates.add("known")
 
     def echo(self, record: int) -> None:
         """A row whose answer is that of a record before it."""
@@ -66,7 +76,33 @@ class Part:
         self.rejected.append((self.fates.rows, cause, message))
         self.fates.add("rejected")
 
-    def close(self) -> str:
+    def manifest(self, definition: Definition, file: SealedFile, end: int) -> Manifest:
+        """The batch as it is, its request file closed; `end` is its last byte in the sealed file."""
+        digest = self._close()
+        return Manifest(
+            batch_key=self.key,
+            pipeline=definition.pipeline,
+            statement=definition.statement,
+            generation=0,
+            definition=definition,
+            sealed_file=file.address,
+            sealed_at=file.modified_at,
+            mode=definition.batch.mode,
+            start=self.start,
+            end=end,
+            runs=self.fates.closed(),
+            rejected=tuple(self.rejected),
+            echoes=tuple(self.echoes),
+            known=len(self.known),
+            pack=max(self.sizes, default=1),
+            packs=packs_of(self.sizes),
+            requests=self.requests,
+            records=self.records + len(self.rejected) + len(self.echoes) + len(self.known),
+            bytes=self.size,
+            sha256=digest,
+        )
+
+    def _close(self) -> str:
         """Make the request file durable; gives its SHA-256."""
         self._flush()
         os.fsync(self._file.fileno())

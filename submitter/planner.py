@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from shared.admission import Cut
 from shared.annals import place_plan, write_plan
@@ -12,18 +12,20 @@ from shared.budget import cut_for
 from shared.clock import Clock
 from shared.definition import Definition, Model
 from shared.errors import SpoolAway, SpoolError, StoreUnavailable
-from shared.estimate import all_answers, estimated_cost, prompt_tokens
+from shared.estimate import all_answers, asked_tokens, estimated_cost
 from shared.failpoints import Failpoint, reached
 from shared.keys import batch_key
 from shared.manifest import Manifest
 from shared.packed import asked
 from shared.providers.port import Provider
+from shared.question import scope_of
 from shared.recall import recall
 from shared.spool import SealedFile, Spool
 from shared.store import Plan, PlannedBatch, PositionRun, PositionsPaid, Store
 from shared.telemetry import Action, log
 from shared.trust import vouch
 from submitter.draft import Draft
+from submitter.lately import Lately
 from submitter.ledger import Ledger
 from submitter.remembered import positions, remembered
 from submitter.room import room_of
@@ -122,6 +124,9 @@ class Planner:
         cut = self._cut(definition, stated)
         room, requests = room_of(definition, self._rate(definition)), provider.requests(asked(definition))
         draft = Draft(definition, requests, provider.profile, file, folder, ledger, cut, room)
+        if definition.batch.deduplicate_ttl is not None:
+            scope = scope_of(definition)
+            draft.lately = Lately(self._store.answers.known(scope), partial(self._store.answers.fetch, scope))
         with self._spool.files.local(file.address) as sealed:
             manifests = draft.write(sealed)
         if draft.lowered:
@@ -164,8 +169,8 @@ class Planner:
     def _estimated(self, batch: PlannedBatch, definition: Definition) -> PlannedBatch:
         if batch.requests == 0:
             return batch
-        tokens = prompt_tokens(batch.bytes, self._rate(definition))
-        answers = all_answers(definition, batch.requests, batch.records)
+        tokens = asked_tokens(definition, batch.requests, batch.bytes, self._rate(definition))
+        answers = all_answers(definition, batch.requests, batch.records - batch.deduplicated)
         price = estimated_cost(definition.model, batch.requests, tokens, batch.mode, answers)
         return replace(batch, estimated_tokens=tokens, estimated_cost_usd=price)
 

@@ -2,12 +2,13 @@
 
 from shared.spool.address import folder_at, open_files
 from shared.spool.disk import make_folder, private_opener, sync_folder, write_atomic
-from shared.spool.layout import ANNALS, DECISION, MANIFEST, PLAN, REQUESTS, RESULTS, SealedFile, Spool
+from shared.spool.layout import ANNALS, DECISION, KNOWN, MANIFEST, PLAN, REQUESTS, RESULTS, SealedFile, Spool
 from shared.spool.port import Entry, Files
 
 __all__ = [
     "ANNALS",
     "DECISION",
+    "KNOWN",
     "MANIFEST",
     "PLAN",
     "REQUESTS",

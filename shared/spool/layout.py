@@ -14,6 +14,7 @@ from shared.spool.address import open_files
 from shared.spool.port import Entry, Files
 
 MANIFEST, REQUESTS, RESULTS, DECISION = "manifest.json", "requests.jsonl", "results", "collected.json"
+KNOWN = "known.jsonl"
 PLAN, ANNALS = "plan.json", "annals"
 """A plan's record, in its attempt's folder; and where it is kept for good, below the pipeline's."""
 _DEFINITION = re.compile(r"[0-9a-f]{16}")
@@ -102,7 +103,9 @@ class Spool:
 
     def keep_attempt(self, attempt: str, batch_keys: Sequence[str]) -> None:
         """Make the batches of an attempt last: requests first, each manifest after them."""
-        self.files.keep(attempt, [f"{key}/{name}" for key in batch_keys for name in (REQUESTS, MANIFEST)])
+        written = self.files.work(attempt)
+        names = [f"{key}/{name}" for key in batch_keys for name in (REQUESTS, KNOWN, MANIFEST)]
+        self.files.keep(attempt, [name for name in names if not name.endswith(KNOWN) or (written / name).exists()])
 
     def attempts(self, pipeline: str, statement: str, until: datetime) -> list[str]:
         """The attempts' folders that nobody has written into since a moment."""

@@ -5,6 +5,7 @@ from typing import Self
 from shared.clock import Clock, system_clock
 from shared.store.accounts import Accounts
 from shared.store.address import engine_for, parse, refuse_missing, shown
+from shared.store.answers import Answers
 from shared.store.attempts import Attempts
 from shared.store.batches import Batches
 from shared.store.budgets import Budgets
@@ -38,6 +39,7 @@ class Store:
         self.accounts = Accounts(database)
         self.queues = Queues(database)
         self.budgets = Budgets(database)
+        self.answers = Answers(database)
         self.recalls = Recalls(database)
         self.rebuilds = Rebuilds(database)
         self.shards = Shards(database)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -252,6 +253,15 @@ charges = Table(
     Column("model_name", Text),
     *(_needed(name, Float) for name in ("reserved_usd", "spent_usd")),
     Index("ix_charges_day", "pipeline", "day"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    *(_needed(name, String(32), key=True) for name in ("scope", "question")),
+    _needed("answer", LargeBinary),
+    _needed("expires_at", UtcTime),
+    Index("ix_answers_expiry", "expires_at"),
 )
 
 usages = Table(

@@ -85,7 +85,7 @@ class PlannedBatch:
             mode=manifest.mode,
             deadline_at=None if deadline is None else manifest.sealed_at + timedelta(seconds=deadline),
             model_name=model.name,
-            deduplicated=len(manifest.echoes),
+            deduplicated=len(manifest.echoes) + manifest.known,
         )
 
 

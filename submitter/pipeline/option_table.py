@@ -167,6 +167,11 @@ BATCH = (
     Option("batch.fallback", kinds.choice("sync"), "the rest at the deadline: record by record, not in another batch"),
     Option("batch.fallback.max-cost", kinds.dollars, "what the fallback of one sealed batch may cost"),
     Option("batch.deduplicate", kinds.boolean, "records of a batch that ask the same are asked and paid once", "false"),
+    Option(
+        "batch.deduplicate.ttl",
+        kinds.period,
+        "for so long an answer also holds for later batches that ask the same; needs `batch.deduplicate`",
+    ),
     Option("batch.max-cost-per-day", kinds.dollars, "what the model may cost a day (UTC); beyond it batches are held"),
     Option("batch.fallback.max-concurrency", kinds.integer(1, 64), "synchronous calls at once", "16"),
 )

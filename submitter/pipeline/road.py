@@ -34,6 +34,8 @@ def road_remarks(values: Mapping[str, Any], provider: str, model: str) -> Iterat
                 f"no price is known for {prices}'s model '{model}', so that its cost can't be limited: leave it out"
             )
             yield Remark("batch.fallback.max-cost", message)
+    if "batch.deduplicate.ttl" in values and not values.get("batch.deduplicate"):
+        yield Remark("batch.deduplicate.ttl", "it has no meaning without 'batch.deduplicate' = 'true'", is_fault=False)
     if "batch.max-cost-per-day" in values and model and cost(prices, model, 1, 1) is None:
         message = f"no price is known for {prices}'s model '{model}', so that its cost can't be limited: leave it out"
         yield Remark("batch.max-cost-per-day", message)

@@ -46,6 +46,32 @@ def labels(tried: Tried) -> list[object]:
     return [each.row["label"] for each in tried.messages]
 
 
+def test_what_was_asked_lately_is_not_asked_again_until_its_time_is_over(
+    server: ProviderServer, tmp_path: Path
+) -> None:
+    server.clear_faults()
+    stated = definition(
+        model={"base_url": server.openai_base_url}, batch=BatchOptions(deduplicate=True, deduplicate_ttl=3600.0)
+    )
+    rows = [sealed_line(number, _text(text, tmp_path), None) for number, text in enumerate(TEXTS)]
+    new = sealed_line(6, _text("A fine, good film.", tmp_path), None)
+    with rehearsal_folder() as folder:
+        first = attempt(folder, stated, rows, ENVIRON)
+        again = attempt(folder, stated, [*rows, new, rows[0]], ENVIRON)
+        third = attempt(folder, stated, rows, ENVIRON)
+        other = stated.model_copy(update={"model": stated.model.model_copy(update={"system_prompt": "Another."})})
+        fourth = attempt(folder, other, rows, ENVIRON)
+        counts = [batch.deduplicated for batch in folder.store.batches.rows()]
+    assert (len(first.requests), len(again.requests), len(third.requests), len(fourth.requests)) == (2, 1, 0, 2)
+    assert labels(first) == labels(third) == EXPECTED
+    assert [each.row["label"] for each in again.messages] == [*EXPECTED, "positive", "positive"]
+    assert [each.failed for each in (first, again, third)] == [1, 1, 1]
+    assert (third.input_tokens, third.sync_usd) == (0, 0.0)
+    assert sorted(counts) == [3, 3, 5, 6]
+    assert "batchline-request" not in third.messages[0].headers
+    assert billed(server, tmp_path) == {"A wonderful film.": 2, "Awful, bad.": 2}, "once for each definition"
+
+
 EXPECTED = ["positive", "negative", "positive", None, "positive", "negative"]
 
 

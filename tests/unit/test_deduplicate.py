@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from poller.outcome import child_echoes, child_runs
 from shared.definition import BatchOptions, Definition
+from shared.errors import SpoolError
 from shared.manifest import Manifest
 from shared.packed import asked, measure_of
 from shared.providers.bodies import request_lines
 from shared.providers.profiles import PROFILES
-from shared.question import digest_of, question_of
-from shared.spool import REQUESTS, open_files
+from shared.question import digest_of, question_of, scope_of
+from shared.spool import KNOWN, REQUESTS, open_files
 from submitter.draft import Draft
+from submitter.lately import NOTHING, Lately
 from submitter.packer import Room
 from tests.rig import samples
 
@@ -26,10 +28,13 @@ LIMITS = replace(PROFILES["openai"], max_requests=4, max_bytes=9_000)
 few = st.sampled_from(["good", "bad", "fine", None, " ", "x" * 1500, "x" * 7000])
 
 
-def draft(root: Path, stated: Definition, reviews: list[str | None], room: Room | None) -> tuple[list[Manifest], Path]:
+def draft(
+    root: Path, stated: Definition, reviews: list[str | None], room: Room | None, lately: Lately = NOTHING
+) -> tuple[list[Manifest], Path]:
     lines = [samples.sealed_line(number, text, None) for number, text in enumerate(reviews)]
     file = samples.seal(open_files(root.as_uri()), stated, lines)
     made = Draft(stated, request_lines(asked(stated)), LIMITS, file, root / "attempt", None, room=room)
+    made.lately = lately
     return made.write(root / file.address), root / "attempt"
 
 
@@ -41,7 +46,7 @@ def check(manifest: Manifest, reviews: list[str | None]) -> None:
     echoes = [row for row, fate in enumerate(fates) if fate == "echo"]
     assert len(records) == manifest.packing.records
     assert len(echoes) == len(manifest.echoes)
-    assert manifest.records == len(records) + len(echoes) + len(manifest.rejected)
+    assert manifest.records == len(records) + len(echoes) + len(manifest.rejected) + manifest.known
     for row, leader in zip(echoes, manifest.echoes, strict=True):
         assert reviews[records[leader]] == reviews[row]
         assert records[leader] < row
@@ -65,6 +70,49 @@ def test_every_row_is_asked_or_echoes_one_that_is(reviews: list[str | None], siz
             if size == 1:
                 assert [orjson.loads(line)["body"]["messages"][-1]["content"] for line in requests] == asked_
         assert sum(lengths) == len(reviews)
+
+
+@settings(max_examples=100)
+@given(reviews=st.lists(few, max_size=30), size=st.sampled_from([1, 3]))
+def test_what_was_answered_lately_is_not_asked_and_stands_beside_the_manifest(
+    reviews: list[str | None], size: int
+) -> None:
+    stated = samples.definition(batch=BatchOptions(deduplicate=True, deduplicate_ttl=60.0, size=size))
+    ask = question_of(stated)
+    lately = {ask({"review": text}): f'{{"label":"{text}"}}'.encode() for text in ("good", "fine")}
+    known = Lately(frozenset(lately), lambda wanted: {question: lately[question] for question in wanted})
+    room = None if size == 1 else Room(size, 4_000)
+    with TemporaryDirectory() as folder:
+        manifests, attempt = draft(Path(folder), stated, reviews, room, known)
+        seen = 0
+        for manifest in manifests:
+            fates = list(manifest.fates())
+            mine, seen = reviews[seen : seen + len(fates)], seen + len(fates)
+            check(manifest, mine)
+            answered = [text for text, fate in zip(mine, fates, strict=True) if fate == "known"]
+            assert answered == [text for text in mine if text in ("good", "fine")]
+            path = attempt / manifest.batch_key / KNOWN
+            told = [orjson.loads(orjson.loads(line))["label"] for line in path.open("rb")] if path.exists() else []
+            assert told == answered
+            assert manifest.known == len(answered)
+        assert seen == len(reviews)
+
+
+def test_an_answer_that_is_gone_meanwhile_stops_the_plan(tmp_path: Path) -> None:
+    stated = samples.definition(batch=BatchOptions(deduplicate=True, deduplicate_ttl=60.0))
+    gone = Lately(frozenset([question_of(stated)({"review": "good"})]), lambda _: {})
+    with pytest.raises(SpoolError, match=r"1 answers that batch .* counts on are gone"):
+        draft(tmp_path, stated, ["good"], None, gone)
+
+
+def test_answers_hold_for_the_same_request_alone() -> None:
+    stated = samples.definition()
+    same = samples.definition(model={"name": "other", "descriptor": ("text",)}, statement="else")
+    assert scope_of(stated) == scope_of(same)
+    for change in ({"system_prompt": "x"}, {"model": "gpt-5"}, {"parameters": {"temperature": 1}}):
+        assert scope_of(samples.definition(model=change)) != scope_of(stated)
+    assert scope_of(samples.definition(batch=BatchOptions(prompt="{{ review }}"))) != scope_of(stated)
+    assert scope_of(samples.definition(batch=BatchOptions(size=5))) != scope_of(stated)
 
 
 @settings(max_examples=60)
