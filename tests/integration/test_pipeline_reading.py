@@ -196,14 +196,14 @@ def test_a_number_makes_no_name_of_another_sink(tmp_path: Path) -> None:
 def test_extra_columns_of_an_answer_may_be_asked_for(tmp_path: Path) -> None:
     model = MODEL.replace(
         "score DOUBLE)",
-        "why STRING METADATA FROM 'error-string', http INT METADATA FROM 'http-status-code', score DOUBLE)",
+        "`error-string` STRING, `http-status-code` INT, score DOUBLE)",
     )
     sink = SINK.replace(
-        "score DOUBLE)", "score DOUBLE, raw STRING, cost DECIMAL(9, 6), used INT, http INT, why STRING)"
+        "score DOUBLE)", "score DOUBLE, said STRING, cost DECIMAL(9, 6), used INT, http INT, why STRING)"
     )
     insert = """
 INSERT INTO results SELECT id, prediction_status, score, p.prediction_raw, CAST(prediction_cost AS DECIMAL(9, 6)),
-  CAST(prediction_input_tokens AS INT), http, why
+  CAST(prediction_input_tokens AS INT), `http-status-code`, `error-string`
 FROM ML_PREDICT(TABLE reviews, MODEL judge, DESCRIPTOR(review)) AS p;
 """
     (statement,) = pipeline_of(tmp_path, SETTINGS + REVIEWS + model + sink + insert).statements
@@ -239,15 +239,13 @@ def test_a_column_of_ones_own_comes_before_an_extra_one_and_star_brings_none(tmp
 def test_what_is_wrong_with_extra_columns(tmp_path: Path) -> None:
     model = MODEL.replace(
         "score DOUBLE)",
-        "score DOUBLE, a STRING METADATA FROM 'error-string', b STRING METADATA FROM 'http-status-code', "
-        "c STRING METADATA FROM 'http-headers-map')",
+        "score DOUBLE, `error-string` STRING, `http-status-code` STRING)",
     )
     sink = SINK.replace("label STRING", "label STRING NOT NULL")
     insert = INSERT.replace("id, label, score", "id, prediction_error, score")
     found = faults_of(tmp_path, SETTINGS + REVIEWS + model + sink + insert + insert.replace("id,", "*,"))
     for said in (
         "metadata 'http-status-code' is INT, and not STRING",
-        "there is no metadata 'http-headers-map' of an answer, only 'error-string' and 'http-status-code'",
         "'label' is NOT NULL, and prediction_error is not known of every record",
         "prediction_error can't stand beside *: name the columns",
     ):
