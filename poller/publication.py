@@ -1,15 +1,15 @@
 """One batch's publication: from its marker to the end of its rows, transaction by transaction, then the store."""
 
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from poller.decision import read_decision, results_in
-from poller.messages import Messages
-from poller.outbox import Outbox
-from poller.outboxes import Outboxes
+from poller.messages import Messages, Outgoing
+from poller.outbox import Shard
 from poller.place import Place, keep_place
 from poller.results import ANSWERS, INDEX, Results
 from poller.usage import is_kept, kept_usage
@@ -29,15 +29,32 @@ _TELL = 2.0
 """Seconds between two words to the store on how far a batch has come."""
 
 
+class Shelf(Protocol):
+    """Where a batch's messages go, and how far they have come."""
+
+    @property
+    def shard(self) -> Shard: ...
+
+    def marker(self, batch_key: str) -> ProgressMarker: ...
+
+    def send(self, batch_key: str, messages: Iterator[Outgoing]) -> ProgressMarker: ...
+
+
+class Sizes(Protocol):
+    """What tells how large a message may be."""
+
+    def largest(self, definition: Definition, topic: str) -> int: ...
+
+
 class Publication:
     """Publishes one batch at a time for each shard; the caller holds the shard's lease."""
 
-    def __init__(self, store: Store, spool: Spool, outboxes: Outboxes) -> None:
-        self._store, self._spool, self._outboxes = store, spool, outboxes
+    def __init__(self, store: Store, spool: Spool, sizes: Sizes) -> None:
+        self._store, self._spool, self._sizes = store, spool, sizes
         self._messages = lru_cache(_DEFINITIONS)(self._made)
         self._known: dict[str, Definition] = {}
 
-    def publish(self, batch: Batch, definition: Definition, outbox: Outbox, lease: Lease) -> Batch:
+    def publish(self, batch: Batch, definition: Definition, outbox: Shelf, lease: Lease) -> Batch:
         """Send what is not yet out, then move the batch. Raises Aborted, MustRestart, LeaseLost, SpoolError."""
         marker = outbox.marker(batch.batch_key)
         if batch.attempt_folder:
@@ -62,7 +79,7 @@ class Publication:
         batch: Batch,
         manifest: Manifest,
         definition: Definition,
-        outbox: Outbox,
+        outbox: Shelf,
         lease: Lease,
         answers: str | None,
     ) -> ProgressMarker:
@@ -111,4 +128,4 @@ class Publication:
 
     def _made(self, definition_hash: str) -> Messages:
         definition = self._known[definition_hash]
-        return Messages(definition, lambda topic: self._outboxes.largest(definition, topic))
+        return Messages(definition, lambda topic: self._sizes.largest(definition, topic))

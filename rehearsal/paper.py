@@ -53,10 +53,10 @@ class Paper:
         self.shard = Shard("rehearsal", "rehearsal", 0)
         self.messages: list[Message] = []
 
-    def largest(self, _definition: Definition, _topic: str) -> int:
+    def largest(self, definition: Definition, topic: str) -> int:  # noqa: ARG002 - as outboxes have it
         return LARGEST
 
-    def marker(self, _batch_key: str) -> ProgressMarker:
+    def marker(self, batch_key: str) -> ProgressMarker:  # noqa: ARG002 - as an outbox has it
         return ProgressMarker(next=0, succeeded=0, failed=0)
 
     def send(self, batch_key: str, messages: Iterator[Outgoing]) -> ProgressMarker:

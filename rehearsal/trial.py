@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
 
 from poller.accounts import Keyless
 from poller.asker import ASKED, Asker, Pass
@@ -15,8 +14,6 @@ from poller.collector import Collecting, Collector
 from poller.deadline import DEADLINE
 from poller.health import Watchdog
 from poller.models import Models
-from poller.outbox import Outbox
-from poller.outboxes import Outboxes
 from poller.pacing import Paces
 from poller.publication import Publication
 from poller.roads import Roads
@@ -106,8 +103,7 @@ def _work(folder: Folder, models: Models, definition: Definition) -> Paper:
     collector = Collector(
         store, spool, models.provider_of, keeper, watchdog, system_clock, collecting=how, keyless=keyless
     )
-    # A port by shape: what the publication asks of outboxes is all that paper has.
-    publication = Publication(store, spool, cast(Outboxes, paper))
+    publication = Publication(store, spool, paper)
     end = time.monotonic() + PATIENCE
     while True:
         asker.run_once()
@@ -115,7 +111,7 @@ def _work(folder: Folder, models: Models, definition: Definition) -> Paper:
         with keeper.hold(paper.shard.lease) as lease:
             for batch in store.batches.rows([State.COLLECTED]):
                 if lease is not None:
-                    publication.publish(batch, definition, cast(Outbox, paper), lease)
+                    publication.publish(batch, definition, paper, lease)
         left = [batch for batch in store.batches.rows() if batch.state not in TERMINAL]
         if not left:
             return paper

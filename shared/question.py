@@ -24,8 +24,8 @@ def scope_of(definition: Definition) -> str:
     batch, model = definition.batch, definition.model
     shape = model.model_dump(mode="json", exclude={"name", "api_key", "descriptor"})
     reading = {name: value for name, value in batch.model_dump(mode="json").items() if name.startswith("response_")}
-    told = {"model": shape, "reading": reading, "prompt": batch.prompt, "packed": batch.is_packed}
-    told["media"] = batch.media_columns
+    told: dict[str, object] = {"model": shape, "reading": reading, "prompt": batch.prompt}
+    told |= {"packed": batch.is_packed, "media": batch.media_columns}
     return blake2b(orjson.dumps(told, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
 
 

@@ -5,7 +5,6 @@ A batch's charge follows its row: whoever moves the batch, for whatever reason, 
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select, update
 
@@ -166,5 +165,5 @@ def _is_kept(now: datetime) -> ColumnElement[bool]:
 
 def _scope(batch: Batch, model: str | None) -> ColumnElement[bool]:
     """The others of a pipeline, or of one of its models."""
-    others: Any = and_(batches.c.pipeline == batch.pipeline, batches.c.batch_key != batch.batch_key)
+    others: ColumnElement[bool] = and_(batches.c.pipeline == batch.pipeline, batches.c.batch_key != batch.batch_key)
     return others if model is None else others & (batches.c.model_name == model)

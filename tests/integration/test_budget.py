@@ -56,7 +56,7 @@ def test_two_processes_share_a_day_and_one_that_is_killed_before_its_create_keep
     plan.mkdir()
     (plan / PLAN).write_text(f"{Failpoint.INTEND} 2\n")
     env = {**ENVIRON, VARIABLE: str(plan)}
-    command = [sys.executable, "-m", "tests.rig.submitting", tmp_path]
+    command: list[str | Path] = [sys.executable, "-m", "tests.rig.submitting", tmp_path]
     before = len(stage.server.witness().creates())
     children = [processes.start("submit", command, env=env, cwd=ROOT) for _ in range(2)]
     wait_until((plan / STRUCK).exists, 60, "a process to pass the failpoint")

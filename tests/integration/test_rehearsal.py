@@ -84,7 +84,7 @@ def test_a_key_that_is_missing_is_named(server: ProviderServer, folder: Folder) 
 def test_try_needs_no_broker_and_no_key(tmp_path: Path) -> None:
     (tmp_path / "file.sql").write_text(WHOLE)
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in ROWS))
-    command = [console_script("submitter"), "try", "file.sql", "--rows", "rows.jsonl", "--json"]
+    command: list[str | Path] = [console_script("submitter"), "try", "file.sql", "--rows", "rows.jsonl", "--json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
