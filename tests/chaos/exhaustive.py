@@ -27,7 +27,7 @@ OURS = "key-of-*"
 
 @dataclass(frozen=True)
 class Way:
-    """What a case needs so that a failpoint is reached, twice in each wave of files."""
+    """What a case needs so that a failpoint is reached in each wave of files."""
 
     rules: tuple[Rule, ...] = ()
     only: ProviderName | None = None
@@ -47,16 +47,18 @@ def _rule(fault: str, *options: tuple[str, object], times: int = 2) -> Rule:
 
 
 _CARRIED = Way((_rule("line_errored", ("status", 500)),))
-_LOST = Way((_rule("create_accepted_response_lost"),))
+# Of the two batches of a wave one is as it should be: what only such a one passes may be the other half of a pair.
+_LOST = Way((_rule("create_accepted_response_lost", times=1),))
 _NOT_DONE = _rule("http_5xx", ("status", 500), _CREATE, ("account", OURS))
 _CLEARED = Way((_NOT_DONE,))
-_REFUSED = (_rule("http_5xx", ("status", 400), _CREATE),)
+_REFUSAL = (("status", 400), _CREATE)
+_REFUSED = (_rule("http_5xx", *_REFUSAL),)
 _REJECTED = (Excuse("rejected", _MANY),)
 _SWEPT = Way(retention=0.0)
 _SHOWS_LATE = (_rule("create_accepted_response_lost"), _rule("list_lag", ("seconds", 2.5 * QUARANTINE)))
 _DEADLINE = (("deadline", 2.0), ("fallback", "sync"))
 _CUT_SHORT = Way((_rule("stuck_in_progress"), _rule("cancel_partially")), options=_DEADLINE)
-_NEVER_SENT = Way((_rule("http_429_retry_after", ("retry_after", 5), _CREATE),), options=_DEADLINE)
+_NEVER_SENT = Way((_rule("http_429_retry_after", ("retry_after", 60), _CREATE),), options=_DEADLINE)
 _THROTTLED = _rule("http_429_retry_after", ("retry_after", 5), _CREATE, times=1)
 
 WAYS: dict[Failpoint, Way] = {
@@ -69,7 +71,7 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.INPUT_DELETED: replace(_CLEARED, only="openai"),
     Failpoint.REJECT: Way(_REFUSED, excuses=_REJECTED),
     # A batch of one request that is refused has nothing else to carry.
-    Failpoint.FAIL: Way(_REFUSED, records=BASE.files, excuses=_REJECTED),
+    Failpoint.FAIL: Way((_rule("http_5xx", *_REFUSAL, times=1),), records=BASE.files, excuses=_REJECTED),
     Failpoint.NOTHING_TO_SEND: Way(empty=2),
     # Long enough to be seen at work, by a poller that was killed before.
     Failpoint.PROGRESS: Way((_rule("stuck_in_progress", ("seconds", 1.0)),)),

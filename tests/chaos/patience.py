@@ -11,7 +11,10 @@ BOUND = 120.0
 HOURS = 48
 """That may pass after it meanwhile: what a provider's limit taught is doubted after a day."""
 LULL = 3.0
-"""Seconds in which nothing is written, after which an hour passes instead: whatever rests for minutes has rested."""
+"""Seconds in which nothing is written, after which an hour passes instead: whatever rests for minutes has rested.
+
+Longer than any pace of the poller's in tests.chaos.roles: whoever has something to do has seen it by then.
+"""
 BUSY = 10
 """How much longer while somebody should be at work."""
 

@@ -31,7 +31,7 @@ from poller.wiring import Tempo, assembled
 from shared import failpoints
 from shared.clock import Clock
 from shared.errors import KafkaUnavailable, LeaseLost, MustRestart, SettingsError, StoreUnavailable
-from shared.lease import Keeper, this_process
+from shared.lease import Keeper, is_dead, this_process
 from shared.lifecycle import State
 from shared.providers.prices import cost
 from shared.recovery import DECIDE
@@ -78,6 +78,7 @@ PATIENCE = timedelta(seconds=2.2)
 WAITS = Waits(Holding(SOON, SOON * 4), account=SOON * 5, busy=SOON, upload=SOON / 2)
 TEMPO = Tempo(
     rescue=0.3,
+    harvest=0.5,
     collect=0.3,
     publish=0.3,
     audit=1.0,
@@ -154,6 +155,7 @@ def operator(spec: Spec) -> int:
     failpoints.arm()
     try:
         with Store.open(spec["state_store"], clock, create=False) as store:
+            store.leases.bury(is_dead)
             resolving = Resolving(store, Keeper(store, this_process()), clock)
             never = threading.Event()
             while not never.wait(0.1):

@@ -160,10 +160,12 @@ class World:
 
     def seal_wave(self) -> None:
         """Rename another wave of the case's files into their place."""
+        if self.case.strangers:
+            # What is left of the last wave's rules is none of theirs.
+            self.clear_faults()
+            self.provider.create_as_a_stranger(self.case.strangers)
         for rule in self.case.rules:
             self.fault(rule.fault, **dict(rule.options))
-        if self.case.strangers:
-            self.provider.create_as_a_stranger(self.case.strangers)
         self.pipeline.seal(self.case.records, self.case.files)
         if self.case.empty:
             self.pipeline.seal_empty(self.case.empty)
