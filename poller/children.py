@@ -108,8 +108,10 @@ def asked_rows(spool: Spool, manifest: Manifest) -> Iterator[tuple[int, Any]]:
         lines.seek(manifest.start)
         for fate in manifest.fates():
             line = lines.readline()
+            if not line:
+                return
             if fate == "request":
-                yield record, line and read(line)["row"]
+                yield record, read(line)["row"]
                 record += 1
 
 

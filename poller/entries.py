@@ -16,6 +16,7 @@ _MOST_FAILURES = 100
 _OPENING = re.compile(r"[\[{]")
 _COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[\]}])', re.DOTALL)
 _LONGEST_INDEX = 9
+NOBODY = -1
 
 
 class Unreadable(BatchlineError):
@@ -26,6 +27,7 @@ class Entry(NamedTuple):
     """What an answer says of one record: the number that it names, and an object, or whatever stands in its place."""
 
     number: int | None
+    """None where it names none; NOBODY where what it names is no number."""
     fields: Any
 
 
@@ -43,10 +45,12 @@ def splitter_of(definition: Definition, form: AnswerFormat) -> Split:
 
 
 def index_of(value: Any) -> int | None:
-    """A record's number, as models write one; None for anything else."""
+    """A record's number, as models write one; NOBODY for what is none."""
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _LONGEST_INDEX:
         return int(value)
-    return value if type(value) is int and abs(value) < 10**_LONGEST_INDEX else None
+    if value is None or (type(value) is int and 0 <= value < 10**_LONGEST_INDEX):
+        return value
+    return NOBODY
 
 
 class _Json:

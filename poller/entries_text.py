@@ -8,7 +8,7 @@ from typing import Any
 
 from lxml import etree
 
-from poller.entries import Entry, Split, Unreadable, index_of
+from poller.entries import NOBODY, Entry, Split, Unreadable, index_of
 from shared.definition import AnswerFormat, Definition
 from shared.errors import SettingsError
 from shared.queries import pattern, x_path
@@ -114,7 +114,7 @@ class _Delimited:
         index = parts.pop(0) if self._fields.is_packed else None
         entry = self._fields.entry(index, dict(zip(self._fields.names, parts, strict=True)))
         # A heading, or a table's rule.
-        return None if self._fields.is_packed and entry.number is None else entry
+        return None if self._fields.is_packed and entry.number == NOBODY else entry
 
 
 class _Regex:

@@ -233,11 +233,6 @@ def child_echoes(manifest: Manifest, records: Iterable[int]) -> tuple[int, ...]:
     return tuple(numbers[record] for record in manifest.echoes if record in numbers)
 
 
-def records_in(runs: Iterable[tuple[int, Fate]]) -> int:
-    """The rows that are packed into requests."""
-    return sum(count for count, fate in runs if fate == "request")
-
-
 def _may_retry(manifest: Manifest) -> bool:
     return manifest.retries < manifest.definition.batch.max_retries
 

@@ -111,7 +111,7 @@ def _embedding(custom_id: str, body: Object) -> Answer:
 
 
 def _vector(item: Object) -> list[float]:
-    vector = item["embedding"]
+    vector: Any = item["embedding"]
     if isinstance(vector, str):
         # Little-endian float32, as this and every supported machine holds them.
         vector = array("f", b64decode(vector)).tolist()
@@ -119,7 +119,7 @@ def _vector(item: Object) -> list[float]:
         raise TypeError("the embedding is neither a list nor base64")
     if not vector or not all(type(each) in (int, float) for each in vector):
         raise TypeError("the embedding is no list of numbers")
-    return vector
+    return list(vector)
 
 
 def _vector_or_none(item: Object) -> list[float] | None:

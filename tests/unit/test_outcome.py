@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poller.outcome import Carry, child_runs, reason, records_in, refuse, settle, settle_asked, together
+from poller.outcome import Carry, child_runs, reason, refuse, requests_of, settle, settle_asked, together
 from poller.results import ResultsWriter, Verdict
-from shared.definition import BatchOptions
+from shared.definition import BatchOptions, OnError
 from shared.keys import batch_key
 from shared.manifest import Fate, Manifest
+from shared.packing import Packing, packs_of
 from shared.providers.port import LineError
 from tests.rig import samples
 
@@ -18,7 +19,7 @@ KEY = batch_key("p", "s", "file", 0)
 
 
 def manifest(runs: tuple[tuple[int, Fate], ...] = ((6, "request"),), *, retries: int = 0, key: str = KEY) -> Manifest:
-    requests = records_in(runs)
+    requests = sum(count for count, fate in runs if fate == "request")
     return Manifest(
         batch_key=key,
         pipeline="pipe",
@@ -158,3 +159,72 @@ def test_a_child_covers_its_requests_rows_and_no_other(runs: list[tuple[int, Fat
         expected.append("request" if fate == "request" and request in chosen else "elsewhere")
         request += fate == "request"
     assert fates == expected
+
+
+SIZES = st.lists(st.integers(1, 5), min_size=1, max_size=12)
+ON_ERROR = st.sampled_from(["retry", "split", "individual", "null"])
+_UNDECIDED = (Verdict.MISSING, Verdict.RETRY, Verdict.ACCOUNT, Verdict.REFUSED, Verdict.UNREAD)
+
+
+def packed(sizes: list[int], on_error: OnError = "retry", retries: int = 0) -> Manifest:
+    plain = manifest(((sum(sizes), "request"),), retries=retries)
+    batch = BatchOptions(size=5, max_retries=2, response_on_error=on_error)
+    definition = plain.definition.model_copy(update={"batch": batch})
+    return plain.model_copy(update={"definition": definition, "requests": len(sizes), "packs": packs_of(sizes)})
+
+
+@settings(max_examples=200, deadline=None)
+@given(SIZES, ON_ERROR, st.integers(0, 2), st.booleans(), st.booleans(), st.data())
+def test_each_record_of_shared_requests_is_answered_failed_or_carried_once(
+    sizes: list[int], on_error: OnError, retries: int, asked: bool, harvested: bool, data: st.DataObject
+) -> None:
+    stated, packing = packed(sizes, on_error, retries), Packing(len(sizes), packs_of(sizes))
+    seen = [data.draw(st.sampled_from([Verdict.ANSWERED, Verdict.FAILED, *_UNDECIDED])) for _ in range(sum(sizes))]
+    with TemporaryDirectory() as folder, writer(Path(folder), *seen) as results:
+        carries = settle_asked(results, stated) if asked else settle(results, stated, harvested=harvested)
+        after = [Verdict(verdict) for verdict in results.verdicts]
+    carried = sorted(record for carry in carries for record in carry.records)
+    assert carried == [n for n, verdict in enumerate(after) if verdict == Verdict.CARRIED]
+    assert set(after) <= {Verdict.ANSWERED, Verdict.FAILED, Verdict.CARRIED}
+    for record, (before, verdict) in enumerate(zip(seen, after, strict=True)):
+        if before in (Verdict.ANSWERED, Verdict.FAILED):
+            assert verdict == before
+        if before == Verdict.REFUSED:
+            assert verdict == Verdict.CARRIED, "what cost nothing is cut smaller, whatever is left of the retries"
+        if before == Verdict.UNREAD and on_error == "null":
+            assert verdict == Verdict.FAILED, record
+    for carry in carries:
+        parts = list(requests_of(carry, packing))
+        assert [record for _, records in parts for record in records] == sorted(carry.records)
+        for request, records in parts:
+            together = [record for record in carry.records if record in packing.of(request)]
+            most = {"whole": len(together), "halves": (len(together) + 1) // 2, "singles": 1}[carry.cut]
+            assert 0 < len(records) <= most
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIZES, st.data())
+def test_halving_finds_the_bad_records_in_shared_requests(sizes: list[int], data: st.DataObject) -> None:
+    """Requests are refused for any of their records: these alone fail, every other one is accepted once."""
+    bad = data.draw(st.frozensets(st.integers(0, sum(sizes) - 1), max_size=3))
+    named = data.draw(st.booleans())
+    waiting = [[list(records) for records in (Packing(len(sizes), packs_of(sizes)).of(n) for n in range(len(sizes)))]]
+    accepted: list[int] = []
+    failed: list[int] = []
+    for _ in range(40):
+        refused = [each for each in waiting if bad.intersection(record for records in each for record in records)]
+        accepted += [record for each in waiting if each not in refused for records in each for record in records]
+        waiting = []
+        for batch in refused:
+            own = [record for records in batch for record in records]
+            stated = packed([len(records) for records in batch])
+            lines = [n for n, records in enumerate(batch, 1) if bad.intersection(records)] if named else [None]
+            errors = [LineError(None, line, "it is bad") for line in lines]
+            with TemporaryDirectory() as folder, ResultsWriter(Path(folder), len(own)) as results:
+                carries = refuse(results, stated, reason(errors, len(batch)))
+                failed += [own[n] for n, verdict in enumerate(results.verdicts) if verdict == Verdict.FAILED]
+            parts = [[records for _, records in requests_of(carry, stated.packing)] for carry in carries]
+            waiting += [[[own[n] for n in records] for records in part] for part in parts]
+    assert not waiting
+    assert sorted(failed) == sorted(bad)
+    assert sorted([*accepted, *failed]) == list(range(sum(sizes)))

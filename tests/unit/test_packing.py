@@ -1,11 +1,12 @@
 """Records and requests of a batch are found from each other."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.packing import Packing, packs_of
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=30))
 def test_each_record_is_in_one_request(sizes: list[int]) -> None:
     packing = Packing(len(sizes), packs_of(sizes))
