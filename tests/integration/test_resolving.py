@@ -1,5 +1,7 @@
 """'batch.on-ambiguous' = 'hold': after its quarantine a create of unknown outcome waits for an operator's word."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +28,7 @@ from tests.rig.results import SINK_TOPIC, Back, sink
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
+ROOT = Path(__file__).parents[2]
 HIDDEN = 3600
 HOLD = {"on_ambiguous": "hold"}
 MakeStage = Callable[..., Stage]
@@ -199,3 +202,12 @@ def test_a_key_of_nobody_s_is_refused(make_stage: MakeStage, key: str, says: str
     stage = make_stage("openai")
     with pytest.raises(SettingsError, match=says):
         Resolving(stage.store, Keeper(stage.store, this_process()), stage.clock).retry(key)
+
+
+def test_what_a_killed_one_held_back_is_due_again(make_stage: MakeStage) -> None:
+    stage = make_stage("openai")
+    says = "from shared.lease import this_process; print(this_process(), end='')"
+    killed = subprocess.run([sys.executable, "-c", says], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert stage.store.leases.acquire("batch/one", killed, timedelta(hours=1))
+    CliRunner().invoke(main, ["resolve", "a" * 26 + "-0", "--fail", "--state-store", stage.store_url])
+    assert stage.store.leases.acquire("batch/one", "another", timedelta(hours=1))
