@@ -186,6 +186,8 @@ class Asker:
         self, batch: Batch, journal: Journal, lines: RequestLines, ceiling: Ceiling, lease: Lease
     ) -> Wait | None:
         """Reserve of the day what is left to ask may cost, or as much as there is; why nothing is asked, if so."""
+        if self._store.budgets.of(batch.pipeline, batch.statement) is None:
+            return None
         costs = [
             ceiling.estimate(lines.size(request)) for request, known in enumerate(journal.tally.answered) if not known
         ]

@@ -65,7 +65,7 @@ def test_two_processes_share_a_day_and_one_that_is_killed_before_its_create_keep
 
     def is_settled() -> bool:
         states = [stage.batch(key).state for key in keys]
-        return states.count(State.SUBMITTED) == FIT and states.count(State.HELD) == FILES - FIT
+        return states.count(State.SUBMITTED) == FIT and today(stage).held_batches == FILES - FIT
 
     wait_until(is_settled, 60, lambda: f"the day to be spent: {[stage.batch(key) for key in keys]}")
     assert len(stage.server.witness().creates()) - before == FIT
