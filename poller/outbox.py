@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 from confluent_kafka import KafkaException
 
+from poller.markers import Markers
 from poller.messages import Outgoing
-from poller.progress import Markers, replay
+from poller.progress import replay
 from poller.transactions import Aborted, Transactions
 from shared.failpoints import Failpoint, reached
 from shared.messages import ProgressMarker
@@ -89,8 +90,8 @@ class Outbox:
         return self._transactions.is_dead
 
     def marker(self, batch_key: str) -> ProgressMarker:
-        """How far a batch has come, as it is committed."""
-        return self._markers.get(batch_key) or ProgressMarker(next=0, succeeded=0, failed=0)
+        """How far a batch has come, as it is committed. Raises ForeignMarker."""
+        return self._markers.of(batch_key)
 
     def send(self, batch_key: str, messages: Iterator[Outgoing]) -> ProgressMarker:
         """Commit the next messages of a batch in one transaction, with its marker: `done` when no more are left.

@@ -4,17 +4,13 @@ import time
 from collections.abc import Mapping
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from pydantic import ValidationError
 
+from poller.markers import Markers
 from shared.errors import KafkaUnavailable
 from shared.kafka import LIBRDKAFKA, is_away, unavailable
-from shared.messages import ProgressMarker
 
 _PATIENCE = 60.0
 """Seconds without a message after which the cluster counts as away."""
-
-Markers = dict[str, ProgressMarker]
-"""By batch key."""
 
 
 def replay(client: Mapping[str, str], topic: str, shard: int) -> Markers:
@@ -23,7 +19,13 @@ def replay(client: Mapping[str, str], topic: str, shard: int) -> Markers:
     To be called after init_transactions, which has ended our own open transaction: the end that a read_uncommitted
     reader sees is then fixed, and a read_committed one reaches it. Raises KafkaUnavailable.
     """
-    own = {"group.id": "batchline-progress", "enable.auto.commit": False, "auto.offset.reset": "error"}
+    # Markers are small; whatever else stands there is not to fill the memory.
+    own = {
+        "queued.max.messages.kbytes": 4096,
+        "group.id": "batchline-progress",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "error",
+    }
     try:
         low, high = _ends({**client, **own, "isolation.level": "read_uncommitted"}, topic, shard)
         reader = Consumer(
@@ -48,14 +50,14 @@ def _ends(settings: dict[str, object], topic: str, shard: int) -> tuple[int, int
 
 
 def _read(reader: Consumer, position: int, high: int, servers: str) -> Markers:
-    markers: Markers = {}
+    markers = Markers()
     end, patience = -1, time.monotonic() + _PATIENCE
     while position < high:
         first = reader.poll(0.5)
         for message in [first, *reader.consume(1000, timeout=0)] if first is not None else []:
             error, offset = message.error(), message.offset() or 0
             if error is None:
-                _take(markers, message.key(), message.value())
+                markers.take(message.key(), message.value())
                 position, patience = offset + 1, time.monotonic() + _PATIENCE
             elif error.name() == "_PARTITION_EOF":
                 # The end of what is committed: past control records, and past what was aborted.
@@ -75,17 +77,3 @@ def _stuck(servers: str, end: int, high: int) -> str:
         "producer has ended: look with kafka-transactions.sh find-hanging, and abort it on each of its partitions; "
         "what it held is then published again"
     )
-
-
-def _take(markers: Markers, key: bytes | str | None, value: bytes | str | None) -> None:
-    """A tombstone forgets a batch; what is no marker of ours is passed over."""
-    name = key.decode(errors="replace") if isinstance(key, bytes) else key
-    if name is None:
-        return
-    if value is None:
-        markers.pop(name, None)
-        return
-    try:
-        markers[name] = ProgressMarker.model_validate_json(value)
-    except ValidationError:
-        return

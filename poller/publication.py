@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from poller.decision import read_decision, results_in
+from poller.markers import check_marker
 from poller.messages import Messages, Outgoing
 from poller.outbox import Shard
 from poller.place import Place, keep_place
@@ -55,7 +56,10 @@ class Publication:
         self._known: dict[str, Definition] = {}
 
     def publish(self, batch: Batch, definition: Definition, outbox: Shelf, lease: Lease) -> Batch:
-        """Send what is not yet out, then move the batch. Raises Aborted, MustRestart, LeaseLost, SpoolError."""
+        """Send what is not yet out, then move the batch.
+
+        Raises Aborted, MustRestart, LeaseLost, SpoolError, ForeignMarker.
+        """
         marker = outbox.marker(batch.batch_key)
         if batch.attempt_folder:
             self._spool.settle(batch.attempt_folder, batch.pipeline, batch.statement, batch.batch_key)
@@ -67,6 +71,8 @@ class Publication:
         if not marker.done and (closing := read_closing(self._spool, self._address(batch))) is not None:
             # An older copy of the store: the batch is out for so long that its marker is gone too.
             marker = ProgressMarker(next=0, succeeded=closing.succeeded, failed=closing.failed, done=True)
+        else:
+            check_marker(marker, manifest, carried=batch.carried, told=batch.succeeded + batch.failed)
         if not marker.done:
             if decision is None and manifest.requests:
                 raise SpoolError(f"{folder}/{DECISION} is not there, though the batch is collected: restore it")

@@ -15,10 +15,10 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from poller.accounts import Keyless
 from poller.daemon import Paced
 from poller.duty import Duty
+from poller.markers import Markers
 from poller.models import Models
 from poller.outbox import Bounds, Outbox, Shard, producer_settings
 from poller.outboxes import Outboxes
-from poller.progress import Markers
 from poller.publisher import Publisher
 from poller.rescuer import Rescuer
 from poller.settings import PollerSettings
@@ -28,7 +28,6 @@ from shared.clock import Clock
 from shared.definition import Model
 from shared.kafka import load_clusters
 from shared.lease import Keeper, this_process
-from shared.messages import ProgressMarker
 from shared.providers.openai import OpenAIProvider
 from shared.providers.port import Provider
 from shared.providers.profiles import profile_of
@@ -176,7 +175,7 @@ def _committed(client: Mapping[str, str], topic: str) -> Markers:
     own = {"group.id": "shared", "enable.auto.commit": False, "enable.partition.eof": True}
     consumer = Consumer({**client, **own, "isolation.level": "read_committed"})
     consumer.assign([TopicPartition(topic, 0, 0)])
-    markers: Markers = {}
+    markers = Markers()
     while True:
         for message in consumer.consume(100, timeout=1.0):
             error, value = message.error(), message.value()
@@ -186,8 +185,7 @@ def _committed(client: Mapping[str, str], topic: str) -> Markers:
                 consumer.close()
                 return markers
             assert error is None, error
-            if key and value:
-                markers[key.decode()] = ProgressMarker.model_validate_json(value)
+            markers.take(key, value)
 
 
 # A lease is asked for, and then believed for ever.

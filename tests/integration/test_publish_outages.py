@@ -148,7 +148,7 @@ def test_a_fenced_outbox_writes_nothing_more(
         definition = back.stage.models().definition(batch)
         old, new = back.outboxes(), back.outboxes()
         shard = old.shard(batch.sink_cluster or "", batch.shard or 0)
-        topic = definition.sink.topic
+        topic, key = definition.sink.topic, batch.batch_key
 
         def messages(start: int) -> Iterator[Outgoing]:
             for number in range(start, RECORDS):
@@ -157,15 +157,15 @@ def test_a_fenced_outbox_writes_nothing_more(
         with Keeper(back.stage.store, "a").hold(shard.lease) as lease:
             assert lease
             first = old.of(shard, definition, lease, print)
-            assert first.send("b", messages(0)).next == BOUNDS.records
+            assert first.send(key, messages(0)).next == BOUNDS.records
             second = new.of(shard, definition, lease, print)
-            assert second.marker("b").next == BOUNDS.records
+            assert second.marker(key).next == BOUNDS.records
             with pytest.raises((Aborted, MustRestart)):
-                first.send("b", messages(BOUNDS.records))
+                first.send(key, messages(BOUNDS.records))
             assert first.is_dead
             with pytest.raises((Aborted, MustRestart)):
-                first.send("b", messages(BOUNDS.records))
-            while not second.send("b", messages(second.marker("b").next)).done:
+                first.send(key, messages(BOUNDS.records))
+            while not second.send(key, messages(second.marker(key).next)).done:
                 pass
         assert requests_of(back.outputs(at_least=RECORDS)) == {f"r-{number}": 1 for number in range(RECORDS)}
         old.close()
