@@ -15,6 +15,8 @@ _MOST_FAILURES = 100
 """Places at which no JSON begins after all, until an answer is given up."""
 _OPENING = re.compile(r"[\[{]")
 _COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[\]}])', re.DOTALL)
+_FIELD = re.compile(r'\{\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
+"""How an object begins: its first field."""
 _LONGEST_INDEX = 9
 NOBODY = -1
 
@@ -92,7 +94,10 @@ class _Json:
         return list(lists[0]) if len(lists) == 1 else []
 
     def _values(self, text: str) -> Iterator[Any]:
-        """Every JSON value in a text that is more than JSON, or less: what is cut is left out."""
+        """Every JSON value in a text that is more than JSON, or less: what is cut is left out.
+
+        Into an object that is cut only its wrapper is followed: what stands within an entry is none.
+        """
         at = failures = 0
         while failures < _MOST_FAILURES and (opening := _OPENING.search(text, at)):
             at = opening.start()
@@ -101,6 +106,9 @@ class _Json:
             except (ValueError, RecursionError):
                 found = self._without_commas(text, at)
                 if found is None:
+                    field = _FIELD.match(text, at)
+                    if field is not None and field[1] != RESULTS:
+                        return
                     failures, at = failures + 1, at + 1
                     continue
                 value, at = found

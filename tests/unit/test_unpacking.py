@@ -173,6 +173,16 @@ def test_numbers_keep_their_digits() -> None:
     )
 
 
+def test_what_stands_within_a_cut_entry_is_no_entry() -> None:
+    parts = SqlType(root="ARRAY", element=SqlType(root="ROW", fields=(Column(name="label", type=samples.STRING),)))
+    columns = Column(name="label", type=samples.STRING), Column(name="parts", type=parts)
+    definition = samples.definition(batch=BatchOptions(size=3), model={"output": columns})
+    inner = {"index": 3, "label": "nobody's", "parts": []}
+    whole = listed({"index": 1, "label": "a", "parts": [inner]}, {"index": 2, "label": "b", "parts": [inner, inner]})
+    made = unpacked(whole[: whole.rindex(", {")], 3, definition)
+    assert labels(made) == ["a", None, None]
+
+
 def test_one_record_s_only_entry_needs_no_index() -> None:
     assert labels(unpacked('{"results": [{"label": "a", "score": 1}]}', 1)) == ["a"]
     for text, records in (('[{"label": "a", "score": 1}]', 2), ('[{"index": [1], "label": "a", "score": 1}]', 1)):
