@@ -108,7 +108,7 @@ def _entry(definition: Definition) -> SqlType:
     elif options.response_value_field is not None:
         output = (Column(name=options.response_value_field, type=_row(output)),)
     index = Column(
-        name=options.response_index_field, type=SqlType(root="INTEGER", nullable=False), comment="the record's index"
+        name=options.response_index_field, type=SqlType(root="BIGINT", nullable=False), comment="the record's index"
     )
     return _row((index, *output))
 

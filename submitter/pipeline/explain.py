@@ -179,12 +179,10 @@ def _answer(definition: Definition) -> str:
         each = f"its text, as {columns}"
     else:
         each = columns
-    schema = (
-        ""
-        if is_text(shape) or model.task in ("embeddings", "moderations")
-        else (f", by the JSON schema\n{_cut(orjson.dumps(answer_schema(shape)).decode())}")
-    )
-    return f"{each}{_packed(definition)}{schema}"
+    if is_text(shape) or model.task in ("embeddings", "moderations"):
+        return f"{each}{_packed(definition)}"
+    schema = _cut(orjson.dumps(answer_schema(shape)).decode())
+    return f"{each}, by the JSON schema{_packed(definition)}\n{schema}"
 
 
 def _packed(definition: Definition) -> str:
