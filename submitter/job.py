@@ -59,7 +59,7 @@ class Job:
     ) -> None:
         """Where others were added before, `first` is the first number that is free, and `uid` its operator's own."""
         self._tables, self._spool, self._statements = tables, spool, statements
-        self._count, self._uid, self._events = first, uid, f"{EVENTS}_{first}"
+        self._count, self._uid, self._events = first, uid, f"{EVENTS}_{first}" if first else EVENTS
         self.settled_after = 0.0
         """Seconds after the end of every bounded source by which each last file is closed."""
 

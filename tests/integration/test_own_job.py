@@ -18,8 +18,10 @@ from shared.errors import SettingsError
 from shared.store import Store
 from submitter import BatchModel, predict
 from submitter.check import check
-from submitter.pipeline.faults import PipelineError
+from submitter.own_query import Asked, read_query
+from submitter.pipeline.faults import Faults, PipelineError
 from submitter.pipeline.flink import open_environment, with_connectors
+from submitter.pipeline.values import Statement
 from tests.integration.job_files import sealed_rows
 from tests.rig.fixtures import MakeTopic
 from tests.rig.kafka import fill_topic
@@ -131,7 +133,9 @@ def test_the_example_runs_and_a_second_one_takes_over_where_it_was(
         ]
         (definition,) = store.lineage.used("review-sentiment")
         assert sum(batch.records for batch in store.batches.rows()) == 60
-    rows = Counter(row["row"]["review_id"] for row in sealed_rows(rig.spool / "review-sentiment" / "sentiments" / "sealed"))
+    rows = Counter(
+        row["row"]["review_id"] for row in sealed_rows(rig.spool / "review-sentiment" / "sentiments" / "sealed")
+    )
     assert set(rows) == {str(number) for number in range(60)}
     assert set(server.witness().bodies().values()) == {1}
     assert sum(server.witness().custom_ids().values()) == 60
@@ -235,3 +239,48 @@ def test_input_without_positions_is_taken_once(rig: Rig) -> None:
         predict(few, MODEL, "sentiments", statements=tables.create_statement_set())
     tables.get_config().set("batchline.resubmit", "true")
     predict(few, MODEL, "sentiments", statements=tables.create_statement_set(), pipeline="review-sentiment")
+
+
+@pytest.mark.usefixtures("with_key")
+def test_a_state_that_another_definition_left_is_refused(rig: Rig) -> None:
+    state = rig.folder / "savepoint"
+    state.mkdir()
+    tables = tables_of(rig)
+    tables.get_config().set("execution.state-recovery.path", state.as_uri())
+    reviews, statements = tables.from_path("reviews"), tables.create_statement_set()
+    with pytest.raises(SettingsError, match="there is no complete checkpoint or savepoint at"):
+        predict(reviews, MODEL, "sentiments", statements=statements)
+    (state / "_metadata").write_bytes(b"x")
+    with Store.open(rig.store) as store:
+        store.lineage.begin("review-sentiment", definition="another", spool=rig.spool.as_uri())
+    with pytest.raises(SettingsError, match=r"can't go on from .*savepoint: the definition has changed"):
+        predict(reviews, MODEL, "sentiments", statements=statements)
+
+
+def test_a_password_of_the_environment_is_stored_as_its_name() -> None:
+    tables = open_environment({})
+    password = "pass'word of the test"
+    login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+    jaas = f"""{login} username="me" password="{password}";""".replace("'", "''")
+    kafka = f"""'connector' = 'kafka', 'format' = 'json', 'scan.startup.mode' = 'earliest-offset',
+        'properties.bootstrap.servers' = 'nowhere:9092', 'properties.sasl.mechanism' = 'PLAIN',
+        'properties.security.protocol' = 'SASL_SSL', 'properties.sasl.jaas.config' = '{jaas}'"""
+    tables.execute_sql(f"CREATE TABLE reviews (id STRING, review STRING) WITH ('topic' = 'reviews', {kafka})")
+    tables.execute_sql(f"CREATE TABLE answers (id STRING, label STRING) WITH ('topic' = 'answers', {kafka})")
+    asked, reviews = Asked(MODEL, "answers"), tables.from_path("reviews")
+
+    def read(environ: dict[str, str]) -> tuple[Statement | None, Faults]:
+        faults = Faults()
+        environ = {"OPENAI_API_KEY": "key-of-the-test", **environ}
+        return read_query(tables, reviews, asked, {"pipeline": "pipe"}, environ, faults)[0], faults
+
+    statement, faults = read({"KAFKA_PASSWORD": password})
+    assert statement is not None, faults.errors
+    assert statement.definition.sink.kafka["sasl.password"] == "${KAFKA_PASSWORD}"
+    assert "pass'word" not in statement.definition.canonical().decode()
+    nothing, faults = read({"SOME_PASSWORD": "another-one"})
+    assert nothing is None
+    (fault,) = faults.errors
+    assert fault.place.option == "properties.sasl.jaas.config"
+    assert "export it as a variable" in fault.message
+    assert "pass'word" not in fault.message

@@ -4,7 +4,16 @@ from hypothesis import strategies as st
 
 from submitter.pipeline.faults import Fault, Faults, PipelineError, Place, nearest
 from submitter.pipeline.positions import Positions
-from submitter.pipeline.references import is_secret, looks_secret, reference, referenced, resolved, url_password
+from submitter.pipeline.references import (
+    credentials,
+    is_secret,
+    looks_secret,
+    reference,
+    referenced,
+    resolved,
+    unresolved,
+    url_password,
+)
 from submitter.pipeline.units import duration, seconds, size
 
 
@@ -93,3 +102,13 @@ def test_positions_count_utf16_units(before: str, end: str, start: str) -> None:
     column = len(start.encode("utf-16-le")) // 2 + 1
     assert text[Positions(text).offset(2, column)] == "!"
     assert Positions(text).line(len(text) - 1) == 2
+
+
+def test_a_credential_of_the_environment_stands_for_itself() -> None:
+    environ = {"A_TOKEN": "abcdefgh", "B_PASSWORD": "abcdefgh-longer", "SHORT_SECRET": "abc", "HOME": "/home/somebody"}
+    known = credentials(environ)
+    assert known == {"abcdefgh": "${A_TOKEN}", "abcdefgh-longer": "${B_PASSWORD}"}
+    assert (
+        unresolved("a abcdefgh-longer b abcdefgh /home/somebody", known)
+        == "a ${B_PASSWORD} b ${A_TOKEN} /home/somebody"
+    )
