@@ -3,6 +3,7 @@
 Requests are asked one by one at the synchronous endpoint, so that answers come at once.
 """
 
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from submitter.planner import Planner
 PATIENCE = 600.0
 """Seconds that a trial may take."""
 _SOON = timedelta(milliseconds=200)
+_PAUSE = 0.02
+"""Seconds between two looks at what is due."""
 
 
 class TrialFailed(BatchlineError):
@@ -104,8 +107,8 @@ def _work(folder: Folder, models: Models, definition: Definition) -> Paper:
         store, spool, models.provider_of, keeper, watchdog, system_clock, collecting=how, keyless=keyless
     )
     publication = Publication(store, spool, paper)
-    end = time.monotonic() + PATIENCE
-    while True:
+    end, never = time.monotonic() + PATIENCE, threading.Event()
+    while not never.wait(_PAUSE):
         asker.run_once()
         collector.run_once()
         with keeper.hold(paper.shard.lease) as lease:
@@ -117,6 +120,7 @@ def _work(folder: Folder, models: Models, definition: Definition) -> Paper:
             return paper
         models.provider_for(definition.model).connect()
         _give_up(left, time.monotonic() >= end)
+    return paper
 
 
 def _give_up(left: list[Batch], is_late: bool) -> None:  # noqa: FBT001 - what the caller has seen

@@ -119,6 +119,14 @@ def test_an_estimate_reads_a_sample_joins_no_group_and_a_canary_really_asks(
     text = WHOLE.replace("'topic' = 'reviews'", f"'topic' = '{source}', 'properties.group.id' = 'mine'")
     text = text.replace("'topic' = 'results'", f"'topic' = '{sink}'").replace("/nowhere/", f"{tmp_path}/")
     text += f"SET 'batchline.batches-topic' = '{batches}-2';"
+    (tmp_path / "input").mkdir()
+    (tmp_path / "input" / "rows.json").write_text("\n".join(json.dumps(row) for row in ROWS))
+    text += f"""
+CREATE TABLE files (id STRING, review STRING) WITH ('connector' = 'filesystem', 'path' = 'file://{tmp_path}/input',
+  'format' = 'json');
+CREATE VIEW shouted AS SELECT id, UPPER(review) AS review FROM files;
+INSERT INTO results SELECT id, label, score FROM ML_PREDICT(TABLE shouted, MODEL judge, DESCRIPTOR(review));
+"""
     (tmp_path / "file.sql").write_text(text)
     environ = {**ENVIRON, "BROKER": broker.bootstrap, "OPENAI_BASE_URL": server.openai_base_url}
     arguments = ["estimate", "file.sql", "--rows", "50", "--json", "--canary", "2"]
@@ -126,16 +134,18 @@ def test_an_estimate_reads_a_sample_joins_no_group_and_a_canary_really_asks(
     child = processes.command("submitter", *arguments, env=environ, cwd=tmp_path)
     assert child.wait(300) == 0, child.tail()
     told = json.loads(child.tail(1_000_000)[child.tail(1_000_000).index("{") :])
-    (quote,) = told["statements"]
+    quote, of_files = told["statements"]
+    assert (of_files["sampled"], of_files["records"], of_files["is_guess"], of_files["refused"]) == (3, 3, False, 1)
     assert (quote["sampled"], quote["records"], quote["is_guess"], quote["refused"]) == (50, 300, False, 0)
     roads = {road["road"]: road for road in quote["roads"]}
     assert roads["batch"]["requests"] == roads["synchronous"]["requests"] == 300
     assert roads["batch"]["cost_usd"] * 2 == pytest.approx(roads["synchronous"]["cost_usd"])
     assert roads["packed batch"]["requests"] < 300
     assert roads["packed batch"]["cost_usd"] < roads["batch"]["cost_usd"]
-    (canary,) = told["canary"]
+    canary, canary_of_files = told["canary"]
     assert [each["answered"] for each in canary["messages"]] == [True, True]
-    assert sum(1 for _ in server.witness().billed()) - before == 2
+    assert [each["answered"] for each in canary_of_files["messages"]] == [True, False]
+    assert sum(1 for _ in server.witness().billed()) - before == 3
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
     assert "mine" not in {group.group_id for group in admin.list_consumer_groups().result().valid}
     assert not (tmp_path / "state.db").exists()
