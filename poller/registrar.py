@@ -16,6 +16,7 @@ from poller.duty import KNOWN, SKIPPED, WAITING, Counts
 from poller.health import Watchdog
 from poller.place import read_place
 from poller.sinks import SinkClusters
+from poller.skips import Skips
 from shared.definition import Definition, Sink
 from shared.errors import KafkaUnavailable, SettingsError, SpoolAway, SpoolError, StoreUnavailable
 from shared.estimate import all_answers, asked_tokens, estimated_cost
@@ -66,6 +67,7 @@ class Registrar:
         self._definition_of, self._watchdog = definition_of, watchdog
         self._shards, self._wait, self._environ = how.shards, how.wait, how.environ
         self._events: Events | None = None
+        self._skips = Skips()
 
     def run_once(self) -> Counts:
         """Register the next events, then give shards out. Raises StoreUnavailable, KafkaUnavailable, SpoolError."""
@@ -78,6 +80,8 @@ class Registrar:
         except Exception:
             events.give_back()
             raise
+        finally:
+            self._skips.tell()
         if taken:
             reached(Failpoint.EVENTS_TAKEN)
             events.settle()
@@ -109,30 +113,30 @@ class Registrar:
         try:
             return self._register(raw)
         except Untrusted as error:
-            log(Action.EVENT_SKIPPED, logging.WARNING, why=Skip.UNTRUSTED, where=raw.where, message=str(error))
+            self._skips.note(Skip.UNTRUSTED, raw.where, str(error))
         except (StoreUnavailable, KafkaUnavailable, SpoolAway):
             raise
         except Exception as error:  # noqa: BLE001 - nothing that anybody can write may stop the duty
             said = f"{type(error).__name__}: {error}"[:500]
-            log(Action.EVENT_SKIPPED, logging.ERROR, why=Skip.BREAKING, where=raw.where, message=said)
+            self._skips.note(Skip.BREAKING, raw.where, said)
         return SKIPPED
 
     def _register(self, raw: Raw) -> str:
         event = read_event(raw.key, raw.value)
         if isinstance(event, Skip):
-            return _skip(event, raw)
+            return self._skip(event, raw)
         if self._store.batches.get(event.batch_key) is not None:
             return KNOWN
         manifest = self._manifest(event)
         if manifest is None:
-            return _skip(Skip.NO_MANIFEST, raw)
-        if contradicts(event, manifest):
-            return _skip(Skip.CONTRADICTED, raw)
+            return self._skip(Skip.NO_MANIFEST, raw)
+        if contradicts(event, manifest) or not self._has_rows(manifest):
+            return self._skip(Skip.CONTRADICTED, raw)
         folder = self._spool.batch(event.pipeline, event.statement, event.batch_key)
         receipt = newest_receipt(self._spool, folder, 1)
         if receipt is None or receipt.provider_batch_id != event.provider_batch_id:
             # Without a receipt the recaller looks the create up; nobody's word alone names a batch at the provider.
-            return _skip(Skip.CONTRADICTED, raw)
+            return self._skip(Skip.CONTRADICTED, raw)
         vouch(self._store, manifest.definition, self._environ)
         self._store.lineage.put_definition(manifest.definition)
         is_new = self._store.batches.register(
@@ -141,6 +145,10 @@ class Registrar:
         if is_new:
             log(Action.BATCH_REGISTERED, batch=event.batch_key, provider_batch=event.provider_batch_id)
         return "registered" if is_new else KNOWN
+
+    def _skip(self, why: Skip, raw: Raw) -> str:
+        self._skips.note(why, raw.where)
+        return SKIPPED
 
     def _manifest(self, event: BatchEvent) -> Manifest | None:
         """Our own manifest of an announced batch; None when our spool has none that can be used."""
@@ -151,6 +159,16 @@ class Registrar:
             raise
         except SpoolError:
             return None
+
+    def _has_rows(self, manifest: Manifest) -> bool:
+        """Whether the rows that a manifest tells of stand in the spool; the recaller knows those that are deleted."""
+        try:
+            size = self._spool.files.size(manifest.sealed_file)
+        except SpoolAway:
+            raise
+        except SpoolError:
+            return False
+        return size is not None and size >= manifest.end
 
     def _assign(self) -> Counter[str]:
         counts: Counter[str] = Counter()
@@ -211,9 +229,3 @@ class Drained:
             counts.update(self._registrar.run_once())
             if self._registrar.is_drained() or time.monotonic() >= end:
                 return counts
-
-
-def _skip(why: Skip, raw: Raw) -> str:
-    level = logging.DEBUG if why is Skip.TOMBSTONE else logging.WARNING
-    log(Action.EVENT_SKIPPED, level, why=why, where=raw.where)
-    return SKIPPED

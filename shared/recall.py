@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 
 from shared.closing import read_closing
+from shared.errors import SpoolError
 from shared.intents import newest_intent
 from shared.lifecycle import State
 from shared.manifest import Manifest
@@ -24,8 +25,11 @@ def recall(store: Store, spool: Spool, manifest: Manifest, environ: Mapping[str,
     folder = spool.batch(manifest.pipeline, manifest.statement, manifest.batch_key)
     planned = PlannedBatch.of(manifest)
     closing = read_closing(spool, folder)
-    if closing is None and (manifest.generation > 0 or spool.files.size(manifest.sealed_file) is None):
+    size = spool.files.size(manifest.sealed_file)
+    if closing is None and (manifest.generation > 0 or size is None):
         return False
+    if size is not None and size < manifest.end:
+        raise SpoolError(f"the manifest of {folder} tells of {manifest.end} bytes of a sealed file that has {size}")
     vouch(store, manifest.definition, environ)
     store.lineage.put_definition(manifest.definition)
     if closing is not None:

@@ -10,6 +10,7 @@ from uuid import uuid4
 from shared.errors import SpoolError
 from shared.keys import is_batch_key, is_name
 from shared.manifest import Manifest
+from shared.plausible import implausible
 from shared.spool.address import open_files
 from shared.spool.port import Entry, Files
 
@@ -82,7 +83,7 @@ class Spool:
         return [entry for _, entry in self._staged(pipeline, statement) if entry.name[0] in "._"]
 
     def manifest(self, pipeline: str, statement: str, batch_key: str) -> Manifest:
-        """A batch's manifest. Raises SpoolError when it is missing, or speaks of another batch."""
+        """A batch's manifest. Raises SpoolError when it is missing, speaks of another batch, or can't be true."""
         address = f"{self.batch(pipeline, statement, batch_key)}/{MANIFEST}"
         data = self.files.read(address)
         if data is None:
@@ -93,6 +94,8 @@ class Spool:
             raise SpoolError(f"manifest {address} is damaged: {error}") from error
         if (manifest.batch_key, manifest.pipeline, manifest.statement) != (batch_key, pipeline, statement):
             raise SpoolError(f"manifest {address} belongs to batch {manifest.batch_key}")
+        if (what := implausible(manifest)) is not None:
+            raise SpoolError(f"manifest {address} can't be true: it tells of {what}")
         return manifest
 
     def new_attempt(self, pipeline: str, statement: str) -> str:
