@@ -11,6 +11,8 @@ AUTO = 50
 """Records in a request, at most, where nobody says a number: more mix up their answers, and are lost together."""
 UNKNOWN_WINDOW = 8_192
 """Tokens of a model whose context nobody knows."""
+UNLIMITED = 16_384
+"""Tokens of an answer whose request names no limit: what current chat models write at least."""
 MOST_INPUTS = 2_048
 """Of one embeddings request (OpenAI's reference)."""
 MOST_INPUT_TOKENS = 300_000
@@ -38,9 +40,11 @@ def room_of(definition: Definition, rate: float) -> Room | None:
 
 
 def answer_room(model: Model) -> int:
-    """The tokens that a request's whole answer may have; where nobody says, what every model takes."""
+    """The tokens that a request's whole answer may have: as the option says, else what is sent without it."""
     said = model.parameters.get("max-tokens")
-    return said if isinstance(said, int) else DEFAULT_MAX_TOKENS
+    if isinstance(said, int):
+        return said
+    return DEFAULT_MAX_TOKENS if model.task == "messages" else UNLIMITED
 
 
 def too_many(model: Model, options: BatchOptions) -> int | None:

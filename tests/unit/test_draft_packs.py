@@ -130,12 +130,14 @@ def test_auto_fills_a_request_with_what_context_and_answer_have_room_for() -> No
         assert made is not None
         return made
 
-    assert room().records < 50, "an answer of 4,096 tokens has no room for a text of any length fifty times"
-    assert room(response_tokens=20).records == 50
+    claude = {"provider": "anthropic", "task": "messages", "path": "/v1/messages", "model": "claude-haiku-4-5"}
+    assert room().records == 50
+    assert room(model=claude).records < 50, "4,096 tokens have no room for a text of any length fifty times"
+    assert room(model=claude, response_tokens=20).records == 50
     assert room(model={"parameters": {"max-tokens": 500}}, response_tokens=20).records == 25
     assert room(context_window=10_000).bytes < room(context_window=20_000).bytes < room().bytes
     assert room(size=10).records == 10
-    assert room(size=4_000, response_tokens=20).records == 4_096 // 20, "an explicit number is lowered too"
+    assert room(size=4_000, response_tokens=20).records == 16_384 // 20, "an explicit number is lowered too"
     assert room(context_window=10, size=3).bytes == 0, "then each record is asked alone"
     assert room_of(samples.definition(), 0.25) is None
 
