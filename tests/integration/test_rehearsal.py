@@ -13,9 +13,13 @@ from confluent_kafka.admin import AdminClient
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
+from rehearsal.estimating import Prices, estimate
 from rehearsal.folder import Folder, rehearsal_folder
 from rehearsal.paper import Message
+from rehearsal.quote import Quote
+from rehearsal.sample import Sample
 from rehearsal.trial import TrialFailed, attempt
+from shared.definition import BatchOptions, Definition
 from shared.errors import MissingCredential
 from tests.integration.pipeline_files import ENVIRON, WHOLE
 from tests.rig.fixtures import MakeTopic
@@ -24,6 +28,7 @@ from tests.rig.samples import definition, sealed_line
 from tests.rig.stage import ENVIRON as KEYS
 
 ROOT = Path(__file__).parents[2]
+PUBLISHED = Prices()
 ROWS = [{"id": "1", "review": "A wonderful film."}, {"id": "2", "review": " "}, {"id": "3", "review": "Awful, bad."}]
 
 
@@ -79,6 +84,44 @@ def test_a_key_that_is_missing_is_named(server: ProviderServer, folder: Folder) 
     stated = definition(model={"base_url": server.openai_base_url})
     with pytest.raises(MissingCredential, match="OPENAI_API_KEY"):
         attempt(folder, stated, lines("good"), {})
+
+
+def quote_of(
+    stated: Definition, prices: Prices = PUBLISHED, records: int | None = None, total: int | None = 300
+) -> Quote:
+    sample = Sample(tuple(lines(*["A film of many words, and a good one."] * 49, None)), total)
+    return estimate(stated, sample, KEYS, "sqlite:////nowhere/at/all.db", prices, records)
+
+
+def test_an_estimate_is_planned_as_the_road_plans_and_scaled() -> None:
+    quote = quote_of(definition())
+    assert (quote.sampled, quote.refused, quote.records, quote.is_guess) == (50, 1, 300, False)
+    roads = {road.road: road for road in quote.roads}
+    assert set(roads) == {"synchronous", "batch", "packed synchronous", "packed batch"}
+    assert roads["batch"].requests == 294
+    assert roads["packed batch"].requests < 50
+    assert (roads["batch"].batches, roads["synchronous"].batches, roads["batch"].seconds) == (1, None, 86_400)
+    costs = {road.road: road.cost_usd or 0.0 for road in quote.roads}
+    assert costs["batch"] * 2 == pytest.approx(costs["synchronous"])
+    assert costs["packed batch"] < costs["batch"]
+
+
+def test_an_estimate_says_what_nobody_knows_and_takes_a_users_word() -> None:
+    assert quote_of(definition(), total=None).is_guess
+    assert quote_of(definition(), total=None).records == 50
+    assert quote_of(definition(), records=5_000, total=None).records == 5_000
+    unknown = quote_of(definition(model={"model": "nobody-knows-it"}))
+    assert {road.cost_usd for road in unknown.roads} == {None}
+    told = quote_of(definition(model={"model": "nobody-knows-it"}), Prices(input=1.0, output=0.0))
+    (batch,) = (road for road in told.roads if road.road == "batch")
+    assert batch.cost_usd == pytest.approx(batch.input_tokens / 1_000_000 / 2)
+
+
+def test_a_packed_file_is_also_estimated_record_by_record_and_an_own_prompt_only_as_it_is() -> None:
+    packed = quote_of(definition(batch=BatchOptions(size=10)))
+    assert [road.requests for road in packed.roads] == [294, 294, 30, 30]
+    templated = quote_of(definition(batch=BatchOptions(prompt="{{ review }}")))
+    assert [road.road for road in templated.roads] == ["synchronous", "batch"]
 
 
 def test_try_needs_no_broker_and_no_key(tmp_path: Path) -> None:
