@@ -13,6 +13,7 @@ from submitter.pipeline.predict import NotOurs, names_of
 from submitter.pipeline.script import walk
 
 _SQL = {"VARCHAR": "STRING", "INTEGER": "INT"}
+_SHORT = {"VARCHAR(2147483647)": "STRING"}
 
 
 def asked_extras(insert: Any, taken: Sequence[CatalogColumn], flink: Reflection) -> tuple[CatalogColumn, ...]:
@@ -42,8 +43,8 @@ def metadata_faults(model: str, input_: Sequence[CatalogColumn], output: Sequenc
             listed = " and ".join(f"'{each}'" for each in METADATA)
             yield f"OUTPUT column '{column.name}': there is no metadata '{key}' of an answer, only {listed}"
         elif known[1].root != column.type.root:
-            wanted = _SQL.get(known[1].root, known[1].root)
-            yield f"OUTPUT column '{column.name}': metadata '{key}' is {wanted}, and not {column.sql}"
+            wanted, given = _SQL.get(known[1].root, known[1].root), _SHORT.get(column.sql, column.sql)
+            yield f"OUTPUT column '{column.name}': metadata '{key}' is {wanted}, and not {given}"
 
 
 def answered(output: Sequence[CatalogColumn]) -> tuple[CatalogColumn, ...]:

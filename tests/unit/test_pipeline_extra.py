@@ -8,7 +8,8 @@ TEXT, INT = SqlType(root="VARCHAR", length=2**31 - 1), SqlType(root="INTEGER")
 
 def column(name: str, type_: SqlType = TEXT, key: str | None = None) -> CatalogColumn:
     kind = "physical" if key is None else "metadata"
-    return CatalogColumn(name, type_, type_.root, kind=kind, metadata_key=key)  # type: ignore[arg-type]
+    sql = "VARCHAR(2147483647)" if type_ is TEXT else "INT"
+    return CatalogColumn(name, type_, sql, kind=kind, metadata_key=key)  # type: ignore[arg-type]
 
 
 def test_metadata_of_an_answer_is_told_by_its_key_or_by_its_own_name() -> None:
@@ -29,6 +30,6 @@ def test_metadata_that_no_answer_has_is_named() -> None:
     assert said == [
         "the INPUT of model m has the metadata column 'x': only OUTPUT can have one",
         f"OUTPUT column 'h': there is no metadata 'http-headers-map' of an answer, only {KEYS}",
-        "OUTPUT column 'http-status-code': metadata 'http-status-code' is INT, and not VARCHAR",
-        "OUTPUT column 'w': metadata 'error-string' is STRING, and not INTEGER",
+        "OUTPUT column 'http-status-code': metadata 'http-status-code' is INT, and not STRING",
+        "OUTPUT column 'w': metadata 'error-string' is STRING, and not INT",
     ]
