@@ -21,6 +21,7 @@ from deploy.sandbox.provider.limits import Limits
 from deploy.sandbox.provider.serving import serve
 from poller.collector import Collecting
 from poller.daemon import Daemon
+from poller.deadline import DeadlinePolicy
 from poller.outbox import Bounds
 from poller.resolving import Resolving
 from poller.schedule import Backoff
@@ -90,6 +91,7 @@ TEMPO = Tempo(
     publishing=QUICK,
     bounce=Backoff(SOON, SOON * 4),
     bounds=Bounds(records=2),
+    deadline=DeadlinePolicy(again=timedelta(seconds=2)),
 )
 
 
