@@ -128,7 +128,7 @@ def _roads(
     batches = batches_of(whole, terms)
     names: tuple[Road, Road] = ("packed synchronous", "packed batch") if is_packed else ("synchronous", "batch")
     common = {"requests": whole.requests, "input_tokens": whole.input_tokens, "output_tokens": whole.output_tokens}
-    called, batched = seconds_called(whole.requests, terms), seconds_batched(whole, batches, terms)
+    called, batched = seconds_called(whole, terms), seconds_batched(whole, batches, terms)
     return [
         RoadQuote(road=names[0], batches=None, cost_usd=price.sync_usd if price else None, seconds=called, **common),
         RoadQuote(

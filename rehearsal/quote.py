@@ -10,8 +10,10 @@ from shared.admission import Cut
 
 Road = Literal["synchronous", "batch", "packed synchronous", "packed batch"]
 
-SECONDS_A_CALL = 2.0
-"""Of a synchronous call, until a canary has measured it."""
+_FIRST_TOKEN = 0.5
+"""Seconds that a synchronous call takes before it answers: a guess, as the next one."""
+_TOKENS_A_SECOND = 60.0
+"""Of an answer."""
 
 
 class Shown(BaseModel):
@@ -30,7 +32,7 @@ class RoadQuote(Shown):
     cost_usd: float | None
     """None without a known price."""
     seconds: float
-    """At the account's limits: of batches at most, as the provider promises it; of calls as many at once as may be."""
+    """At the account's limits: of batches at most, as the provider promises it; of calls a guess, so many at once."""
 
 
 class Quote(Shown):
@@ -76,7 +78,6 @@ class Terms:
     """Seconds within which a batch is done."""
     at_once: int
     """Synchronous calls."""
-    seconds_a_call: float = SECONDS_A_CALL
 
 
 def scaled(sample: Measured, records: int) -> Measured:
@@ -114,6 +115,9 @@ def seconds_batched(whole: Measured, batches: int, terms: Terms) -> float:
     return max(filled) * terms.window + hours * 3600
 
 
-def seconds_called(requests: int, terms: Terms) -> float:
-    """The time for so many synchronous calls, so many at once."""
-    return ceil(requests / terms.at_once) * terms.seconds_a_call
+def seconds_called(whole: Measured, terms: Terms) -> float:
+    """The time for all synchronous calls, so many at once: a guess by the length of their answers."""
+    if whole.requests == 0:
+        return 0.0
+    each = _FIRST_TOKEN + whole.output_tokens / whole.requests / _TOKENS_A_SECOND
+    return ceil(whole.requests / terms.at_once) * each

@@ -45,7 +45,8 @@ def test_time_is_the_queues_the_creates_and_the_calls() -> None:
     assert seconds_batched(whole, 20, replace(TERMS, queue=Cut(max_bytes=100_000_000))) == 4 * 86_400
     assert seconds_batched(whole, 4_001, TERMS) == 86_400 + 2 * 3_600
     assert seconds_batched(scaled(SAMPLE, 1), 0, TERMS) == 0
-    assert seconds_called(32, TERMS) == 4.0
+    assert seconds_called(replace(SAMPLE, requests=32, output_tokens=32 * 60), TERMS) == 2 * 1.5
+    assert seconds_called(replace(SAMPLE, requests=0), TERMS) == 0
 
 
 def test_rows_become_sealed_lines_with_what_is_needed() -> None:
