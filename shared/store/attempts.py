@@ -193,10 +193,15 @@ class Attempts:
             return set(connection.execute(query).scalars())
 
     def given_up(self, since: datetime) -> list[Attempt]:
-        """The attempts that a quarantine, or an operator, ended since a moment, by account."""
+        """The attempts that a quarantine, or an operator, ended since a moment, by account.
+
+        And those of their batches that a look-up ended: it may have found a former one's create, and its own may show.
+        """
         ends = (OUTCOME[Event.CLEAR], OUTCOME[Event.GIVE_UP])
         absent = attempts.c.outcome.in_(ends) & (attempts.c.resolved_at >= since)
-        query = select(attempts).where(absent).order_by(attempts.c.account, attempts.c.started_at)
+        theirs = attempts.c.batch_key.in_(select(attempts.c.batch_key).where(absent))
+        doubtful = absent | (theirs & (attempts.c.outcome == OUTCOME[Event.ADOPT]))
+        query = select(attempts).where(doubtful).order_by(attempts.c.account, attempts.c.started_at)
         with self._database.read() as connection:
             return [_attempt(row) for row in connection.execute(query)]
 

@@ -94,6 +94,31 @@ def bill(stage: Stage, provider_batch: str) -> tuple[int, int]:
     return sum(entry.input_tokens for entry in billed), sum(entry.output_tokens for entry in billed)
 
 
+def test_a_create_whose_look_up_found_the_former_one_instead_is_followed(stage: Stage) -> None:
+    """Both answers were lost. The first create shows while the second is looked up, and the second much later."""
+    stage.server.set_fault("create_accepted_response_lost", times=2)
+    stage.server.set_fault("list_lag", times=1, seconds=HIDDEN)
+    stage.server.set_fault("list_lag", times=1, seconds=3 * HIDDEN)
+    key, submission, audit = stage.plan(), stage.submission(), auditor(stage)
+
+    def is_in_doubt_again() -> bool:
+        submission.work(key)
+        return len(creates(stage)) == 2
+
+    wait_until(is_in_doubt_again, 30, "a second create")
+    stage.server.advance(HIDDEN)
+    first, second = creates(stage)
+    submitted(stage, key)
+    assert stage.batch(key).provider_batch_id == first
+    stage.server.advance(2 * HIDDEN)
+    audit.run_once()
+    assert [stray.provider_batch_id for stray in strays(stage)] == [second]
+    follow_to_its_end(stage, audit)
+    (stray,) = strays(stage)
+    assert (stray.whose, stray.batch_key) == (Whose.OURS, key)
+    assert (stray.input_tokens, stray.output_tokens) == bill(stage, second)
+
+
 def test_a_later_create_that_is_not_recorded_yet_is_left_alone(stage: Stage) -> None:
     """The first one was counted as absent; of the second the answer was lost as well, and it is still looked up."""
     stage.server.set_fault("create_accepted_response_lost", times=2)
