@@ -26,7 +26,20 @@ def implausible(manifest: Manifest) -> str | None:
         return f"{manifest.requests} requests and {manifest.records} records in {own} rows"
     if not 0 <= manifest.bytes <= _MOST_BYTES or not 0 <= manifest.generation < 1 << 16:
         return f"{manifest.bytes} bytes of requests, in generation {manifest.generation}"
-    return _packs(manifest)
+    return _packs(manifest) or _unasked(manifest)
+
+
+def _unasked(manifest: Manifest) -> str | None:
+    """Rows that are not asked name a record that is, or have an answer."""
+    rows = {fate: sum(count for count, each in manifest.runs if each == fate) for fate in ("request", "echo", "known")}
+    asked = rows["request"]
+    if len(manifest.echoes) != rows["echo"] or manifest.known != rows["known"]:
+        return (
+            f"{len(manifest.echoes)} echoes and {manifest.known} known answers for {rows['echo']} and {rows['known']}"
+        )
+    if not all(0 <= record < asked for record in manifest.echoes):
+        return f"an echo of a record that is none of {asked}"
+    return None
 
 
 def _packs(manifest: Manifest) -> str | None:

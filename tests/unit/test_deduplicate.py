@@ -15,6 +15,7 @@ from shared.definition import BatchOptions, Definition
 from shared.errors import SpoolError
 from shared.manifest import Manifest
 from shared.packed import asked, measure_of
+from shared.plausible import implausible
 from shared.providers.bodies import request_lines
 from shared.providers.profiles import PROFILES
 from shared.question import digest_of, question_of, scope_of
@@ -96,6 +97,14 @@ def test_what_was_answered_lately_is_not_asked_and_stands_beside_the_manifest(
             assert told == answered
             assert manifest.known == len(answered)
         assert seen == len(reviews)
+
+
+@pytest.mark.parametrize("changes", [{"echoes": ()}, {"echoes": (9,)}, {"echoes": (-1,)}, {"known": 3}])
+def test_a_manifest_whose_echoes_can_not_be_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    stated = samples.definition(batch=BatchOptions(deduplicate=True))
+    (manifest,), _ = draft(tmp_path, stated, ["good", "bad", "good"], None)
+    assert implausible(manifest) is None
+    assert implausible(manifest.model_copy(update=changes)) is not None
 
 
 def test_an_answer_that_is_gone_meanwhile_stops_the_plan(tmp_path: Path) -> None:
