@@ -8,15 +8,20 @@ import logging
 import os
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
+from urllib.parse import quote, quote_plus
 
 Value = str | int | float | bool | datetime | None
 
 REDACTED: Final = "[redacted]"
 _SHORTEST_SECRET: Final = 4
+_SHORTEST_ENCODED: Final = 8
+_URL_SAFE: Final = str.maketrans("+/", "-_")
 _LOGGER: Final = logging.getLogger("batchline")
 
 
@@ -66,7 +71,7 @@ class Action(StrEnum):
 
 
 class Secrets:
-    """The names of variables whose values are secret. Values are read when a line is written, and kept nowhere."""
+    """The names of variables whose values are secret. The values are read when a line is written."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ = environ
@@ -82,10 +87,23 @@ class Secrets:
         """The text with each secret value replaced."""
         with self._lock:
             values = [self._environ.get(name, "") for name in self._names]
-        for value in sorted(values, key=len, reverse=True):
-            if len(value) >= _SHORTEST_SECRET:
-                text = text.replace(value, REDACTED)
+        forms = {form for value in values if len(value) >= _SHORTEST_SECRET for form in forms_of(value)}
+        for form in sorted(forms, key=len, reverse=True):
+            text = text.replace(form, REDACTED)
         return text
+
+
+@lru_cache(16)
+def forms_of(value: str) -> frozenset[str]:
+    """How a secret may be said: as it is, in an address, in JSON, and in base64, wherever it begins there."""
+    forms = {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}
+    data = value.encode("utf-8", "surrogateescape")
+    for before in range(3):
+        # What stands before and after it decides on the letters at its ends.
+        said = b64encode(bytes(before) + data).decode()[-(-8 * before // 6) : 8 * (before + len(data)) // 6]
+        if len(said) >= _SHORTEST_ENCODED:
+            forms |= {said, said.translate(_URL_SAFE)}
+    return frozenset(forms)
 
 
 SECRETS: Final = Secrets()

@@ -1,6 +1,7 @@
 """Faults of calls, uploads and creates: each test bears the name of the fault it switches on."""
 
 import time
+from urllib.parse import quote
 
 import anthropic
 import openai
@@ -179,6 +180,19 @@ def test_bad_key(sandbox_user: SandboxUser) -> None:
     other = openai.OpenAI(api_key="another", base_url=sandbox_user.server.openai_base_url, max_retries=0)
     with other:
         assert other.batches.list(limit=1).has_more is not None
+
+
+def test_a_bad_key_can_be_said_back(sandbox_user: SandboxUser) -> None:
+    key = sandbox_user.openai.api_key
+    said = {"masked": f"{key[:7]}****{key[-2:]}.", "whole": f" {key}.", "encoded": f" {quote(key, safe='')} (Basic "}
+    for how, shown in said.items():
+        sandbox_user.fault("bad_key", endpoint="*.batches.list", times=2, said=how)
+        with pytest.raises(openai.AuthenticationError) as refused:
+            sandbox_user.openai.batches.list()
+        assert shown in refused.value.message
+        with pytest.raises(anthropic.AuthenticationError) as told:
+            sandbox_user.anthropic.messages.batches.list()
+        assert (sandbox_user.anthropic.api_key or "") in told.value.message or how != "whole"
 
 
 def test_http_429_retry_after(sandbox_user: SandboxUser) -> None:

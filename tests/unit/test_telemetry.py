@@ -1,5 +1,8 @@
+import base64
+import json
 import logging
 from datetime import UTC, datetime
+from urllib.parse import quote, quote_plus
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +36,18 @@ def test_the_value_of_a_named_variable_never_appears() -> None:
     assert "plain-text" in line
     environ["OPENAI_API_KEY"] = "sk-rotated"
     assert "sk-rotated" not in secrets.redact("now sk-rotated")
+
+
+@given(
+    secret=st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size=8, max_size=60),
+    before=st.binary(max_size=5),
+)
+def test_nor_does_it_in_another_form(secret: str, before: bytes) -> None:
+    secrets = Secrets({"KEY": secret})
+    secrets.name("KEY")
+    whole = base64.b64encode(before + secret.encode() + b"!!!")
+    for said in (quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], whole.decode()):
+        assert secrets.redact(f"<{said}>") != f"<{said}>"
 
 
 def test_a_secret_that_is_not_set_or_too_short_redacts_nothing() -> None:

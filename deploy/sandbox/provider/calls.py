@@ -2,10 +2,12 @@
 
 import asyncio
 import secrets
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -68,12 +70,31 @@ def _openai_key(request: Request) -> str:
         message = "You didn't provide an API key. You need to provide your API key in an Authorization header using "
         raise ProviderError(401, message + "Bearer auth (i.e. Authorization: Bearer YOUR_KEY).")
     if key.startswith("invalid"):
-        raise _wrong_openai_key(key)
+        raise _wrong_openai_key(_masked(key))
     return key
 
 
-def _wrong_openai_key(key: str) -> ProviderError:
-    message = f"Incorrect API key provided: {key[:7]}****{key[-2:]}. You can find your API key at "
+def _masked(key: str) -> str:
+    return f"{key[:7]}****{key[-2:]}"
+
+
+def _encoded(key: str) -> str:
+    return f"{quote(key, safe='')} (Basic {b64encode(f'user:{key}'.encode()).decode()})"
+
+
+_SAID: dict[str, Callable[[str], str]] = {"masked": _masked, "whole": str, "encoded": _encoded}
+
+
+def _bad_key(call: Call, how: str) -> ProviderError:
+    """OpenAI says a part of the key back; Anthropic none, unless it is to say more."""
+    said = _SAID[how](call.key)
+    if call.provider == "openai":
+        return _wrong_openai_key(said)
+    return ProviderError(401, "invalid x-api-key" + ("" if how == "masked" else f": {said}"))
+
+
+def _wrong_openai_key(said: str) -> ProviderError:
+    message = f"Incorrect API key provided: {said}. You can find your API key at "
     message += "https://platform.openai.com/account/api-keys."
     return ProviderError(401, message, code="invalid_api_key")
 
@@ -97,8 +118,9 @@ async def _faults_of_any_call(call: Call) -> Response | None:
     slow = call.fault("slow_response")
     if slow is not None:
         await asyncio.sleep(slow["seconds"])
-    if call.fault("bad_key") is not None:
-        raise _wrong_openai_key(call.key) if call.provider == "openai" else ProviderError(401, "invalid x-api-key")
+    refused = call.fault("bad_key")
+    if refused is not None:
+        raise _bad_key(call, refused["said"])
     if call.fault("spend_cap_429") is not None:
         raise _spend_cap(call.provider)
     limited = call.fault("http_429_retry_after")

@@ -144,7 +144,7 @@ _FAULTS = (
     _create("credit_exhausted_mid_batch", 11, "After `done` of the requests all fail for want of credit.", done=0.5),
     _call("spend_cap_429", 11, "429 insufficient_quota without Retry-After."),
     _upload("file_quota_full", 11, "The upload is refused: the organisation's storage is full."),
-    _call("bad_key", 11, "401: the key is no longer valid."),
+    _call("bad_key", 11, "401: the key is no longer valid; `said` back masked, whole, or encoded.", said="masked"),
     _call("http_429_retry_after", 12, "429 with Retry-After (none when null).", retry_after=1),
     _call("http_5xx", 12, "`status` instead of the answer; nothing was done.", status=500, retry_after=None),
     _download(
