@@ -13,6 +13,9 @@ from shared.definition import Column, SqlType
 from submitter.gateway import gateway
 
 _JARS = Path(__file__).parents[2] / "deploy" / "jars" / "flink"
+_DEEP = "it is nested too deeply"
+_MUTE = "SqlParseException.getMessage()"
+"""What Flink stumbles over where its parser's stack overflowed."""
 _POSITION = re.compile(r"[Ff]rom line (\d+), column \d+ to line \d+, column \d+: ?|at line (\d+), column \d+")
 _LISTS = re.compile(r"\n\s*\n(?=Supported options:|Query schema:)")
 """Where a message of Flink's goes on with a long list."""
@@ -185,6 +188,8 @@ def reason(error: Exception) -> tuple[str, int | None]:
     """What a Java exception says at its root, in a few lines, and the line of the script that it names."""
     messages = [message for message in _messages(error) if message.strip()] or [_unsaid(error)]
     line = next((int(found[1] or found[2]) for text in messages if (found := _POSITION.search(text))), None)
+    if _MUTE in messages[-1]:
+        return _DEEP, line or None
     text = _POSITION.sub("", messages[-1]).replace(" .", ".").strip()
     kept = [each.strip() for each in _LISTS.split(text)[0].splitlines() if each.strip()]
     return " ".join(kept[:6])[:600], line or None
@@ -192,7 +197,7 @@ def reason(error: Exception) -> tuple[str, int | None]:
 
 def _unsaid(error: Exception) -> str:
     """What an exception without a message is about."""
-    return "it is nested too deeply" if "StackOverflowError" in str(error) else type(error).__name__
+    return _DEEP if "StackOverflowError" in str(error) else type(error).__name__
 
 
 def _messages(error: Exception) -> list[str]:
