@@ -59,7 +59,7 @@ _SHOWS_LATE = (_rule("create_accepted_response_lost"), _rule("list_lag", ("secon
 _DEADLINE = (("deadline", 2.0), ("fallback", "sync"))
 _CUT_SHORT = Way((_rule("stuck_in_progress"), _rule("cancel_partially")), options=_DEADLINE)
 _NEVER_SENT = Way((_rule("http_429_retry_after", ("retry_after", 60), _CREATE),), options=_DEADLINE)
-_THROTTLED = _rule("http_429_retry_after", ("retry_after", 5), _CREATE, times=1)
+_THROTTLED = _rule("http_429_retry_after", ("retry_after", 60), _CREATE, times=1)
 
 WAYS: dict[Failpoint, Way] = {
     Failpoint.HOLD: Way((_rule("http_429_retry_after", ("retry_after", 0), _CREATE),)),

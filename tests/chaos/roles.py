@@ -76,6 +76,8 @@ QUICK = Backoff(timedelta(milliseconds=50), timedelta(milliseconds=400))
 SOON = timedelta(milliseconds=100)
 PATIENCE = timedelta(seconds=2.2)
 """With missing results: longer than a fault keeps them back, and the whole second by which an end's time is early."""
+PROMPT = timedelta(seconds=10)
+"""An operator waits so long for what goes on by itself."""
 WAITS = Waits(Holding(SOON, SOON * 4), account=SOON * 5, busy=SOON, upload=SOON / 2)
 TEMPO = Tempo(
     rescue=0.3,
@@ -163,16 +165,16 @@ def operator(spec: Spec) -> int:
             while not never.wait(0.1):
                 for batch in store.batches.rows((State.HELD,)):
                     with suppress(SettingsError, LeaseLost):
-                        _resolve(batch, store, resolving)
+                        _resolve(batch, clock() + PROMPT, store, resolving)
     except StoreUnavailable as error:
         logging.getLogger("batchline").warning("%s", error)
     return 4
 
 
-def _resolve(batch: Batch, store: Store, resolving: Resolving) -> None:
-    """What is throttled is given up; what waits for a person's word is allowed another create, once."""
+def _resolve(batch: Batch, soon: datetime, store: Store, resolving: Resolving) -> None:
+    """What is throttled for long is given up; what waits for a person's word is allowed another create, once."""
     said = batch.held_reason or ""
-    if said.startswith("throttled"):
+    if said.startswith("throttled") and batch.held_until is not None and batch.held_until > soon:
         resolving.fail(batch.batch_key)
     elif said.startswith(DECIDE) and store.attempts.of(batch.batch_key)[0].note != ALLOWED:
         resolving.retry(batch.batch_key)
