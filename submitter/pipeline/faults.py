@@ -56,6 +56,8 @@ class Faults:
         self.errors: list[Fault] = []
         self.warnings: list[Fault] = []
         self._secrets: dict[str, str] = {}
+        self.found = 0
+        """How often something was found wrong, a fault that was told before too."""
 
     def hide(self, value: str, reference: str) -> None:
         """Show `reference` where a message would show `value`."""
@@ -63,6 +65,7 @@ class Faults:
             self._secrets[value] = reference
 
     def add(self, message: str, place: Place | None = None, *, away: bool = False) -> None:
+        self.found += 1
         self._put(self.errors, message, place, away=away)
 
     def caught(self, error: BatchlineError, place: Place | None = None) -> None:

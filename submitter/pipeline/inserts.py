@@ -135,7 +135,7 @@ class Inserts:
     def _fits(self, table: CatalogTable, model: CatalogModel, asked: Predict, place: Place) -> None:
         """Whether the DESCRIPTOR's columns exist and fill the model's INPUT."""
         columns = {column.name: column for column in table.columns}
-        before = len(self._faults.errors)
+        before = self._faults.found
         for name in asked.descriptor:
             if name not in columns:
                 known = nearest(name, columns)
@@ -147,7 +147,7 @@ class Inserts:
                 f"{len(model.input)} of INPUT ({wanted})",
                 place,
             )
-        elif len(self._faults.errors) == before:
+        elif self._faults.found == before:
             for name, wanted_column in zip(asked.descriptor, model.input, strict=True):
                 if not implicit_cast(columns[name].sql, wanted_column.sql):
                     self._faults.add(

@@ -57,7 +57,7 @@ class ModelOptions:
 
     def read(self, descriptor: tuple[str, ...]) -> tuple[Model, BatchOptions] | None:
         """The model and its batch options; None where a fault stands in the way."""
-        before = len(self._faults.errors)
+        before = self._faults.found
         self._unknown()
         endpoint = self._endpoint()
         key, model = self._api_key(), self._required("model", "a model's name, such as 'gpt-5-mini'")
@@ -72,7 +72,7 @@ class ModelOptions:
             if self._output(endpoint):
                 for remark in message_remarks(parameters, endpoint.task, model or "", self._declared.output):
                     (self._fault if remark.is_fault else self._warn)(remark.option, remark.message)
-        if endpoint is None or key is None or model is None or len(self._faults.errors) > before:
+        if endpoint is None or key is None or model is None or self._faults.found > before:
             return None
         system = parameters.pop("system-prompt", None)
         found = Model(

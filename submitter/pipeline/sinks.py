@@ -54,7 +54,7 @@ class SinkOptions:
 
     def read(self) -> Sink | None:
         """The sink; None where a fault stands in the way."""
-        before = len(self._faults.errors)
+        before = self._faults.found
         if not self._is_kafka():
             return None
         topic, servers = self._topic(), self._options.get("properties.bootstrap.servers")
@@ -76,7 +76,7 @@ class SinkOptions:
             self._fault("key.fields", "it is missing: name the columns of the key, as 'id;region'")
         kafka = self._kafka()
         self._columns(columns, fields)
-        if len(self._faults.errors) > before or topic is None or value is None or not servers:
+        if self._faults.found > before or topic is None or value is None or not servers:
             return None
         return Sink(
             table=self._sink.table.quoted,

@@ -9,9 +9,11 @@ from submitter.check import check
 from submitter.pipeline.faults import PipelineError
 from tests.integration.pipeline_files import ENVIRON, INSERT, MODEL, REVIEWS, SETTINGS, SINK, faults_of, line_of
 from tests.rig.fixtures import MakeTopic
+from tests.rig.processes import Processes
 
 NOBODY = "127.0.0.1:1"
 """A port that is reserved and never served."""
+PATIENCE = 120
 
 MANY = """
 SET 'batchline.pipeline' = 'films/of the year';
@@ -91,6 +93,41 @@ def test_each_of_many_mistakes_is_told_once(tmp_path: Path, broker: LocalBroker,
         assert sum(part in fault for fault in found) == times, (part, found)
     assert len(found) == sum(SAID.values()), found
     assert "a-literal-key" not in str(caught.value)
+
+
+def test_the_command_tells_each_of_ten_mistakes(
+    tmp_path: Path, broker: LocalBroker, make_topic: MakeTopic, processes: Processes
+) -> None:
+    texts = {
+        SETTINGS.replace("file:///nowhere", tmp_path.as_uri()).replace("/nowhere/", f"{tmp_path}/"): (),
+        "SET 'batchline.retentoin' = '7 d';\n": ("there is no such setting; did you mean 'batchline.retention'?",),
+        REVIEWS.replace("'topic' = 'reviews'", f"'topic' = '{make_topic()}'"): (),
+        "CREATE TABEL forgotten (id STRING);\n": ('Encountered "TABEL"',),
+        "CREATE TABLE typed (id STRIN) WITH ('connector' = 'blackhole');\n": ("Unknown identifier 'STRIN'",),
+        MODEL.replace("'gpt-5-mini'", "'gpt-5-mini', 'top-p' = '7'"): (
+            "option 'top-p': it can't be used: 7 is out of",
+        ),
+        SINK.replace("'topic' = 'results'", f"'topic' = '{make_topic()}'").replace("'json'", "'avro'", 1): (
+            "option 'key.format': 'avro' can't be written here",
+        ),
+        INSERT.replace("score FROM", "scor FROM"): ("Column 'scor' not found",),
+        INSERT.replace("judge", "juge"): ("there is no model `juge`; did you mean 'judge'?",),
+        INSERT.replace("(review)", "(revew)"): ("DESCRIPTOR names 'revew', which reviews does not have",),
+        INSERT.replace("(review)", "(review), MAP['temperature', 'hot',\n  'endpoint', 'https://elsewhere.example']"): (
+            "option 'temperature': it can't be used: 'hot' is no number",
+            "option 'endpoint': a query can't give it",
+        ),
+    }
+    file = tmp_path / "ten.sql"
+    file.write_text("".join(texts))
+    command = processes.command("submitter", "check", file, env={**ENVIRON, "BROKER": broker.bootstrap})
+    assert command.wait(PATIENCE) == 2
+    found = [line for line in command.tail(100).splitlines() if line.startswith(str(file))]
+    wanted = [said for each in texts.values() for said in each]
+    assert len(wanted) == len(found) == 10, found
+    for said in wanted:
+        (line,) = (each for each in found if said in each)
+        assert line.removeprefix(f"{file}:").partition(":")[0].isdigit(), line
 
 
 WRONG_LATER = SINK.replace("'key.format' = 'json'", "'key.format' = 'avro'")
