@@ -85,6 +85,16 @@ def test_each_question_is_paid_once_and_its_answer_fans_out(server: ProviderServ
     assert requests[0] == requests[2] == requests[4] != requests[1] == requests[5]
 
 
+def test_records_that_share_a_request_are_deduplicated_before(server: ProviderServer, tmp_path: Path) -> None:
+    server.clear_faults()
+    tried = bring(server, tmp_path, size=3)
+    assert labels(tried) == EXPECTED
+    assert (len(tried.requests), tried.records, tried.failed) == (1, 6, 1)
+    indexes = [each.headers.get("batchline-index") for each in tried.messages]
+    assert indexes[0] == indexes[2] == indexes[4] == "1"
+    assert indexes[1] == indexes[5] == "2"
+
+
 def test_an_echo_is_carried_with_its_record_and_comes_out_once(server: ProviderServer, tmp_path: Path) -> None:
     server.clear_faults()
     # Three failures use up a request's own tries: it is carried to a child.
