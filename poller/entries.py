@@ -60,7 +60,8 @@ class _Json:
 
     def __init__(self, definition: Definition) -> None:
         self._index, path = definition.batch.response_index_field, definition.batch.response_path
-        own = self._listed if definition.batch.is_packed else _alone
+        self._is_packed = definition.batch.is_packed
+        own = self._listed if self._is_packed else _alone
         self._find: Callable[[Any], list[Any]] = own if path is None else json_path(path)
         self._decoder, self._lenient = _decoder(strict=True), _decoder(strict=False)
 
@@ -73,6 +74,9 @@ class _Json:
             entries = [self._entry(item) for value in values for item in self._find(value)]
         except SettingsError as error:
             raise Unreadable(str(error)) from None
+        if is_forgiven and self._is_packed:
+            # A number in brackets stands in many a preface.
+            entries = [entry for entry in entries if isinstance(entry.fields, dict)]
         if not entries:
             raise Unreadable("there is no JSON in it that holds entries")
         return entries, is_forgiven

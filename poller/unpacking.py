@@ -93,7 +93,9 @@ class _Texts:
 
     def _value(self, fields: Any) -> bytes | None:
         """A record's own answer; None for what is none."""
-        field = self._value_field or (self._output[0].name if self._is_text else None)
+        # What a path finds may be the text itself.
+        is_named = self._is_text and isinstance(fields, dict)
+        field = self._value_field or (self._output[0].name if is_named else None)
         value = fields
         if field is not None:
             if not isinstance(fields, dict) or field not in fields:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from deploy.sandbox.provider.answers import prompt_hash
+from deploy.sandbox.provider.answers import embedding, prompt_hash
 from deploy.sandbox.provider.server import ProviderServer
 from poller.alarms import Kind
 from shared.definition import Column, Projected, SqlType
@@ -35,10 +35,19 @@ MakePacked = Callable[..., Road]
 def packed(make_road: MakeRoad, server: ProviderServer) -> MakePacked:
     """Roads whose requests hold four records: `packed("openai", response_on_error="split")`."""
 
-    def make(provider: str = "openai", model: dict[str, Any] | None = None, **options: Any) -> Road:
+    def make(
+        provider: str = "openai",
+        model: dict[str, Any] | None = None,
+        projection: tuple[Projected, ...] = PROJECTION,
+        columns: tuple[Column, ...] | None = None,
+        **options: Any,
+    ) -> Road:
         asked = {"system_prompt": "Repeat it.", "output": (ECHO,), **(model or {})}
-        changes = {"projection": PROJECTION}
-        return make_road(server, provider, batch_options={"size": SIZE, **options}, model=asked, changes=changes)
+        changes = {"projection": projection}
+        road = make_road(server, provider, batch_options={"size": SIZE, **options}, model=asked, changes=changes)
+        if columns is not None:
+            road.stage.sink = {**road.stage.sink, "columns": columns}
+        return road
 
     return make
 
@@ -162,3 +171,30 @@ def test_row_20_of_a_cut_answer_what_is_whole_is_kept(packed: MakePacked) -> Non
     family = road.bring(RECORDS)
     check(road, family)
     assert 0 < family[0].carried < SIZE
+
+
+def test_row_20_inputs_of_one_embeddings_request_get_their_own_vectors(packed: MakePacked) -> None:
+    vector = Column(name="vector", type=SqlType(root="ARRAY", nullable=False, element=SqlType(root="FLOAT")))
+    model = {
+        "task": "embeddings",
+        "path": "/v1/embeddings",
+        "model": "text-embedding-3-small",
+        "system_prompt": None,
+        "parameters": {"dimension": 8},
+        "output": (vector,),
+    }
+    projection = (PROJECTION[0], Projected(name="vector", source="output", column="vector", type=vector.type))
+    columns = (Column(name="review_id", type=STRING), vector)
+    road = packed(model=model, projection=projection, columns=columns)
+    family = road.bring(RECORDS)
+    assert [(batch.requests, batch.records) for batch in family] == [(3, RECORDS)]
+    told = {int(record.json()["review_id"]): record.json()["vector"] for record in road.outputs(RECORDS)}
+    assert told == {n: pytest.approx(embedding(road.text(n), 8)) for n in range(RECORDS)}
+
+
+def test_row_20_packs_are_asked_one_by_one_where_there_are_no_batches(packed: MakePacked) -> None:
+    road = packed(mode="sync")
+    road.fault("packed_spoilt", how="dropped")
+    family = SyncRoad(road.stage).finish(road.back, road.stage.plan(RECORDS))
+    assert [(batch.requests, batch.records, batch.mode) for batch in family] == [(3, RECORDS, "sync"), (1, 1, "sync")]
+    check(road, family)

@@ -173,6 +173,17 @@ def test_numbers_keep_their_digits() -> None:
     )
 
 
+def test_a_number_in_a_preface_is_no_entry() -> None:
+    made = unpacked(f"These are all [2] of them: {listed(entry(1), entry(2))}", 2)
+    assert labels(made) == ["label 1", "label 2"]
+    assert (made.unknown, made.is_forgiven) == (0, True)
+
+
+def test_a_path_may_find_the_text_itself() -> None:
+    assert unpacked('{"said": "a"}', 1, texts(size=1, response_path="$.said")).answers == [b"a"]
+    assert unpacked('{"said": {"label": "a"}}', 1, texts(size=1, response_path="$.said")).answers == [b"a"]
+
+
 def test_what_stands_within_a_cut_entry_is_no_entry() -> None:
     parts = SqlType(root="ARRAY", element=SqlType(root="ROW", fields=(Column(name="label", type=samples.STRING),)))
     columns = Column(name="label", type=samples.STRING), Column(name="parts", type=parts)
