@@ -20,6 +20,7 @@ from shared.causes import Cause
 from shared.errors import SpoolError
 from shared.failpoints import Failpoint, reached
 from shared.spool import private_opener, write_atomic
+from shared.telemetry import SECRETS
 
 INDEX, ANSWERS = "results.index", "results.answers"
 _HEADER = struct.Struct("<8sQ")
@@ -177,5 +178,5 @@ def parse_failure(kept: bytes) -> tuple[str, str, str | None]:
 
 
 def _clean(text: str | None) -> str | None:
-    """A lone surrogate can't be written as UTF-8."""
-    return None if text is None else text.encode("utf-8", "replace").decode()
+    """What was said of a failure may hold a key; and a lone surrogate can't be written as UTF-8."""
+    return None if text is None else SECRETS.redact(text.encode("utf-8", "replace").decode())

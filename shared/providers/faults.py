@@ -17,6 +17,7 @@ import httpx2
 from shared.clock import Clock
 from shared.errors import AccountFault, EnqueuedLimit, NotFound, NotSent, ProviderError, Rejected, Throttled, Unknown
 from shared.providers.codes import is_account, is_queue_full, limit_in
+from shared.telemetry import forms_of
 
 _NEVER_SENT = (
     httpx2.ConnectError,
@@ -131,5 +132,7 @@ def _word(value: Any) -> str | None:
 
 
 def _without_key(text: str, secret: str) -> str:
-    """Providers quote a part of a wrong key in their message."""
-    return _KEY.sub("(key)", text.replace(secret, "(key)") if secret else text)
+    """Providers quote a part of a wrong key in their message, and others between them and us might quote all of it."""
+    for form in sorted(forms_of(secret), key=len, reverse=True) if secret else ():
+        text = text.replace(form, "(key)")
+    return _KEY.sub("(key)", text)

@@ -25,6 +25,7 @@ from shared.providers.codes import limit_in
 from shared.providers.faults import refusal, retry_after
 from shared.providers.port import Answer
 from shared.spool import DECISION, MANIFEST, Spool
+from shared.telemetry import REDACTED, SECRETS
 from shared.terminal import printable, printable_json, printable_lines
 
 KEY = batch_key("pipe", "sentiments", "file", 0)
@@ -306,3 +307,10 @@ def test_json_for_the_terminal_says_the_same(text: str) -> None:
 def _is_text(text: str) -> bool:
     """Whether it has no lone surrogate."""
     return text.encode("utf-8", "replace").decode() == text
+
+
+def test_a_key_that_is_said_of_a_failed_record_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_OF_A_TEST", "key/of+test=0451&")
+    SECRETS.name("KEY_OF_A_TEST")
+    kept = failure("rejected", "wrong key: key/of+test=0451&", '{"said": "key%2Fof%2Btest%3D0451%26"}')
+    assert parse_failure(kept) == ("rejected", f"wrong key: {REDACTED}", f'{{"said": "{REDACTED}"}}')
