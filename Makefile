@@ -24,7 +24,7 @@ REPORT ?=
 PYTEST := $(BIN)/python -m pytest
 # In the order of the files: those that start the real commands come first, so that none is waited for at the end.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-PACKAGES := submitter poller shared rehearsal deploy tests
+PACKAGES := submitter poller shared deploy tests
 
 export PROVIDER
 

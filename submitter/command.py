@@ -43,7 +43,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in ELSEWHERE:
             return super().get_command(ctx, cmd_name)
-        found: click.Command = getattr(import_module("rehearsal.command"), ELSEWHERE[cmd_name])
+        found: click.Command = getattr(import_module("deploy.rehearsal.command"), ELSEWHERE[cmd_name])
         return found
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from deploy.rehearsal.folder import rehearsal_folder
+from deploy.rehearsal.trial import Tried, attempt
 from deploy.sandbox.provider.answers import prompt_hash
 from deploy.sandbox.provider.server import ProviderServer
-from rehearsal.folder import rehearsal_folder
-from rehearsal.trial import Tried, attempt
 from shared.definition import BatchOptions
 from tests.rig.samples import definition, sealed_line
 from tests.rig.stage import ENVIRON

@@ -11,14 +11,14 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
+from deploy.rehearsal.estimating import Prices, estimate
+from deploy.rehearsal.folder import Folder, rehearsal_folder
+from deploy.rehearsal.paper import Message
+from deploy.rehearsal.quote import Quote
+from deploy.rehearsal.sample import Sample
+from deploy.rehearsal.trial import TrialFailed, attempt
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from rehearsal.estimating import Prices, estimate
-from rehearsal.folder import Folder, rehearsal_folder
-from rehearsal.paper import Message
-from rehearsal.quote import Quote
-from rehearsal.sample import Sample
-from rehearsal.trial import TrialFailed, attempt
 from shared.definition import BatchOptions, Definition
 from shared.errors import MissingCredential
 from tests.integration.pipeline_files import ENVIRON, WHOLE
@@ -139,7 +139,7 @@ def test_try_needs_no_broker_and_no_key(tmp_path: Path) -> None:
 
 def test_the_fixture_gives_users_the_same(tmp_path: Path) -> None:
     (tmp_path / "file.sql").write_text(WHOLE)
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["rehearsal.fixtures"]\n')
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["deploy.rehearsal.fixtures"]\n')
     (tmp_path / "test_mine.py").write_text(
         "def test_it(rehearse):\n"
         f"    tried = rehearse('file.sql', {ROWS!r})\n"

@@ -34,13 +34,12 @@ def test_the_import_directions_hold() -> None:
         ("poller", "pyflink"),
         ("submitter", "poller"),
         ("submitter", "deploy"),
-        ("submitter", "rehearsal"),
         ("poller", "tests"),
         ("deploy", "tests"),
     ],
 )
 def test_a_wrong_import_is_noticed(tmp_path: Path, importer: str, imported: str) -> None:
-    for package in ("shared", "submitter", "poller", "rehearsal", "deploy", "tests"):
+    for package in ("shared", "submitter", "poller", "deploy", "tests"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / importer / "wrong.py").write_text(f"import {imported}\n")

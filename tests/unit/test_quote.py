@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.quote import Measured, Terms, batches_of, scaled, seconds_batched, seconds_called
-from rehearsal.rows import sealed_lines
+from deploy.rehearsal.quote import Measured, Terms, batches_of, scaled, seconds_batched, seconds_called
+from deploy.rehearsal.rows import sealed_lines
 from shared.admission import UNCUT, Cut
 from shared.errors import SettingsError
 from shared.rows import row_reader

@@ -14,10 +14,10 @@ from submitter.command import FILE, OVERRIDES, Stopped, checked_file, flink, tol
 from submitter.configuration import parse_overrides
 
 if TYPE_CHECKING:
-    from rehearsal.estimating import Prices
-    from rehearsal.quote import Quote
-    from rehearsal.sample import Sample
-    from rehearsal.trial import Tried
+    from deploy.rehearsal.estimating import Prices
+    from deploy.rehearsal.quote import Quote
+    from deploy.rehearsal.sample import Sample
+    from deploy.rehearsal.trial import Tried
     from submitter.check import Checked
     from submitter.pipeline.values import Statement
 
@@ -60,7 +60,7 @@ def estimate_command(
         with told(), flink(stop):
             prices = _prices(wishes.pop("input_price"), wishes.pop("output_price"))
             checked = checked_file(stop, file, parse_overrides(overrides))
-            from rehearsal.reading import chosen
+            from deploy.rehearsal.reading import chosen
 
             asked = chosen(checked.pipeline, wishes["statement"])
             samples = {each.name: _sample(checked, each, rows, wait) for each in asked}
@@ -94,8 +94,8 @@ def try_command(
     """
     try:
         with told(), flink(stop):
-            from rehearsal.reading import chosen, read_file
-            from rehearsal.rows import sealed_lines
+            from deploy.rehearsal.reading import chosen, read_file
+            from deploy.rehearsal.rows import sealed_lines
 
             pipeline = read_file(file, strict=live is not None)
             asked = chosen(pipeline, statement)
@@ -113,7 +113,7 @@ def try_command(
 
 
 def _prices(input_price: float | None, output_price: float | None) -> "Prices":
-    from rehearsal.estimating import Prices
+    from deploy.rehearsal.estimating import Prices
 
     if (input_price is None) != (output_price is None):
         raise SettingsError("give both, --input-price and --output-price, or none")
@@ -123,7 +123,7 @@ def _prices(input_price: float | None, output_price: float | None) -> "Prices":
 def _sample(checked: "Checked", statement: "Statement", rows: int, wait: float) -> "Sample":
     from tempfile import TemporaryDirectory
 
-    from rehearsal.sample import take
+    from deploy.rehearsal.sample import take
     from shared.kafka import load_clusters
 
     configured = checked.pipeline.settings.kafka_config or os.environ.get("BATCHLINE_KAFKA_CONFIG")
@@ -135,7 +135,7 @@ def _sample(checked: "Checked", statement: "Statement", rows: int, wait: float) 
 def _quote(
     checked: "Checked", statement: "Statement", sample: "Sample", prices: "Prices", records: int | None
 ) -> "Quote":
-    from rehearsal.estimating import estimate
+    from deploy.rehearsal.estimating import estimate
 
     store = checked.pipeline.settings.state_store
     return estimate(statement.definition, sample, os.environ, store, prices, records)
@@ -150,11 +150,11 @@ def _canary(statement: "Statement", sample: "Sample", count: int, quiet: bool) -
 
 def _live(statement: "Statement", lines: list[bytes], quiet: bool) -> "Tried":  # noqa: FBT001 - as --json
     """The real provider, after its price is said."""
-    from rehearsal.estimating import Prices, measure
-    from rehearsal.folder import rehearsal_folder, with_options
-    from rehearsal.printing import dollars
-    from rehearsal.sample import Sample
-    from rehearsal.trial import attempt
+    from deploy.rehearsal.estimating import Prices, measure
+    from deploy.rehearsal.folder import rehearsal_folder, with_options
+    from deploy.rehearsal.printing import dollars
+    from deploy.rehearsal.sample import Sample
+    from deploy.rehearsal.trial import attempt
 
     definition = with_options(statement.definition)
     measured = measure(definition, Sample(tuple(lines), None), os.environ, None)
@@ -166,9 +166,9 @@ def _live(statement: "Statement", lines: list[bytes], quiet: bool) -> "Tried":  
 
 
 def _in_sandbox(statement: "Statement", lines: list[bytes]) -> "Tried":
-    from rehearsal.folder import rehearsal_folder
-    from rehearsal.sandbox import sandbox
-    from rehearsal.trial import attempt
+    from deploy.rehearsal.folder import rehearsal_folder
+    from deploy.rehearsal.sandbox import sandbox
+    from deploy.rehearsal.trial import attempt
 
     with rehearsal_folder() as folder, sandbox(folder.path / "provider") as running:
         return attempt(folder, running.instead(statement.definition), lines, running.environ(statement.definition))
@@ -177,7 +177,7 @@ def _in_sandbox(statement: "Statement", lines: list[bytes]) -> "Tried":
 def _show_quotes(quotes: "list[Quote]", *, as_json: bool) -> None:
     from rich.console import Console
 
-    from rehearsal.printing import quote_text
+    from deploy.rehearsal.printing import quote_text
 
     if as_json:
         _print_json(quotes, [])
@@ -186,7 +186,7 @@ def _show_quotes(quotes: "list[Quote]", *, as_json: bool) -> None:
 
 
 def _print_tried(tried: "Tried", *, as_json: bool) -> None:
-    from rehearsal.printing import SCHEMA_VERSION, tried_json, tried_text
+    from deploy.rehearsal.printing import SCHEMA_VERSION, tried_json, tried_text
 
     if as_json:
         _echo({"schema_version": SCHEMA_VERSION, **tried_json(tried)})
@@ -196,7 +196,7 @@ def _print_tried(tried: "Tried", *, as_json: bool) -> None:
 
 
 def _print_json(quotes: "list[Quote]", tried: "list[Tried]") -> None:
-    from rehearsal.printing import SCHEMA_VERSION, tried_json
+    from deploy.rehearsal.printing import SCHEMA_VERSION, tried_json
 
     shown: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "statements": [each.model_dump() for each in quotes]}
     if tried:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from rehearsal.folder import rehearsal_folder, with_options
-from rehearsal.quote import (
+from deploy.rehearsal.folder import rehearsal_folder, with_options
+from deploy.rehearsal.quote import (
     Measured,
     Quote,
     Road,
@@ -16,7 +16,7 @@ from rehearsal.quote import (
     seconds_batched,
     seconds_called,
 )
-from rehearsal.sample import Sample
+from deploy.rehearsal.sample import Sample
 from shared.admission import UNCUT, Cut
 from shared.clock import system_clock
 from shared.definition import Definition

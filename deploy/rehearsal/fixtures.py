@@ -1,4 +1,4 @@
-"""For users' own tests: `pytest_plugins = ["rehearsal.fixtures"]` in a conftest.py gives the fixture `rehearse`.
+"""For users' own tests: `pytest_plugins = ["deploy.rehearsal.fixtures"]` in a conftest.py gives the fixture `rehearse`.
 
 def test_a_review_is_classified(rehearse):
     tried = rehearse("reviews.sql", [{"review_id": "1", "review": "A wonderful film."}])
@@ -13,11 +13,11 @@ from typing import Any
 import orjson
 import pytest
 
-from rehearsal.folder import rehearsal_folder
-from rehearsal.reading import chosen, read_file
-from rehearsal.rows import sealed_lines
-from rehearsal.sandbox import Sandbox, sandbox
-from rehearsal.trial import Tried, attempt
+from deploy.rehearsal.folder import rehearsal_folder
+from deploy.rehearsal.reading import chosen, read_file
+from deploy.rehearsal.rows import sealed_lines
+from deploy.rehearsal.sandbox import Sandbox, sandbox
+from deploy.rehearsal.trial import Tried, attempt
 from shared.errors import SettingsError
 from submitter.command import flink
 

@@ -9,8 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rehearsal.quote import Quote
-from rehearsal.trial import Tried
+from deploy.rehearsal.quote import Quote
+from deploy.rehearsal.trial import Tried
 
 SCHEMA_VERSION = 1
 _LONGEST = 2_000

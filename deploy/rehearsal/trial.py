@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from deploy.rehearsal.folder import Folder, with_options
+from deploy.rehearsal.paper import Message, Paper
 from poller.accounts import Keyless
 from poller.asker import ASKED, Asker, Pass
 from poller.collector import Collecting, Collector
@@ -19,8 +21,6 @@ from poller.pacing import Paces
 from poller.publication import Publication
 from poller.roads import Roads
 from poller.schedule import Backoff
-from rehearsal.folder import Folder, with_options
-from rehearsal.paper import Message, Paper
 from shared.clock import system_clock
 from shared.definition import Definition
 from shared.errors import BatchlineError
