@@ -54,7 +54,8 @@ def _embedding(column: str, dimension: object) -> Read:
     def read(answer: bytes) -> Mapping[str, Any]:
         vector = orjson.loads(answer)
         if dimension is not None and len(vector) != dimension:
-            raise Unfit(Cause.SCHEMA, f"the embedding has {len(vector)} dimensions, and 'dimension' asks for {dimension}")
+            message = f"the embedding has {len(vector)} dimensions, and 'dimension' asks for {dimension}"
+            raise Unfit(Cause.SCHEMA, message)
         return {column: vector}
 
     return read
