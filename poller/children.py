@@ -165,6 +165,7 @@ class _Child:
             "mode": carry.mode,
             "runs": child_runs(parent, self.records),
             "rejected": (),
+            "known": 0,
             "echoes": echoes,
             "pack": max(self.sizes),
             "packs": packs_of(self.sizes),

@@ -186,16 +186,20 @@ class Draft:
                 return
             first, rest = halves(waiting)
             self._ask(first)
-            self._ask(rest)
+            if self._packer and self._packer.waiting:
+                # The first half is gathered once more: what comes after it has to wait behind it.
+                self._begin_anew(rest)
+            else:
+                self._ask(rest)
             return
         aside = len(waiting) - asked
         if waiting and self._full(asked, len(line), aside):
             self._cut(waiting[0].offset)
-            if any(each.leader is not None and each.leader.record is not None for each in waiting):
-                # What they follow stands in the batch before: here they are asked themselves.
-                self._begin_anew(waiting)
-                return
             line = b"" if prompt is None else self._line(custom_id(self._part.key, 0), prompt)
+        if any(each.follows_another(self._part.key) for each in waiting):
+            # What they follow stands in a batch before: here they are asked themselves.
+            self._begin_anew(waiting)
+            return
         if prompt is not None:
             self._part.request(line, asked)
         self._tell(waiting)

@@ -40,6 +40,11 @@ class Waiting:
     record: tuple[str, int] | None = None
     """Once it is asked: the batch, and its number there."""
 
+    def follows_another(self, batch: str) -> bool:
+        """Whether it is an echo of what another batch asks."""
+        leader = None if self.leader is None else self.leader.record
+        return leader is not None and leader[0] != batch
+
 
 @dataclass
 class Packer:

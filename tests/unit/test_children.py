@@ -1,5 +1,6 @@
 """What is carried of a batch of shared requests: whole ones byte for byte, parts as their rows are rendered."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,16 +22,20 @@ from shared.providers import provider_for
 from shared.providers.bodies import request_lines
 from shared.providers.port import Provider
 from shared.providers.profiles import PROFILES
+from shared.question import question_of
 from shared.spool import REQUESTS, Spool
 from submitter.draft import Draft
+from submitter.lately import Lately
 from submitter.packer import Room
 from tests.rig import samples
 
 SIZE = 4
 
 
-def planned(spool: Spool, reviews: list[str], **options: Any) -> tuple[Manifest, Provider]:
-    """One batch in its place, its requests of four records each."""
+def planned(
+    spool: Spool, reviews: list[str], answered: Sequence[str] = (), **options: Any
+) -> tuple[Manifest, Provider]:
+    """One batch in its place, its requests of four records each; some of its reviews were answered lately."""
     stated = samples.definition(batch=BatchOptions(size=SIZE, **options))
     lines = [samples.sealed_line(n, text, [0, 0, n]) for n, text in enumerate(reviews)]
     file = samples.seal(spool.files, stated, lines)
@@ -38,6 +43,8 @@ def planned(spool: Spool, reviews: list[str], **options: Any) -> tuple[Manifest,
     attempt = spool.new_attempt(stated.pipeline, stated.statement)
     folder = spool.files.work(attempt)
     draft = Draft(stated, request_lines(asked(stated)), PROFILES["openai"], file, folder, None, room=Room(SIZE, 10**6))
+    known = {question_of(stated)({"review": text}): b"{}" for text in answered}
+    draft.lately = Lately(frozenset(known), lambda wanted: {question: known[question] for question in wanted})
     with spool.files.local(file.address) as sealed:
         (manifest,) = draft.write(sealed)
     spool.keep_attempt(attempt, [manifest.batch_key])
@@ -93,6 +100,16 @@ def test_a_carry_that_is_cut_small_fills_as_many_children_as_their_limits_want(t
     made = carried(spool, manifest, provider, Carry(tuple(range(10)), 0, cut="singles"), Carry((), 0))
     assert [(child.requests, child.records) for child, _ in made] == [(4, 4), (4, 4), (2, 2)]
     assert [child.batch_key[-1] for child, _ in made] == ["a", "b", "c"]
+
+
+def test_a_child_has_none_of_the_answers_that_its_parent_knew(tmp_path: Path) -> None:
+    spool = Spool(tmp_path.as_uri())
+    manifest, provider = planned(
+        spool, ["good", "bad", "fine", "bad"], ["good"], deduplicate=True, deduplicate_ttl=60.0
+    )
+    assert (manifest.records, manifest.known, manifest.echoes) == (4, 1, (0,))
+    ((child, _),) = carried(spool, manifest, provider, Carry((0,), 1))
+    assert (child.records, child.known, child.echoes) == (2, 0, (0,))
 
 
 def test_a_record_that_a_template_can_t_render_alone_fails_by_itself(tmp_path: Path) -> None:

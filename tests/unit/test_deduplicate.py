@@ -14,9 +14,10 @@ from poller.outcome import child_echoes, child_runs
 from shared.definition import BatchOptions, Definition
 from shared.errors import SpoolError
 from shared.manifest import Manifest
-from shared.packed import asked, measure_of
+from shared.packed import asked, measure_of, prompts_of
 from shared.plausible import implausible
 from shared.providers.bodies import request_lines
+from shared.providers.port import Profile
 from shared.providers.profiles import PROFILES
 from shared.question import digest_of, question_of, scope_of
 from shared.spool import KNOWN, REQUESTS, open_files
@@ -26,15 +27,20 @@ from submitter.packer import Room
 from tests.rig import samples
 
 LIMITS = replace(PROFILES["openai"], max_requests=4, max_bytes=9_000)
-few = st.sampled_from(["good", "bad", "fine", None, " ", "x" * 1500, "x" * 7000])
+few = st.sampled_from(["good", "bad", "fine", None, " ", "x" * 500, "x" * 1500, "y" * 2500, "x" * 7000])
 
 
 def draft(
-    root: Path, stated: Definition, reviews: list[str | None], room: Room | None, lately: Lately = NOTHING
+    root: Path,
+    stated: Definition,
+    reviews: list[str | None],
+    room: Room | None,
+    lately: Lately = NOTHING,
+    limits: Profile = LIMITS,
 ) -> tuple[list[Manifest], Path]:
     lines = [samples.sealed_line(number, text, None) for number, text in enumerate(reviews)]
     file = samples.seal(open_files(root.as_uri()), stated, lines)
-    made = Draft(stated, request_lines(asked(stated)), LIMITS, file, root / "attempt", None, room=room)
+    made = Draft(stated, request_lines(asked(stated)), limits, file, root / "attempt", None, room=room)
     made.lately = lately
     return made.write(root / file.address), root / "attempt"
 
@@ -53,13 +59,22 @@ def check(manifest: Manifest, reviews: list[str | None]) -> None:
         assert records[leader] < row
 
 
-@settings(max_examples=150)
-@given(reviews=st.lists(few, max_size=40), size=st.sampled_from([1, 2, 5]))
-def test_every_row_is_asked_or_echoes_one_that_is(reviews: list[str | None], size: int) -> None:
+@settings(max_examples=250, deadline=None)
+@given(
+    reviews=st.lists(few, max_size=40),
+    size=st.sampled_from([1, 2, 5, 8]),
+    limits=st.builds(
+        replace, st.just(LIMITS), max_requests=st.sampled_from([1, 4]), max_bytes=st.sampled_from([4_000, 9_000])
+    ),
+    bytes_=st.sampled_from([4_000, 10**6]),
+)
+def test_every_row_is_asked_or_echoes_one_that_is(
+    reviews: list[str | None], size: int, limits: Profile, bytes_: int
+) -> None:
     stated = samples.definition(batch=BatchOptions(deduplicate=True, size=size))
-    room = None if size == 1 else Room(size, 4_000)
+    room, prompts = None if size == 1 else Room(size, bytes_), prompts_of(stated)
     with TemporaryDirectory() as folder:
-        manifests, attempt = draft(Path(folder), stated, reviews, room)
+        manifests, attempt = draft(Path(folder), stated, reviews, room, limits=limits)
         lengths = [sum(count for count, _ in manifest.runs) for manifest in manifests]
         for manifest, end, length in zip(manifests, accumulate(lengths), lengths, strict=True):
             mine = reviews[end - length : end]
@@ -68,8 +83,11 @@ def test_every_row_is_asked_or_echoes_one_that_is(reviews: list[str | None], siz
             assert len(set(asked_)) == len(asked_), "the same is asked twice in one batch"
             requests = (attempt / manifest.batch_key / REQUESTS).read_bytes().splitlines()
             assert len(requests) == manifest.requests
-            if size == 1:
-                assert [orjson.loads(line)["body"]["messages"][-1]["content"] for line in requests] == asked_
+            said = [orjson.loads(line)["body"]["messages"][-1]["content"] for line in requests]
+            packs = [[asked_[record] for record in manifest.packing.of(number)] for number in range(len(requests))]
+            assert said == [pack[0] if size == 1 else prompts([{"review": text} for text in pack]) for pack in packs], (
+                "a request asks for other rows than its manifest says"
+            )
         assert sum(lengths) == len(reviews)
 
 
