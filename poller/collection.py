@@ -236,7 +236,7 @@ class Collection:
         """Whether the results are this batch's, and all there."""
         last = next(iter(self._store.attempts.of(batch.batch_key)), None)
         is_guess = last is not None and last.is_guess
-        if counts.own == 0 and (counts.foreign or (is_guess and counts.unknown)) and not provider.profile.is_identified:
+        if counts.own == 0 and (counts.foreign or (is_guess and counts.unknown)) and not provider.profile.has_metadata:
             note = f"{batch.provider_batch_id} holds the results of another batch"
             if last is None:
                 raise Early(f"{note}, and nothing is known of a create of its own")

@@ -77,8 +77,14 @@ class _Xml:
         fields = self._fields
         values = {name: _part(element, name) for name in fields.names}
         if fields.is_text and values[fields.names[0]] is None and fields.value is None:
-            values[fields.names[0]] = "".join(element.itertext())
+            values[fields.names[0]] = _text(element, fields.index)
         return fields.entry(_part(element, fields.index), values)
+
+
+def _text(element: Any, index: str) -> str:
+    """All text of an element but that of its index."""
+    inner = (("" if each.tag == index else "".join(each.itertext())) + (each.tail or "") for each in element)
+    return (element.text or "") + "".join(inner)
 
 
 def _part(element: Any, name: str) -> str | None:
@@ -98,7 +104,8 @@ class _Delimited:
         self._fields, self._delimiter = _Fields(definition), definition.batch.response_delimiter
 
     def __call__(self, text: str) -> tuple[list[Entry], bool]:
-        lines = [line for line in text.splitlines() if line.strip()]
+        # At "\n" alone: U+2028 and its kin stand within a text.
+        lines = [line for line in text.split("\n") if line.strip()]
         entries = [entry for line in lines if (entry := self._entry(line)) is not None]
         if not entries:
             raise Unreadable(f"it has no line of {self._count()} fields with '{self._delimiter}' between them")

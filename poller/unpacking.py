@@ -15,7 +15,8 @@ from poller.entries import Split, Unreadable, splitter_of
 from poller.values import Read, Unfit, reader_of
 from shared.causes import Cause
 from shared.definition import Definition
-from shared.packed import answer_format
+from shared.packed import answer_format, asked
+from shared.providers.bodies import structured_by
 from shared.providers.port import Answer
 from shared.schema import is_text
 
@@ -66,7 +67,9 @@ def unpacker_of(definition: Definition) -> Unpack | None:
     is_plain = form == "json" and not is_packed and definition.batch.response_path is None
     if form is None or (is_plain and is_text(definition.model.output)):
         return None
-    return _Texts(definition, splitter_of(definition, form), is_whole_when_cut=form != "json")
+    # A tool's arguments come parsed: where they were cut, what is left of the last entry may look whole.
+    is_closed = structured_by(asked(definition)) == "tool"
+    return _Texts(definition, splitter_of(definition, form), is_whole_when_cut=form != "json" or is_closed)
 
 
 class _Texts:

@@ -64,15 +64,17 @@ def granted(budgets: Iterable[Budget], want: float, least: float) -> float | Non
     return None if least > left + _DUST else min(want, left)
 
 
-def cut_for(model: Model, limit: float | None, rate: float) -> Cut:
+def cut_for(model: Model, limit: float | None, rate: float, answer: int | None = None) -> Cut:
     """Where batches are cut so that none needs more than a day's limit by itself; `rate` is tokens for a byte.
 
-    Half of it is for the prompts, half for the answers.
+    Half of it is for the prompts, half for the answers. `answer`: the tokens of one request's, where it is known
+    better, as where several records share it.
     """
     if limit is None:
         return UNCUT
     million = 1_000_000
-    for_bytes, for_answers = (estimated_cost(model, *sizes) for sizes in ((0, million), (million, 0)))
+    for_bytes = estimated_cost(model, 0, million)
+    for_answers = estimated_cost(model, million, 0, answers=None if answer is None else million * answer)
     if for_bytes is None or for_answers is None:
         return UNCUT
     return Cut(

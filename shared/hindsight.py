@@ -48,7 +48,8 @@ class Hindsight:
 
     def _is_there(self, batch: Batch, folder: str) -> bool:
         """Whether its requests are; those of a batch that is not in its place yet are where it was planned."""
-        places = (folder, f"{batch.attempt_folder}/{batch.batch_key}" if batch.attempt_folder else folder)
+        # In the order in which they move: one that is on its way is found where it came from, or where it has come to.
+        places = (f"{batch.attempt_folder}/{batch.batch_key}" if batch.attempt_folder else folder, folder)
         return any(self._spool.files.size(f"{place}/{REQUESTS}") is not None for place in places)
 
     def _accepted(self, batch: Batch, receipt: Receipt, intent: Intent | None, lease: Lease) -> Batch:

@@ -132,6 +132,8 @@ class Draft:
     def _elsewhere(self, offset: int) -> None:
         if self._packer is None or not self._packer.pass_over(offset):
             self._part.fates.add("elsewhere")
+        else:
+            self._ask_when_full(self._packer)
 
     def _gather(self, row: dict[str, object], offset: int) -> None:
         """Let a row wait until its request is full."""
@@ -141,13 +143,16 @@ class Draft:
         try:
             size = packer.measure(row)
         except Unrenderable as error:
-            if not packer.pass_over(offset, error):
+            if packer.pass_over(offset, error):
+                self._ask_when_full(packer)
+            else:
                 self._reject(offset, error)
             return
         question = None if self._question is None else self._question(row)
         if question in self.lately.questions:
             if packer.records:
                 packer.waiting.append(Waiting(offset, None, question=question, is_known=True))
+                self._ask_when_full(packer)
             else:
                 self._has_answer(offset, question)
             return
@@ -156,6 +161,9 @@ class Draft:
         while not packer.fits(size):
             self._ask(packer.take())
         packer.add(offset, row, size, question)
+        self._ask_when_full(packer)
+
+    def _ask_when_full(self, packer: Packer) -> None:
         if packer.is_full:
             self._ask(packer.take())
 
@@ -171,8 +179,7 @@ class Draft:
             leader = Waiting(offset, None, record=(self._part.key, known))
         if leader is not None:
             packer.follow(offset, row, question, leader)
-        if packer.is_full:
-            self._ask(packer.take())
+        self._ask_when_full(packer)
         return True
 
     def _ask(self, waiting: list[Waiting]) -> None:

@@ -160,7 +160,10 @@ class Planner:
         limit = self._store.budgets.of(pipeline, statement)
         if limit is None or definition.batch.mode == "sync":
             return room
-        return room.within(cut_for(model, limit, self._rate(definition)))
+        rate = self._rate(definition)
+        pack = room_of(definition, rate)
+        answer = None if pack is None else all_answers(definition, 1, pack.records)
+        return room.within(cut_for(model, limit, rate, answer))
 
     def _rate(self, definition: Definition) -> float:
         model = definition.model

@@ -18,7 +18,7 @@ import orjson
 
 from shared.clock import Clock
 from shared.definition import Model
-from shared.errors import NotFound, ProviderError
+from shared.errors import NotFound, ProviderError, Unknown
 from shared.providers import openai_answers
 from shared.providers.bodies import URLS, request_lines
 from shared.providers.lines import rename
@@ -105,9 +105,13 @@ class OpenAIProvider:
         # created_at comes in whole seconds.
         least = moment.replace(microsecond=0)
         with self._session.call() as client:
+            latest: datetime | None = None
             for batch in walk(client.batches.list(limit=_PAGE)):
                 found = remote(batch)
-                if found.created_at < least:
+                if latest is not None and found.created_at > latest:
+                    raise Unknown(f"the list of batches can't be walked: {found.id} is newer than the one before it")
+                latest = found.created_at
+                if latest < least:
                     return
                 yield found
 

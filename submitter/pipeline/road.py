@@ -19,7 +19,8 @@ def road_remarks(values: Mapping[str, Any], provider: str, model: str) -> Iterat
     prices = values.get("batch.profile.prices") or provider
     is_sync = values.get("batch.mode") == "sync"
     falls_back = "batch.fallback" in values and not is_sync
-    asks = falls_back or values.get("batch.response.on-error") == "individual"
+    asks = falls_back or (values.get("batch.response.on-error") == "individual" and not is_sync)
+    is_priced = not model or cost(prices, model, 1, 1, factor=1.0) is not None
     if "batch.fallback" in values and is_sync:
         message = "it has no meaning with 'batch.mode' = 'sync', where every request is asked synchronously"
         yield Remark("batch.fallback", message, is_fault=False)
@@ -29,14 +30,14 @@ def road_remarks(values: Mapping[str, Any], provider: str, model: str) -> Iterat
         if not asks:
             message = "it has no meaning without 'batch.fallback' = 'sync'"
             yield Remark("batch.fallback.max-cost", message, is_fault=False)
-        elif model and cost(prices, model, 1, 1) is None:
+        elif not is_priced:
             message = (
                 f"no price is known for {prices}'s model '{model}', so that its cost can't be limited: leave it out"
             )
             yield Remark("batch.fallback.max-cost", message)
     if "batch.deduplicate.ttl" in values and not values.get("batch.deduplicate"):
         yield Remark("batch.deduplicate.ttl", "it has no meaning without 'batch.deduplicate' = 'true'", is_fault=False)
-    if "batch.max-cost-per-day" in values and model and cost(prices, model, 1, 1) is None:
+    if "batch.max-cost-per-day" in values and not is_priced:
         message = f"no price is known for {prices}'s model '{model}', so that its cost can't be limited: leave it out"
         yield Remark("batch.max-cost-per-day", message)
     if "batch.fallback.max-concurrency" in values and not (asks or is_sync):

@@ -174,7 +174,7 @@ def test_an_input_without_positions_is_paid_for_again_on_purpose_only(
     kept = tmp_path / "kept" / "state"
     shutil.copytree(newest_checkpoint(road.checkpoints()).removeprefix("file://"), kept)
     killed = road.start(
-        sql, "-D", f"execution.state-recovery.path={kept}", "-D", "execution.checkpointing.interval=1 h"
+        sql, "-D", f"execution.state-recovery.path={kept}", "-D", "execution.checkpointing.interval=365 d"
     )
     wait_for_words(killed, "records staged")
     assert f"continues from checkpoint {kept} (execution.state-recovery.path)" in said(killed)

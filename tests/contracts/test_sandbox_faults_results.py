@@ -10,8 +10,12 @@ import pytest
 
 from deploy.sandbox.provider.answers import REFUSAL, SEPARATORS, echo
 from deploy.sandbox.provider.vocabulary import VOCABULARY
+from shared.definition import BatchOptions
+from shared.packed import asked, prompts_of
+from shared.providers.bodies import request_lines
 from tests.contracts import test_sandbox_faults_calls
 from tests.contracts.sandbox_user import SandboxUser, chat_line, message_request
+from tests.rig import samples
 
 TEN = [chat_line(f"r{n}", f"text {n}") for n in range(10)]
 TEN_MESSAGES = [message_request(f"r{n}", f"text {n}") for n in range(10)]
@@ -267,3 +271,20 @@ def test_answer_after_fragment(sandbox_user: SandboxUser) -> None:
     assert whole == echo("hello")
     assert whole.startswith(fragment)
     assert len(fragment) < len(whole)
+
+
+def test_packed_spoilt(sandbox_user: SandboxUser) -> None:
+    stated = samples.definition(batch=BatchOptions(size=3))
+    prompt = prompts_of(stated)([{"review": text} for text in ("good", "bad", "fine")])
+    line = request_lines(asked(stated)).line("pack", prompt).decode().rstrip("\n")
+
+    def numbers() -> list[int]:
+        (answer,) = sandbox_user.by_id(sandbox_user.run([line])).values()
+        return [entry["index"] for entry in json.loads(content(answer))["results"]]
+
+    assert numbers() == [1, 2, 3]
+    sandbox_user.fault("packed_spoilt", how="dropped")
+    assert len(numbers()) == 2
+    sandbox_user.fault("packed_spoilt", how="from_zero")
+    assert numbers() == [0, 1, 2]
+    assert numbers() == [1, 2, 3]
