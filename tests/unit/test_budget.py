@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.budget import Budget, cut_for, granted, next_day, wait
 from shared.definition import BatchOptions
-from shared.estimate import TOKENS_PER_BYTE, estimated_cost, prompt_tokens
+from shared.estimate import TOKENS_PER_BYTE, all_answers, estimated_cost, prompt_tokens
 from submitter.pipeline.faults import Faults
 from submitter.pipeline.road import road_remarks
 from submitter.pipeline.settings import Given, read_settings
@@ -51,6 +51,31 @@ def test_a_batch_that_is_cut_by_a_days_money_fits_a_day(limit: float, line: int)
         cost = estimated_cost(model, requests, prompt_tokens(requests * line))
         assert cost is not None
         assert cost <= limit * 1.01
+
+
+def test_packs_are_cut_by_what_the_answers_of_all_their_records_cost() -> None:
+    stated = definition(batch=BatchOptions(size=20))
+    answer = all_answers(stated, 1, 20)
+    cut = cut_for(stated.model, 1.0, TOKENS_PER_BYTE, answer)
+    assert cut.max_requests
+    cost = estimated_cost(
+        stated.model, cut.max_requests, 1, answers=all_answers(stated, cut.max_requests, 20 * cut.max_requests)
+    )
+    assert cost is not None
+    assert 0.45 < cost < 0.51, "half of it is the answers'"
+
+
+def test_a_price_of_another_service_is_asked_for_by_its_name() -> None:
+    azure: dict[str, object] = {"batch.profile.prices": "azure", "batch.max-cost-per-day": 5.0}
+    assert not list(road_remarks(azure, "openai", "gpt-5-mini"))
+    (remark,) = road_remarks(azure, "openai", "my-deployment")
+    assert remark.is_fault
+
+
+def test_a_ceiling_has_no_effect_where_everything_is_asked_synchronously() -> None:
+    given_ = {"batch.mode": "sync", "batch.response.on-error": "individual", "batch.fallback.max-cost": 1.0}
+    (remark,) = road_remarks(given_, "openai", "gpt-5-mini")
+    assert (remark.option, remark.is_fault) == ("batch.fallback.max-cost", False)
 
 
 def test_a_limit_is_no_part_of_a_definition() -> None:

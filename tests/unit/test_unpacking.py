@@ -214,7 +214,13 @@ PATTERN = r"(?m)^(?P<index>\d+)[.)] (?P<label>.*)$"
         ({"response_path": "$.out[*].r"}, '{"out":[{"r":{"index":2,"label":"b"}}],"index":1}', [0, b"b"]),
         ({"response_format": "xml"}, XML, [b"a", b"b"]),
         ({"response_format": "xml", "response_path": "/a/b"}, "<a><b index='1' label='x &amp; y'/></a>", [b"x & y", 0]),
+        (
+            {"response_format": "xml"},
+            "<r><result><index>2</index>b <i>c</i></result><result>a<index>1</index></result></r>",
+            [b"a", b"b c"],
+        ),
         ({"response_format": "delimited"}, "index|label\n2|b|b\n1| a", [b"a", b"b|b"]),
+        ({"response_format": "delimited"}, "1|a\u2028c\n2|b", ["a\u2028c".encode(), b"b"]),
         ({"response_format": "delimited", "response_delimiter": " :: "}, "1 :: a\n\nbye\n2 :: b", [b"a", b"b"]),
         ({"response_format": "regex", "response_pattern": PATTERN}, "2) b\n1. a\n", [b"a", b"b"]),
     ],
@@ -317,6 +323,15 @@ def test_of_a_cut_answer_what_is_whole_is_kept() -> None:
     assert parse_failure(kept[2])[0] == Cause.TRUNCATED
     delimited, _ = scanned([line(0, "1|a|1\n2|b|2\n3|c|", finish="length")], [3], stated(response_format="delimited"))
     assert set(delimited) == {"UNREAD"}, "where a line ends can't be known"
+
+
+def test_of_a_tool_s_cut_arguments_nothing_is_taken_for_whole() -> None:
+    """They may come closed: the last entry's text was cut, and its object looks like any other."""
+    called = samples.definition(batch=BatchOptions(size=20), model={"parameters": {"batch.structured-output": "tool"}})
+    closed = listed(entry(1), {"index": 2, "label": "ba"})
+    with pytest.raises(Unreadable, match="cut"):
+        unpacked(closed, 2, called, status="failed", cause=Cause.TRUNCATED)
+    assert labels(unpacked(closed, 2, called)) == ["label 1", "ba"]
 
 
 @pytest.mark.parametrize(
