@@ -13,7 +13,7 @@ JARS := deploy/jars/.made
 DATA := data/.made
 PROVIDER ?= openai
 # Test processes at once. Most tests wait for a broker, a provider or Flink more than they compute.
-WORKERS ?= 3
+WORKERS ?= 2
 SCHEDULES ?= 1000
 SEED ?= 1
 ROADS ?= 6
