@@ -174,7 +174,7 @@ def test_an_input_without_positions_is_paid_for_again_on_purpose_only(
     kept = tmp_path / "kept" / "state"
     shutil.copytree(newest_checkpoint(road.checkpoints()).removeprefix("file://"), kept)
     killed = road.start(
-        sql, "-D", f"execution.state-recovery.path={kept}", "-D", "execution.checkpointing.interval=365 d"
+        sql, "-D", f"execution.state-recovery.path={kept}", "-D", "execution.checkpointing.interval=1 h"
     )
     wait_for_words(killed, "records staged")
     assert f"continues from checkpoint {kept} (execution.state-recovery.path)" in said(killed)
@@ -182,7 +182,9 @@ def test_an_input_without_positions_is_paid_for_again_on_purpose_only(
     again = road.start(sql)
     road.send("reviews", [f"late review {number}" for number in range(20)])
     road.wait_for(60, deadline=PATIENCE)
-    assert f"continues from checkpoint {kept} (its lineage)" in said(again)
+    # That state, or what the killed run has kept since.
+    assert "continues from checkpoint" in said(again)
+    assert "(its lineage)" in said(again)
     road.stop(again)
     assert (kept / "_metadata").exists(), "what the user named is the user's"
     road.check()
