@@ -12,8 +12,9 @@ INSTALLED := .venv/.installed
 JARS := deploy/jars/.made
 DATA := data/.made
 PROVIDER ?= openai
-# Test processes at once. Most tests wait for a broker, a provider or Flink more than they compute.
-WORKERS ?= 2
+# Test processes at once, on two processors: the real commands and Flink compute, the others mostly wait.
+BUSY ?= 2
+IDLE ?= 4
 SCHEDULES ?= 1000
 SEED ?= 1
 ROADS ?= 6
@@ -23,7 +24,7 @@ SLOTS ?= 4
 REPORT ?=
 PYTEST := $(BIN)/python -m pytest
 # In the order of the files: those that start the real commands come first, so that none is waited for at the end.
-SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+SPREAD := --dist loadfile --no-loadscope-reorder
 PACKAGES := submitter poller shared deploy tests
 
 export PROVIDER
@@ -40,13 +41,14 @@ demo: setup ## 10,604 real movie reviews through the sandbox (PROVIDER=openai|an
 	@$(BIN)/python -m deploy.demo
 
 test: setup ## every test
-	@$(PYTEST) $(SPREAD)
+	@$(PYTEST) $(SPREAD) -n $(BUSY) tests/acceptance tests/chaos
+	@$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration tests/unit
 
 test-unit: setup ## the tests without I/O, under 30 s
 	@$(PYTEST) tests/unit
 
 test-integration: setup ## contracts, and parts on real Kafka, SQL, Flink and the fake provider
-	@$(PYTEST) $(SPREAD) tests/contracts tests/integration
+	@$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration
 
 test-acceptance: setup ## the real commands, killed and restarted
 	@$(PYTEST) tests/acceptance
