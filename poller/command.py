@@ -11,14 +11,14 @@ from rich.console import Console
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_exponential_jitter
 
 from poller.daemon import Daemon, once
-from poller.doctor import Doctor
-from poller.doctor_table import draw_diagnosis
-from poller.rebuild import Rebuild
-from poller.resolving import Resolving
+from poller.operate.doctor import Doctor
+from poller.operate.doctor_table import draw_diagnosis
+from poller.operate.rebuild import Rebuild
+from poller.operate.resolving import Resolving
+from poller.operate.status import Report, report
+from poller.operate.table import WIDTH, draw
 from poller.settings import PollerSettings, StatusSettings, StoreSettings
 from poller.signals import Signals
-from poller.status import Report, report
-from poller.table import WIDTH, draw
 from poller.wiring import Poller, assembled, limits
 from shared.clock import system_clock
 from shared.errors import BatchlineError, KafkaUnavailable, MustRestart, SettingsError, StoreUnavailable

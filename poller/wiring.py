@@ -10,30 +10,30 @@ from datetime import timedelta
 
 from poller.accounts import Keyless
 from poller.alarms import Limits
-from poller.archivist import Archivist
-from poller.asker import PASS, Asker, Pass
-from poller.auditor import Auditor
-from poller.collector import COLLECTING, Collecting, Collector
-from poller.consumer import KafkaEvents
+from poller.ask.asker import PASS, Asker, Pass
+from poller.ask.deadline import DEADLINE, DeadlinePolicy
+from poller.ask.harvester import Harvester
+from poller.ask.pacing import PACE, PacePolicy, Paces
+from poller.ask.roads import Roads
+from poller.collect.collector import COLLECTING, Collecting, Collector
 from poller.daemon import Paced
-from poller.deadline import DEADLINE, DeadlinePolicy
-from poller.harvester import Harvester
 from poller.health import Watchdog
-from poller.janitor import Janitor
-from poller.looks import BOUNCE, Looking, Looks
 from poller.models import Models
-from poller.outbox import Bounds
-from poller.outboxes import BOUNDS, Outboxes
-from poller.pacing import PACE, PacePolicy, Paces
-from poller.publisher import BACKOFF, Publisher
-from poller.recaller import Recaller
-from poller.registrar import Drained, Registering, Registrar
-from poller.rescuer import Rescuer
-from poller.roads import Roads
+from poller.publish.archivist import Archivist
+from poller.publish.outbox import Bounds
+from poller.publish.outboxes import BOUNDS, Outboxes
+from poller.publish.publisher import BACKOFF, Publisher
+from poller.register.consumer import KafkaEvents
+from poller.register.recaller import Recaller
+from poller.register.registrar import Drained, Registering, Registrar
+from poller.register.sinks import SinkClusters
 from poller.schedule import Backoff, Deadlines, PollPolicy
 from poller.settings import PollerSettings, StatusSettings
-from poller.sinks import SinkClusters
-from poller.watcher import WATCHING, Watcher, Watching
+from poller.upkeep.auditor import Auditor
+from poller.upkeep.janitor import Janitor
+from poller.watch.looks import BOUNCE, Looking, Looks
+from poller.watch.rescuer import Rescuer
+from poller.watch.watcher import WATCHING, Watcher, Watching
 from shared.clock import Clock, system_clock
 from shared.kafka import KafkaClusters, load_clusters
 from shared.lease import Keeper, is_dead, this_process

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from poller.messages import Outgoing
-from poller.outbox import Shard
+from poller.publish.messages import Outgoing
+from poller.publish.outbox import Shard
 from shared.definition import Definition
 from shared.messages import ProgressMarker
 

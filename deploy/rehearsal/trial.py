@@ -12,14 +12,14 @@ from datetime import timedelta
 from deploy.rehearsal.folder import Folder, with_options
 from deploy.rehearsal.paper import Message, Paper
 from poller.accounts import Keyless
-from poller.asker import ASKED, Asker, Pass
-from poller.collector import Collecting, Collector
-from poller.deadline import DEADLINE
+from poller.ask.asker import ASKED, Asker, Pass
+from poller.ask.deadline import DEADLINE
+from poller.ask.pacing import Paces
+from poller.ask.roads import Roads
+from poller.collect.collector import Collecting, Collector
 from poller.health import Watchdog
 from poller.models import Models
-from poller.pacing import Paces
-from poller.publication import Publication
-from poller.roads import Roads
+from poller.publish.publication import Publication
 from poller.schedule import Backoff
 from shared.clock import system_clock
 from shared.definition import Definition

@@ -2,7 +2,7 @@
 
 import time
 
-from poller.publisher import Publisher
+from poller.publish.publisher import Publisher
 from shared.lifecycle import State
 from tests.bench.published import Bench, bench
 from tests.bench.rows import Row, interleaved, per_second, rate_row, timed

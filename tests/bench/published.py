@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.outbox import Bounds
+from poller.publish.outbox import Bounds
 from shared.lifecycle import State
 from tests.rig.kafka import Record
 from tests.rig.results import SINK_TOPIC, Back, sink

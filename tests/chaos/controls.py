@@ -15,14 +15,14 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from poller.accounts import Keyless
 from poller.daemon import Paced
 from poller.duty import Duty
-from poller.markers import Markers
 from poller.models import Models
-from poller.outbox import Bounds, Outbox, Shard, producer_settings
-from poller.outboxes import Outboxes
-from poller.publisher import Publisher
-from poller.rescuer import Rescuer
+from poller.publish.markers import Markers
+from poller.publish.outbox import Bounds, Outbox, Shard, producer_settings
+from poller.publish.outboxes import Outboxes
+from poller.publish.publisher import Publisher
+from poller.publish.transactions import Transactions
 from poller.settings import PollerSettings
-from poller.transactions import Transactions
+from poller.watch.rescuer import Rescuer
 from poller.wiring import Poller, Tempo
 from shared.clock import Clock
 from shared.definition import Model

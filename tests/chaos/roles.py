@@ -19,15 +19,15 @@ from deploy.sandbox.provider.engine import Engine
 from deploy.sandbox.provider.faults import Faults
 from deploy.sandbox.provider.limits import Limits
 from deploy.sandbox.provider.serving import serve
-from poller.collector import Collecting
+from poller.ask.deadline import DeadlinePolicy
+from poller.collect.collector import Collecting
 from poller.daemon import Daemon
-from poller.deadline import DeadlinePolicy
-from poller.outbox import Bounds
-from poller.resolving import Resolving
+from poller.operate.resolving import Resolving
+from poller.publish.outbox import Bounds
 from poller.schedule import Backoff
 from poller.settings import PollerSettings
 from poller.signals import Signals
-from poller.watcher import Watching
+from poller.watch.watcher import Watching
 from poller.wiring import Tempo, assembled
 from shared import failpoints
 from shared.clock import Clock

@@ -13,11 +13,11 @@ import pytest
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider import ProviderServer
 from poller.health import Watchdog
-from poller.looks import Looking, Looks
-from poller.outbox import Outbox
+from poller.publish.outbox import Outbox
+from poller.register.sinks import SinkClusters
 from poller.schedule import Backoff, Deadlines
-from poller.sinks import SinkClusters
-from poller.watcher import Watcher
+from poller.watch.looks import Looking, Looks
+from poller.watch.watcher import Watcher
 from shared.kafka import KafkaClusters
 from shared.lease import Keeper
 from shared.lifecycle import State

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from poller.journal import Head, Journal, results
+from poller.ask.journal import Head, Journal, results
 from shared.errors import LeaseLost
 from shared.spool import Files, open_files
 from tests.rig.objects import ObjectStore

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.sandbox.provider import ProviderServer
 from deploy.sandbox.provider.answers import echo, embedding
-from poller.verdict import failure
+from poller.watch.verdict import failure
 from shared.causes import Cause
 from shared.errors import (
     AccountFault,

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from deploy.sandbox.provider.answers import prompt_hash
 from deploy.sandbox.provider.server import ProviderServer
-from poller.status import Report, report
+from poller.operate.status import Report, report
 from shared.lifecycle import State
 from shared.messages import Header
 from shared.store import Batch

@@ -9,7 +9,7 @@ from deploy.sandbox.provider.server import ProviderServer
 from poller.accounts import Keyless
 from poller.alarms import Kind
 from poller.health import Watchdog
-from poller.rescuer import Rescuer
+from poller.watch.rescuer import Rescuer
 from shared.lease import this_process
 from shared.lifecycle import State
 from shared.standing import REST

@@ -14,8 +14,8 @@ from deploy.sandbox.provider.server import ProviderServer
 from poller.accounts import Keyless
 from poller.alarms import Kind
 from poller.health import Watchdog
-from poller.rescuer import Rescuer
-from poller.status import report
+from poller.operate.status import report
+from poller.watch.rescuer import Rescuer
 from shared.lessons import POLICY
 from shared.lifecycle import TERMINAL, State
 from shared.messages import Header

@@ -11,11 +11,11 @@ import pytest
 
 from deploy.sandbox.provider.answers import prompt_hash
 from deploy.sandbox.provider.server import ProviderServer
+from poller.ask.journal import Head, Journal
+from poller.ask.pacing import PacePolicy
 from poller.duty import moved
-from poller.journal import Head, Journal
-from poller.pacing import PacePolicy
+from poller.operate.status import report
 from poller.schedule import Backoff
-from poller.status import report
 from shared.definition import BatchOptions
 from shared.errors import LeaseLost
 from shared.lifecycle import State

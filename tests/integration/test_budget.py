@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.sandbox.provider.server import ProviderServer
-from poller.status import report
+from poller.operate.status import report
 from shared.budget import cut_for, next_day
 from shared.failpoints import PLAN, STRUCK, VARIABLE, Failpoint
 from shared.lifecycle import State

@@ -10,10 +10,10 @@ import pytest
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.collection import Collection
-from poller.janitor import Janitor
-from poller.place import Place, read_place
-from poller.undone import Early
+from poller.collect.collection import Collection
+from poller.collect.undone import Early
+from poller.register.place import Place, read_place
+from poller.upkeep.janitor import Janitor
 from shared.errors import LeaseLost
 from shared.lease import Keeper
 from shared.lifecycle import Event, State

@@ -11,9 +11,9 @@ import pytest
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.bisection import Bisection, Halving
-from poller.collector import Collecting, Collector
-from poller.decision import Decision, decide
+from poller.collect.bisection import Bisection, Halving
+from poller.collect.collector import Collecting, Collector
+from poller.collect.decision import Decision, decide
 from poller.health import Watchdog
 from shared.keys import child_key
 from shared.lease import Keeper, this_process

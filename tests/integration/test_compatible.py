@@ -10,10 +10,10 @@ import pytest
 from deploy.sandbox.provider import ProviderServer
 from deploy.sandbox.provider.answers import echo
 from deploy.sandbox.provider.witness import Witness
-from poller.decision import read_decision, results_in
+from poller.collect.decision import read_decision, results_in
+from poller.collect.results import Results, Verdict
+from poller.collect.values import reader_of
 from poller.models import Models
-from poller.results import Results, Verdict
-from poller.values import reader_of
 from shared.definition import Column
 from shared.errors import NotFound
 from shared.lifecycle import State

@@ -12,7 +12,7 @@ from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.answers import prompt_hash
 from deploy.sandbox.provider.server import ProviderServer
 from poller.duty import moved
-from poller.status import report
+from poller.operate.status import report
 from shared.lifecycle import State
 from shared.providers.prices import cost
 from shared.store import Batch

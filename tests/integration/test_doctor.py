@@ -16,12 +16,12 @@ from rich.console import Console
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
 from poller.alarms import Kind
-from poller.auditor import Auditor
 from poller.command import main
-from poller.diagnosis import Diagnosis, Finding, Odd
-from poller.doctor import Doctor
-from poller.doctor_table import draw_diagnosis
+from poller.operate.diagnosis import Diagnosis, Finding, Odd
+from poller.operate.doctor import Doctor
+from poller.operate.doctor_table import draw_diagnosis
 from poller.settings import PollerSettings
+from poller.upkeep.auditor import Auditor
 from shared.lease import Keeper, this_process
 from shared.lifecycle import Event, State
 from shared.store import Whose

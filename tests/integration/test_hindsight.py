@@ -9,9 +9,9 @@ import pytest
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.janitor import Janitor
-from poller.resolving import Resolving
-from poller.status import report
+from poller.operate.resolving import Resolving
+from poller.operate.status import report
+from poller.upkeep.janitor import Janitor
 from shared.lease import Keeper, this_process
 from shared.lifecycle import State
 from shared.spool import REQUESTS

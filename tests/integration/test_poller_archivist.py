@@ -9,9 +9,9 @@ import pytest
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.archivist import MARKERS_KEPT, Archivist
 from poller.health import Watchdog
-from poller.janitor import Janitor
+from poller.publish.archivist import MARKERS_KEPT, Archivist
+from poller.upkeep.janitor import Janitor
 from shared.lease import Keeper, this_process
 from shared.lifecycle import State
 from tests.rig.fixtures import MakeTopic

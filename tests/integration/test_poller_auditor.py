@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.sandbox.provider import ProviderServer
-from poller.auditor import Auditor
-from poller.status import report
+from poller.operate.status import report
+from poller.upkeep.auditor import Auditor
 from shared.lease import Keeper, this_process
 from shared.lifecycle import State
 from shared.store import Stray, Whose

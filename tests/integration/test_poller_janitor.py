@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.sandbox.provider.server import ProviderServer
-from poller.janitor import Janitor
+from poller.upkeep.janitor import Janitor
 from shared.errors import NotFound
 from shared.lease import Keeper, this_process
 from shared.lifecycle import Event, State

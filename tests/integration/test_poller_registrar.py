@@ -13,12 +13,12 @@ from confluent_kafka import Producer
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.consumer import KafkaEvents
 from poller.health import Watchdog
-from poller.place import Place, keep_place
-from poller.registrar import Drained, Registering, Registrar
-from poller.sinks import SinkClusters
-from poller.status import report
+from poller.operate.status import report
+from poller.register.consumer import KafkaEvents
+from poller.register.place import Place, keep_place
+from poller.register.registrar import Drained, Registering, Registrar
+from poller.register.sinks import SinkClusters
 from shared.errors import KafkaUnavailable, SpoolError
 from shared.kafka import KafkaClusters
 from shared.lifecycle import Event, State

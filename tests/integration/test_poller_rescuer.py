@@ -8,8 +8,8 @@ import pytest
 from deploy.sandbox.provider.server import ProviderServer
 from poller.accounts import Keyless
 from poller.health import Watchdog
-from poller.rescuer import Rescuer
-from poller.status import report
+from poller.operate.status import report
+from poller.watch.rescuer import Rescuer
 from shared.lease import Keeper, this_process
 from shared.lifecycle import State
 from shared.spool import REQUESTS

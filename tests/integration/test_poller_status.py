@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from rich.console import Console
 
-from poller.status import Report, report
-from poller.table import draw
+from poller.operate.status import Report, report
+from poller.operate.table import draw
 from shared.lifecycle import Event, State
 from shared.store import Store
 from tests.rig.stores import NOON, SetClock, plan, planned, put, walk

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.janitor import Janitor
+from poller.upkeep.janitor import Janitor
 from shared.lease import Keeper, this_process
 from shared.lifecycle import Event, State
 from shared.spool import MANIFEST, REQUESTS, RESULTS

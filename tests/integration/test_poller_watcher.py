@@ -11,7 +11,7 @@ import pytest
 
 from deploy.sandbox.provider.server import ProviderServer
 from poller.alarms import Kind
-from poller.status import report
+from poller.operate.status import report
 from shared.lease import TTL, Keeper
 from shared.lifecycle import State
 from shared.spool import MANIFEST

@@ -13,9 +13,9 @@ import pytest
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
 from deploy.sandbox.topics import TopicSettings
-from poller.messages import Outgoing
-from poller.outbox import Bounds, Outbox
-from poller.transactions import Aborted
+from poller.publish.messages import Outgoing
+from poller.publish.outbox import Bounds, Outbox
+from poller.publish.transactions import Aborted
 from shared.definition import Column, Projected
 from shared.errors import MustRestart, TopicMismatch
 from shared.lease import Keeper

@@ -15,17 +15,17 @@ from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.answers import prompt_hash
 from deploy.sandbox.provider.server import ProviderServer
 from deploy.sandbox.topics import TopicSettings
-from poller.archivist import MARKERS_KEPT, Archivist
-from poller.consumer import KafkaEvents
 from poller.health import Watchdog
-from poller.installations import installation_of
-from poller.janitor import Janitor
-from poller.outbox import Bounds, Outbox
-from poller.rebuild import Rebuild
-from poller.recaller import Recaller
-from poller.registrar import Registering, Registrar
+from poller.operate.rebuild import Rebuild
+from poller.publish.archivist import MARKERS_KEPT, Archivist
+from poller.publish.outbox import Bounds, Outbox
+from poller.register.consumer import KafkaEvents
+from poller.register.installations import installation_of
+from poller.register.recaller import Recaller
+from poller.register.registrar import Registering, Registrar
+from poller.register.sinks import SinkClusters
 from poller.settings import PollerSettings
-from poller.sinks import SinkClusters
+from poller.upkeep.janitor import Janitor
 from shared.annals import Annals
 from shared.errors import MustRestart, SettingsError, SpoolError
 from shared.kafka import KafkaClusters

@@ -10,8 +10,8 @@ import pytest
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.janitor import Janitor
-from poller.recaller import Recaller
+from poller.register.recaller import Recaller
+from poller.upkeep.janitor import Janitor
 from shared.definition import Model
 from shared.errors import SpoolError
 from shared.lease import Keeper

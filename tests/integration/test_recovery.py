@@ -10,7 +10,7 @@ import pytest
 from anthropic import Anthropic
 
 from deploy.sandbox.provider.server import ProviderServer
-from poller.collector import Collector
+from poller.collect.collector import Collector
 from shared.errors import SpoolError
 from shared.intents import newest_receipt
 from shared.lease import Keeper

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from poller.auditor import Auditor
 from poller.command import main
 from poller.duty import moved
-from poller.resolving import Resolving
-from poller.status import report
+from poller.operate.resolving import Resolving
+from poller.operate.status import report
+from poller.upkeep.auditor import Auditor
 from shared.errors import SettingsError
 from shared.lease import Keeper, this_process
 from shared.lifecycle import State

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poller.accounts import Keyless
-from poller.asker import Asker, Pass
-from poller.collector import Collecting, Collector
-from poller.deadline import DEADLINE, DeadlinePolicy
-from poller.harvester import Harvester
+from poller.ask.asker import Asker, Pass
+from poller.ask.deadline import DEADLINE, DeadlinePolicy
+from poller.ask.harvester import Harvester
+from poller.ask.pacing import PacePolicy, Paces
+from poller.ask.roads import Roads
+from poller.ask.stretch import Asking
+from poller.collect.collector import Collecting, Collector
 from poller.health import Watchdog
-from poller.pacing import PacePolicy, Paces
-from poller.roads import Roads
 from poller.schedule import Backoff
-from poller.stretch import Asking
 from shared.lease import Keeper, this_process
 from shared.lifecycle import SUBMITTABLE, TERMINAL
 from shared.store import Batch

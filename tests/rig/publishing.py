@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from poller.messages import Outgoing
-from poller.outbox import Bounds, Outbox
-from poller.transactions import Transactions
+from poller.publish.messages import Outgoing
+from poller.publish.outbox import Bounds, Outbox
+from poller.publish.transactions import Transactions
 from shared.lifecycle import State
 from shared.messages import ProgressMarker
 from shared.store import Store

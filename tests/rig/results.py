@@ -7,13 +7,13 @@ from typing import Any
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.topics import TopicSettings
-from poller.collector import Collecting, Collector
+from poller.collect.collector import Collecting, Collector
 from poller.health import Watchdog
-from poller.outbox import Bounds, Outbox
-from poller.outboxes import Outboxes
-from poller.publisher import Publisher
+from poller.publish.outbox import Bounds, Outbox
+from poller.publish.outboxes import Outboxes
+from poller.publish.publisher import Publisher
+from poller.register.sinks import SinkClusters
 from poller.schedule import Backoff
-from poller.sinks import SinkClusters
 from shared.kafka import KafkaClusters
 from shared.lease import Keeper, this_process
 from shared.lifecycle import SUBMITTABLE, TERMINAL, State

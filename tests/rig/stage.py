@@ -8,14 +8,14 @@ from typing import Any
 from uuid import uuid4
 
 from deploy.sandbox.provider.server import ProviderServer
-from poller.deadline import DEADLINE, DeadlinePolicy
+from poller.ask.deadline import DEADLINE, DeadlinePolicy
+from poller.ask.pacing import Paces
+from poller.ask.roads import Roads
 from poller.health import Watchdog
-from poller.looks import Looking, Looks
 from poller.models import Models
-from poller.pacing import Paces
-from poller.roads import Roads
 from poller.schedule import Backoff, Deadlines, PollPolicy
-from poller.watcher import Watcher, Watching
+from poller.watch.looks import Looking, Looks
+from poller.watch.watcher import Watcher, Watching
 from shared.clock import system_clock
 from shared.definition import BatchOptions, Definition
 from shared.lease import Keeper, this_process

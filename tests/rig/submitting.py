@@ -6,7 +6,7 @@ from pathlib import Path
 
 from poller.accounts import Keyless
 from poller.health import Watchdog
-from poller.rescuer import Rescuer
+from poller.watch.rescuer import Rescuer
 from shared.lease import this_process
 from tests.rig.stage import Stage
 

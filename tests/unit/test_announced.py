@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poller.announced import Skip, read_event
+from poller.register.announced import Skip, read_event
 from shared.messages import BatchEvent
 
 KEY = "a" * 26 + "-0"

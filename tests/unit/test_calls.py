@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from poller.calls import Effect, RequestLines, effect
+from poller.ask.calls import Effect, RequestLines, effect
 from shared.errors import (
     AccountFault,
     EnqueuedLimit,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poller.ceiling import Ceiling
+from poller.ask.ceiling import Ceiling
 
 
 def price(input_tokens: int, output_tokens: int) -> float:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poller.children import without_unrenderable, write_children
-from poller.outcome import Carry, requests_of
-from poller.results import ResultsWriter, Verdict, parse_failure
+from poller.collect.children import without_unrenderable, write_children
+from poller.collect.outcome import Carry, requests_of
+from poller.collect.results import ResultsWriter, Verdict, parse_failure
 from shared.definition import BatchOptions
 from shared.errors import SpoolError
 from shared.manifest import Manifest

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poller.deadline import DeadlinePolicy, Step
+from poller.ask.deadline import DeadlinePolicy, Step
 from shared.definition import Mode
 from shared.lifecycle import State
 

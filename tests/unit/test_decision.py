@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from poller.decision import Decision, decide, read_decision
+from poller.collect.decision import Decision, decide, read_decision
 from shared.errors import SpoolError
 from shared.spool import DECISION, open_files
 

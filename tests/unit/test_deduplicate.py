@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poller.outcome import child_echoes, child_runs
+from poller.collect.outcome import child_echoes, child_runs
 from shared.definition import BatchOptions, Definition
 from shared.errors import SpoolError
 from shared.manifest import Manifest

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poller.demux import Scan, fail_spoilt, lines_of, scan
-from poller.results import Results, ResultsWriter, Verdict, parse_failure
+from poller.collect.demux import Scan, fail_spoilt, lines_of, scan
+from poller.collect.results import Results, ResultsWriter, Verdict, parse_failure
 from shared.errors import SpoolError
 from shared.keys import batch_key, custom_id
 from shared.providers.openai_answers import judge

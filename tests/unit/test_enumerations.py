@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from deploy.sandbox.provider.bodies import check_strict_schema
 from deploy.sandbox.provider.structured import Filler
-from poller.values import Unfit, reader_of
+from poller.collect.values import Unfit, reader_of
 from shared.definition import Column, SqlType
 from shared.enumerations import allowed
 from shared.errors import SettingsError

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poller.demux import scan
-from poller.messages import Messages, Outgoing
-from poller.outcome import settle
-from poller.results import Results, ResultsWriter
-from poller.usage import UNKNOWN, Usage, UsageWriter, is_kept, kept_usage, usage_for
+from poller.collect.demux import scan
+from poller.collect.outcome import settle
+from poller.collect.results import Results, ResultsWriter
+from poller.collect.usage import UNKNOWN, Usage, UsageWriter, is_kept, kept_usage, usage_for
+from poller.publish.messages import Messages, Outgoing
 from shared import extras
 from shared.definition import BatchOptions, Column, Definition, Projected
 from shared.errors import SpoolError

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poller.decision import Decision, read_decision
-from poller.demux import scan
-from poller.place import PLACE, read_place
-from poller.results import ResultsWriter, failure, parse_failure
+from poller.collect.decision import Decision, read_decision
+from poller.collect.demux import scan
+from poller.collect.results import ResultsWriter, failure, parse_failure
+from poller.register.place import PLACE, read_place
 from shared.closing import CLOSING, read_closing
 from shared.errors import ProviderError, SpoolError
 from shared.intents import newest_intent, newest_receipt

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poller.journal import FOLDER, Head, Journal, Tally, results
+from poller.ask.journal import FOLDER, Head, Journal, Tally, results
 from shared.errors import LeaseLost, SpoolError
 from shared.spool import Spool
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poller.markers import ForeignMarker, Markers, check_marker
+from poller.publish.markers import ForeignMarker, Markers, check_marker
 from shared.keys import batch_key
 from shared.manifest import Fate, Manifest
 from shared.messages import ProgressMarker

@@ -9,7 +9,7 @@ from deploy.sandbox.provider.asks import ask_of
 from deploy.sandbox.provider.bodies import check_moderations
 from deploy.sandbox.provider.errors import ProviderError
 from deploy.sandbox.provider.moderation import moderation
-from poller.values import Unfit, reader_of
+from poller.collect.values import Unfit, reader_of
 from shared.causes import Cause
 from shared.definition import Column, SqlType
 from shared.moderations import moderation_faults

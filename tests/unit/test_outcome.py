@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poller.outcome import Carry, child_runs, reason, refuse, requests_of, settle, settle_asked, together
-from poller.results import ResultsWriter, Verdict
+from poller.collect.outcome import Carry, child_runs, reason, refuse, requests_of, settle, settle_asked, together
+from poller.collect.results import ResultsWriter, Verdict
 from shared.definition import BatchOptions, OnError
 from shared.keys import batch_key
 from shared.manifest import Fate, Manifest

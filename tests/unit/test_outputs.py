@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from poller.formats import encoder
-from poller.outputs import Outputs
+from poller.publish.formats import encoder
+from poller.publish.outputs import Outputs
 from shared.definition import Column, Definition, Projected, SqlType
 from shared.errors import SettingsError
 from shared.rows import row_reader

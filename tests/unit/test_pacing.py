@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poller.pacing import Pace, PacePolicy, Paces
+from poller.ask.pacing import Pace, PacePolicy, Paces
 from poller.schedule import Backoff
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from poller.place import Place, keep_place, read_place
+from poller.register.place import Place, keep_place, read_place
 from shared.errors import SpoolError
 from shared.spool import open_files
 

@@ -8,7 +8,7 @@ import httpx2
 import openai
 import pytest
 
-from poller.verdict import Failure, failure
+from poller.watch.verdict import Failure, failure
 from shared.errors import (
     AccountFault,
     EnqueuedLimit,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from deploy.sandbox.provider.bodies import check_strict_schema
-from poller.values import reader_of
+from poller.collect.values import reader_of
 from shared.definition import Column, SqlType
 from shared.errors import SettingsError
 from shared.schema import answer_schema, is_embedding, is_text, unions, without_nulls

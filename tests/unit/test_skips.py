@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from poller.announced import Skip
-from poller.skips import Skips
+from poller.register.announced import Skip
+from poller.register.skips import Skips
 
 
 def test_each_reason_is_told_at_once_then_once_a_minute_with_how_many(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poller.demux import scan
-from poller.entries import Unreadable
-from poller.results import Results, ResultsWriter, Verdict, parse_failure
-from poller.unpacking import Unpack, Unpacked, unpacker_of
+from poller.collect.demux import scan
+from poller.collect.entries import Unreadable
+from poller.collect.results import Results, ResultsWriter, Verdict, parse_failure
+from poller.collect.unpacking import Unpack, Unpacked, unpacker_of
 from shared.causes import Cause
 from shared.definition import BatchOptions, Column, Definition, SqlType
 from shared.keys import batch_key, custom_id

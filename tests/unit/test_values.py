@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poller.values import Unfit, reader_of
+from poller.collect.values import Unfit, reader_of
 from shared.definition import Column, Model, SqlType
 from tests.rig import samples
 

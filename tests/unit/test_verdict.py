@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from poller.verdict import Kind, judge
+from poller.watch.verdict import Kind, judge
 from shared.providers.port import LineError, RemoteBatch
 
 KEY = "a" * 26 + "-0"

@@ -1,0 +1,1 @@
+"""What an operator reads and decides: status, doctor, resolve, rebuild."""

@@ -1,0 +1,139 @@
+"""What is left over and known to nobody, in the spool and at the providers; each with the safe way to mend it."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from poller.operate.diagnosis import Finding, Odd
+from poller.operate.mending import Mend, Mending
+from poller.upkeep.leftovers import ABANDONED, Leftovers
+from poller.upkeep.retained import restorable
+from shared.errors import SpoolAway, SpoolError
+from shared.keys import is_batch_key
+from shared.providers.port import Provider, RemoteBatch, RemoteFile
+from shared.spool import Spool
+from shared.store import Batch, Store
+
+_UPLOAD = re.compile(r"(.+)-[0-9]+\.jsonl")
+_MOST = 10_000
+"""Batches and files of an account that are looked at, the newest."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A finding, and what mends it; None where nothing is safe."""
+
+    finding: Finding
+    mend: Mend | None = None
+
+
+class SpoolExamination:
+    """Raises SpoolAway, StoreUnavailable."""
+
+    def __init__(self, store: Store, spool: Spool, mending: Mending, retention: timedelta) -> None:
+        self._store, self._spool, self._mending = store, spool, mending
+        self._kept = max(retention, ABANDONED)
+        self._leftovers = Leftovers(store, spool)
+
+    def cases(self, now: datetime) -> Iterator[Case]:
+        """Statement by statement."""
+        for pipeline, statement in self._spool.statements():
+            if pipeline not in self._store.recalls.pipelines():
+                # Another store's, which shares the spool.
+                continue
+            yield from self._rowless(pipeline, statement)
+            yield from self._in_progress(pipeline, statement, now)
+            yield from self._attempts(pipeline, statement, now)
+
+    def _rowless(self, pipeline: str, statement: str) -> Iterator[Case]:
+        for key in self._leftovers.rowless(pipeline, statement):
+            try:
+                is_child = self._spool.manifest(pipeline, statement, key).parent is not None
+            except SpoolAway:
+                raise
+            except SpoolError as error:
+                yield Case(Finding(kind=Odd.UNREADABLE, subject=key, message=str(error)))
+                continue
+            if not is_child:
+                message = "it stands in the spool, and the store does not know it: restored from an older copy?"
+                finding = Finding(kind=Odd.ROWLESS, subject=key, message=message, fix="take it back into the store")
+                yield Case(finding, self._mending.take_back(pipeline, statement, key))
+
+    def _in_progress(self, pipeline: str, statement: str, now: datetime) -> Iterator[Case]:
+        states = restorable(self._store, self._spool, pipeline)
+        old = set(self._leftovers.in_progress(pipeline, statement, states, now - self._kept))
+        for address in self._leftovers.in_progress(pipeline, statement, states, now - ABANDONED):
+            message = "a file in progress that no restorable checkpoint goes on with: left by a killed job"
+            yield self._deletable(Odd.IN_PROGRESS, address, message, self._mending.delete(address), address in old)
+
+    def _attempts(self, pipeline: str, statement: str, now: datetime) -> Iterator[Case]:
+        old = set(self._leftovers.attempts(pipeline, statement, now - self._kept))
+        for address in self._leftovers.attempts(pipeline, statement, now - ABANDONED):
+            message = "a plan's folder of which no batch is wanted: left by a killed planner"
+            yield self._deletable(Odd.ATTEMPT, address, message, self._mending.discard(address), address in old)
+
+    def _deletable(self, kind: Odd, address: str, message: str, mend: Mend, is_old: bool) -> Case:  # noqa: FBT001
+        """Before the janitor would delete it, somebody may still restore a state of their own."""
+        if is_old:
+            return Case(Finding(kind=kind, subject=address, message=message, fix="delete it"), mend)
+        return Case(Finding(kind=kind, subject=address, message=f"{message}; it goes when `retention` is over"))
+
+
+class ProviderExamination:
+    """Ours at a provider, by the metadata and names that they carry. Raises ProviderError, StoreUnavailable."""
+
+    def __init__(self, store: Store, mending: Mending) -> None:
+        self._store, self._mending = store, mending
+
+    def cases(self, account: str, provider: Provider, now: datetime) -> Iterator[Case]:
+        """One walk through an account's batches, and one through its files."""
+        if not provider.profile.is_identified:
+            # Only their results say whose they are: the auditor's matter.
+            next(provider.created_since(now - ABANDONED), None)
+            return
+        since = now - provider.profile.results_kept
+        yield from self._batches(account, islice(provider.created_since(since), _MOST))
+        yield from self._files(account, islice(provider.uploads(), _MOST), now, provider.delete)
+
+    def _batches(self, account: str, remotes: Iterable[RemoteBatch]) -> Iterator[Case]:
+        wanted = {attempt.batch_key for attempt in self._store.attempts.open()}
+        for remote in remotes:
+            key = remote.metadata.get("batch_key", "")
+            if not is_batch_key(key) or key in wanted or self._store.strays.is_known(account, remote.id):
+                continue
+            batch = self._store.batches.get(key)
+            if batch is None:
+                message = f"'{remote.status}', of batch {key}, which this store does not know: another store's?"
+                yield Case(Finding(kind=Odd.REMOTE_BATCH, subject=remote.id, since=remote.created_at, message=message))
+                continue
+            finding = Finding(
+                kind=Odd.REMOTE_BATCH,
+                subject=remote.id,
+                since=remote.created_at,
+                message=f"'{remote.status}', a second create of batch {key} that no attempt knows",
+                fix="count it as a duplicate: it is cancelled, and its cost is read",
+            )
+            yield Case(finding, self._mending.note_stray(batch, remote))
+
+    def _files(
+        self, account: str, files: Iterable[RemoteFile], now: datetime, delete: Callable[[str], None]
+    ) -> Iterator[Case]:
+        for file in files:
+            batch = self._owner(file)
+            is_young = file.created_at > now - ABANDONED
+            if batch is None or is_young or self._store.attempts.names_file(account, file.id):
+                continue
+            finding = Finding(
+                kind=Odd.REMOTE_FILE,
+                subject=file.id,
+                since=file.created_at,
+                message=f"{file.name}: uploaded, and named by no create: its process died",
+                fix="delete it at the provider",
+            )
+            yield Case(finding, self._mending.delete_upload(file.id, delete))
+
+    def _owner(self, file: RemoteFile) -> Batch | None:
+        named = _UPLOAD.fullmatch(file.name)
+        return self._store.batches.get(named[1]) if named and is_batch_key(named[1]) else None

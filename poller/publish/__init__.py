@@ -1,0 +1,1 @@
+"""One Kafka message for each record, in input order, in transactions that carry the batch's progress marker."""

@@ -1,0 +1,160 @@
+"""A shard's outbox: outputs go out in transactions that also carry the batch's progress marker.
+
+Opening it fences whoever had the shard before, and reads what that one committed. A marker is the truth about a batch.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from confluent_kafka import KafkaException
+
+from poller.publish.markers import Markers
+from poller.publish.messages import Outgoing
+from poller.publish.progress import replay
+from poller.publish.transactions import Aborted, Transactions
+from shared.failpoints import Failpoint, reached
+from shared.messages import ProgressMarker
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Where a batch is published, and by whom."""
+
+    installation: str
+    cluster: str
+    number: int
+
+    @property
+    def transactional_id(self) -> str:
+        return f"batchline-{self.installation}-{self.cluster}-{self.number}"
+
+    @property
+    def lease(self) -> str:
+        return f"shard/{self.cluster}/{self.number}"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """When a transaction has enough in it: whichever comes first."""
+
+    records: int = 10_000
+    bytes: int = 8 << 20
+    seconds: float = 10.0
+
+
+def producer_settings(client: Mapping[str, str], shard: Shard, batch_bytes: int) -> dict[str, Any]:
+    """The producer's properties: the cluster's own win, save for those that the guarantee rests on."""
+    ours = {
+        "linger.ms": 5,
+        "queue.buffering.max.kbytes": 32 << 10,
+        # Each topic's own limit is checked before a message gets here.
+        "message.max.bytes": 1_000_000_000,
+        "transaction.timeout.ms": 60_000,
+    }
+    needed = {
+        "batch.size": batch_bytes,
+        "transactional.id": shard.transactional_id,
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+    }
+    return {**ours, **client, **needed}
+
+
+class Outbox:
+    """One shard's transactions and markers."""
+
+    transactions: ClassVar[type[Transactions]] = Transactions
+
+    def __init__(
+        self,
+        client: Mapping[str, str],
+        shard: Shard,
+        progress_topic: str,
+        waits: Callable[[str], None],
+        *,
+        batch_bytes: int,
+        bounds: Bounds,
+    ) -> None:
+        """Fence the shard's former owner and read its markers. Raises KafkaUnavailable."""
+        self.shard, self.batch_bytes = shard, batch_bytes
+        self._topic, self._bounds = progress_topic, bounds
+        self._transactions = self.transactions(producer_settings(client, shard, batch_bytes), waits)
+        reached(Failpoint.SHARD_FENCED)
+        self._markers: Markers = replay(client, progress_topic, shard.number)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether another has to be opened."""
+        return self._transactions.is_dead
+
+    def marker(self, batch_key: str) -> ProgressMarker:
+        """How far a batch has come, as it is committed. Raises ForeignMarker."""
+        return self._markers.of(batch_key)
+
+    def send(self, batch_key: str, messages: Iterator[Outgoing]) -> ProgressMarker:
+        """Commit the next messages of a batch in one transaction, with its marker: `done` when no more are left.
+
+        Raises Aborted: `messages` must then be begun anew. Raises MustRestart when the outcome is unknown.
+        """
+        transactions, before = self._transactions, self.marker(batch_key)
+        transactions.begin()
+        # First of all, so that whatever of this transaction a broker forgets to end shows here, and stops the shard.
+        transactions.produce(self._topic, before.encode(), batch_key, partition=self.shard.number)
+        reached(Failpoint.TRANSACTION_BEGUN)
+        try:
+            marker = self._fill(before, messages)
+        except Aborted:
+            raise
+        except BaseException as error:
+            # A fault of the messages' own: nothing of what went before it may be seen.
+            transactions.abort(error)
+            raise
+        reached(Failpoint.TRANSACTION_FILLED)
+        transactions.produce(self._topic, marker.encode(), batch_key, partition=self.shard.number)
+        transactions.commit()
+        reached(Failpoint.TRANSACTION_COMMITTED)
+        self._markers[batch_key] = marker
+        return marker
+
+    def forget(self, batch_keys: Iterable[str]) -> None:
+        """Tombstone the markers of batches, long after their publication, in one transaction. Raises as `send` does."""
+        known = [key for key in batch_keys if key in self._markers]
+        if known:
+            self._transactions.begin()
+            for key in known:
+                self._transactions.produce(self._topic, None, key, partition=self.shard.number)
+            self._transactions.commit()
+            for key in known:
+                del self._markers[key]
+
+    def close(self) -> None:
+        self._transactions.close()
+
+    def _fill(self, before: ProgressMarker, messages: Iterator[Outgoing]) -> ProgressMarker:
+        """Fill one transaction; gives the marker that goes with it."""
+        produce, bounds = self._transactions.produce_now, self._bounds
+        end = time.monotonic() + bounds.seconds
+        following, done = before.next, True
+        count = succeeded = size = 0
+        for ordinal, is_answered, topic, key, value, headers, timestamp in messages:
+            try:
+                produce(topic, value, key, -1, None, None, timestamp, headers)
+            except (BufferError, KafkaException):
+                self._transactions.produce(topic, value, key, headers, timestamp)
+            following = ordinal + 1
+            count += 1
+            succeeded += is_answered
+            size += len(value) if value else 0
+            if count & 511 == 0:
+                self._transactions.pause()
+            if count >= bounds.records or size >= bounds.bytes or (count & 63 == 0 and time.monotonic() >= end):
+                done = False
+                break
+        return ProgressMarker(
+            next=following,
+            succeeded=before.succeeded + succeeded,
+            failed=before.failed + count - succeeded,
+            done=done,
+        )

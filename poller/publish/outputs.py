@@ -1,0 +1,165 @@
+"""From a row and its outputs to a Kafka message: the SELECT's casts, then key, value, headers and timestamp. Pure.
+
+Made once for a definition; `write` is the hot path. What can't be cast is an error of that record.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from poller.publish.formats import Encode, encoder
+from shared.casts import Cast, caster, nullable
+from shared.definition import Column, Definition, Projected, Sink, SqlType
+
+Row = Mapping[str, Any]
+NO_OUTPUTS: Row = {}
+_ROW, _OUTPUT, _EXTRA = range(3)
+_PLACES = {"input": _ROW, "output": _OUTPUT, "extra": _EXTRA}
+
+
+Written = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]
+"""A message without what batchline adds to it.
+
+Key and value; headers from the sink's `headers` column; milliseconds since the epoch from its `timestamp` column, 0 for
+none. A plain tuple: one is made for each record.
+"""
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Where a sink column's value comes from."""
+
+    name: str
+    source: int
+    """_ROW, _OUTPUT or _EXTRA."""
+    column: str
+    cast: Cast | None
+
+
+class Outputs:
+    """Writes the messages of one definition."""
+
+    def __init__(self, definition: Definition) -> None:
+        """Raises UnsupportedCast, SettingsError for a definition that `check` would have refused."""
+        sink = definition.sink
+        self._taken = [taken for column in definition.projection if (taken := _taken(column))]
+        self._plain = [(t.name, t.column) for t in self._taken if t.source == _ROW and t.cast is None]
+        self._rest = [t for t in self._taken if t.source != _ROW or t.cast is not None]
+        constants = {column.name: _constant(column) for column in definition.projection if column.source == "literal"}
+        self._blank: dict[str, Any] = {column.name: constants.get(column.name) for column in sink.columns}
+        extra = [name for name in (sink.headers_column, sink.timestamp_column) if name]
+        self._blank |= {name: constants.get(name) for name in extra}
+        self._headers, self._timestamp = sink.headers_column, sink.timestamp_column
+        self._key, self._key_columns = _key(sink)
+        self._value, self._dropped = _value(sink, self._key_columns, extra)
+
+    def write(self, row: Row, outputs: Row, extras: Row = NO_OUTPUTS) -> Written:
+        """The message of a record with its outputs. Raises ValueError when a value can't be cast."""
+        fields = self._blank.copy()
+        for name, column in self._plain:
+            fields[name] = row.get(column)
+        places = (row, outputs, extras)
+        for taken in self._rest:
+            value = places[taken.source].get(taken.column)
+            fields[taken.name] = value if taken.cast is None else taken.cast(value)
+        return self._encoded(fields)
+
+    def write_failed(self, row: Row, extras: Row = NO_OUTPUTS) -> Written:
+        """The message of a record without outputs: they are NULL, and so is an input that can't be cast."""
+        fields = self._blank.copy()
+        places = (row, NO_OUTPUTS, extras)
+        for taken in self._taken:
+            fields[taken.name] = _or_null(taken.cast, places[taken.source].get(taken.column))
+        return self._encoded(fields)
+
+    def write_key_only(self, row: Row, extras: Row = NO_OUTPUTS) -> Written:
+        """As `write_failed`, with every column NULL that the key doesn't need: the smallest message of a record."""
+        names = {column for column, _ in self._key_columns}
+        kept = {taken.column for taken in self._taken if taken.name in names}
+        return self.write_failed({name: value for name, value in row.items() if name in kept}, extras)
+
+    def _encoded(self, fields: dict[str, Any]) -> Written:
+        key = self._key({name: fields[column] for column, name in self._key_columns}) if self._key else None
+        if not self._dropped:
+            return key, self._value(fields), [], 0
+        headers = _header_list(fields[self._headers]) if self._headers else []
+        timestamp = _milliseconds(fields[self._timestamp]) if self._timestamp else 0
+        for name in self._dropped:
+            del fields[name]
+        return key, self._value(fields), headers, timestamp
+
+
+def _taken(projected: Projected) -> _Taken | None:
+    if projected.source == "literal" or projected.column is None:
+        return None
+    return _Taken(projected.name, _PLACES[projected.source], projected.column, _casts(projected))
+
+
+def _casts(projected: Projected) -> Cast | None:
+    """The casts from left to right as one function, which leaves None as it is."""
+    steps: list[Cast] = []
+    type_: SqlType = projected.type
+    for target in projected.casts:
+        step = nullable(caster(type_, target))
+        if step is not None:
+            steps.append(step)
+        type_ = target
+    if len(steps) < 2:
+        return steps[0] if steps else None
+
+    def cast(value: Any) -> Any:
+        for step in steps:
+            value = step(value)
+        return value
+
+    return cast
+
+
+def _constant(projected: Projected) -> Any:
+    return _or_null(_casts(projected), projected.literal)
+
+
+def _or_null(cast: Cast | None, value: Any) -> Any:
+    if cast is None:
+        return value
+    try:
+        return cast(value)
+    except (ValueError, ArithmeticError):
+        return None
+
+
+def _key(sink: Sink) -> tuple[Encode | None, list[tuple[str, str]]]:
+    """The key's encoder, and its sink columns with their names in the key; no key where the sink has none."""
+    if sink.key_format is None:
+        return None, []
+    names = [(name, name.removeprefix(sink.key_fields_prefix)) for name in sink.key_fields]
+    types = {column.name: column.type for column in sink.columns}
+    columns = [Column(name=name, type=types[column]) for column, name in names]
+    return encoder(sink.key_format, sink.key_options, columns), names
+
+
+def _value(sink: Sink, key_columns: list[tuple[str, str]], extra: list[str]) -> tuple[Encode, list[str]]:
+    """The value's encoder, and the columns that are not in it."""
+    keys = [column for column, _ in key_columns] if sink.value_fields_include == "EXCEPT_KEY" else []
+    dropped = [*extra, *keys]
+    columns = [column for column in sink.columns if column.name not in dropped]
+    return encoder(sink.value_format, sink.value_options, columns), dropped
+
+
+def _header_list(value: Mapping[str, str | None] | None) -> list[tuple[str, bytes | None]]:
+    return [(name, None if item is None else base64.b64decode(item)) for name, item in (value or {}).items()]
+
+
+def _milliseconds(value: str | None) -> int:
+    if value is None:
+        return 0
+    moment = datetime.fromisoformat(_microseconds(value.removesuffix("Z"))).replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)
+
+
+def _microseconds(text: str) -> str:
+    """Python reads three or six digits of a second, JSON has as many as are needed."""
+    whole, point, digits = text.partition(".")
+    return f"{whole}.{digits[:6]:0<6}" if point else whole

@@ -1,0 +1,1 @@
+"""What comes after: creates that showed late, and data that nobody needs any more."""

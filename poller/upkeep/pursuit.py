@@ -1,0 +1,145 @@
+"""Follows one stray, a second provider batch of one key: whose it is, its end, and what it cost.
+
+Metadata say at once whose it is. Without them its results do, which exist only once it has ended; until then it is
+cancelled only where the operator says that nothing else uses the workspace.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from poller.collect.demux import Scan, lines_of, scan
+from poller.collect.results import ResultsWriter
+from shared.clock import Clock
+from shared.errors import NotFound
+from shared.failpoints import Failpoint, reached
+from shared.keys import parse_custom_id
+from shared.lifecycle import COLLECTABLE, WATCHED
+from shared.providers.port import Provider, RemoteBatch
+from shared.providers.prices import cost
+from shared.recovery import SLACK
+from shared.store import Batch, Store, Stray, Whose
+from shared.telemetry import Action, log
+
+
+class Pursuit:
+    """Takes strays one step on; every verb raises what the provider's call raises."""
+
+    def __init__(
+        self, store: Store, provider_of: Callable[[Batch], Provider], clock: Clock, exclusive: Collection[str] = ()
+    ) -> None:
+        """`exclusive`: the names of keys whose workspaces are this store's alone."""
+        self._store, self._provider_of, self._clock, self._exclusive = store, provider_of, clock, exclusive
+
+    def follow(self, stray: Stray) -> bool:
+        """Look at a stray; whether something came of it."""
+        batch = self._store.batches.get(stray.batch_key)
+        if batch is None:
+            return False
+        provider = self._provider_of(batch)
+        try:
+            remote = provider.retrieve(stray.provider_batch_id)
+        except NotFound:
+            return self._give_up(stray, batch, provider)
+        if remote.phase == "ended":
+            return self._ended(stray, remote, provider)
+        if stray.cancelled_at is None and (stray.whose is Whose.OURS or self._is_ours_alone(stray, remote)):
+            provider.cancel(remote.id)
+            reached(Failpoint.STRAY_CANCELLED)
+            self._store.strays.cancelled(remote.id)
+            log(
+                Action.CREATE_STRAY, logging.ERROR, batch=batch.batch_key, provider_batch=remote.id, message="cancelled"
+            )
+            return True
+        return self._give_up(stray, batch, provider)
+
+    def _is_ours_alone(self, stray: Stray, remote: RemoteBatch) -> bool:
+        """Whether nobody else can have made it, and no look-up may still want it."""
+        key = stray.account.partition(":")[2].partition("@")[0]
+        if stray.whose is Whose.FOREIGN or key not in self._exclusive or self._is_wanted(stray):
+            return False
+        return not any(
+            attempt.requests == remote.total and attempt.started_at - SLACK <= remote.created_at
+            for attempt in self._store.attempts.unresolved(stray.account)
+        )
+
+    def _is_wanted(self, stray: Stray) -> bool:
+        """Whether a look-up has adopted it since: then its own batch's collection proves it."""
+        return any(
+            batch.provider_batch_id == stray.provider_batch_id
+            for batch in self._store.batches.rows((*WATCHED, *COLLECTABLE), account=stray.account)
+        )
+
+    def _ended(self, stray: Stray, remote: RemoteBatch, provider: Provider) -> bool:
+        if stray.whose is Whose.UNKNOWN and self._is_wanted(stray):
+            return False
+        with TemporaryDirectory(prefix="batchline-stray-") as folder:
+            paths = provider.download(remote, Path(folder))
+            key = stray.batch_key if stray.whose is Whose.OURS else _owner(paths, provider)
+            batch = self._store.batches.get(key) if key else None
+            if batch is None or self._is_recorded(batch, remote.id):
+                # Its ids are nobody's whom we know, or it is some batch's one and only create.
+                self._store.strays.settle(remote.id, Whose.FOREIGN)
+                return True
+            counts = _counted(paths, batch, provider, Path(folder))
+        profile, counted = provider.profile, (counts.input_tokens, counts.output_tokens, counts.cached)
+        price = cost(profile.prices or batch.provider, batch.model, *counted, factor=profile.price_factor)
+        self._store.strays.settle(
+            remote.id,
+            Whose.OURS,
+            batch_key=batch.batch_key,
+            input_tokens=counts.input_tokens,
+            output_tokens=counts.output_tokens,
+            cost_usd=None if price is None else price.batch_usd,
+        )
+        log(
+            Action.CREATE_STRAY,
+            logging.ERROR,
+            batch=batch.batch_key,
+            provider_batch=remote.id,
+            message="it has ended, and was paid for twice",
+            input_tokens=counts.input_tokens,
+            output_tokens=counts.output_tokens,
+            cost_usd=None if price is None else price.batch_usd,
+        )
+        return True
+
+    @staticmethod
+    def _is_recorded(batch: Batch, provider_batch_id: str) -> bool:
+        return batch.provider_batch_id == provider_batch_id
+
+    def _give_up(self, stray: Stray, batch: Batch, provider: Provider) -> bool:
+        """Once its results are gone for good nothing more is learned: it may have cost as much as it was thought to."""
+        if (stray.created_at or stray.found_at) + provider.profile.results_kept > self._clock():
+            return False
+        whose = stray.whose
+        estimate = batch.estimated_cost_usd if whose is Whose.OURS else None
+        self._store.strays.settle(stray.provider_batch_id, whose, cost_usd=estimate, is_estimate=True)
+        return True
+
+
+def _owner(paths: Sequence[Path], provider: Provider) -> str | None:
+    """The batch whose requests these are results of, by the first id of ours."""
+    for line in _lines(paths):
+        answer = provider.answer(line)
+        request = parse_custom_id(answer.custom_id) if answer else None
+        if request is not None:
+            return request.batch_key
+    return None
+
+
+def _counted(paths: Sequence[Path], batch: Batch, provider: Provider, folder: Path) -> Scan:
+    """What the results of a batch were billed for, each request once."""
+    with ResultsWriter(folder, batch.requests) as results:
+        return scan(_lines(paths), batch.batch_key, provider.answer, results)
+
+
+def _lines(paths: Sequence[Path]) -> Iterator[bytes]:
+    return chain.from_iterable(map(_of, paths))
+
+
+def _of(path: Path) -> Iterator[bytes]:
+    with path.open("rb", 1 << 20) as file:
+        yield from lines_of(file)
