@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ def check(tree: Path) -> subprocess.CompletedProcess[str]:
         ROOT / "pyproject.toml",
     ]
     return subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=60, check=False)
+
+
+def layers() -> list[str]:
+    """The floors of the poller."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (floors,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return [module for floor in floors for module in floor.split(" | ")]
 
 
 def test_the_import_directions_hold() -> None:
@@ -36,13 +44,16 @@ def test_the_import_directions_hold() -> None:
         ("submitter", "deploy"),
         ("poller", "tests"),
         ("deploy", "tests"),
+        ("poller.collect", "poller.publish"),
+        ("poller.watch", "poller.register"),
     ],
 )
 def test_a_wrong_import_is_noticed(tmp_path: Path, importer: str, imported: str) -> None:
-    for package in ("shared", "submitter", "poller", "deploy", "tests"):
-        (tmp_path / package).mkdir()
-        (tmp_path / package / "__init__.py").touch()
-    (tmp_path / importer / "wrong.py").write_text(f"import {imported}\n")
+    for package in ("shared", "submitter", "poller", "deploy", "tests", *layers()):
+        folder = tmp_path.joinpath(*package.split("."))
+        folder.mkdir()
+        (folder / "__init__.py").touch()
+    tmp_path.joinpath(*importer.split("."), "wrong.py").write_text(f"import {imported}\n")
     result = check(tmp_path)
     assert result.returncode == 1
     assert f"{importer}.wrong" in result.stdout
