@@ -1,0 +1,85 @@
+"""Options of one kind of model: embeddings, moderations, Claude's thinking, columns with media."""
+
+from typing import Any
+
+import pytest
+
+from shared.definition import Column, SqlType
+from submitter.pipeline.faults import Faults, Place
+from submitter.pipeline.options import Declared, ModelOptions
+from tests.rig.options import BASE, ENVIRON, TEXT, faults_of, model_of, read
+
+VECTOR = SqlType(root="ARRAY", element=SqlType(root="FLOAT"))
+
+
+def test_an_embedding_takes_one_array_of_floats() -> None:
+    model, _ = model_of({"dimension": "3"}, output=VECTOR)
+    assert (model.task, model.parameters) == ("embeddings", {"dimension": 3})
+    endpoint = {"endpoint": "https://api.openai.com/v1/embeddings"}
+    assert "ARRAY<FLOAT>" in faults_of({**BASE, **endpoint})
+
+
+def test_a_moderation_is_asked_at_its_own_endpoint() -> None:
+    endpoint = {"endpoint": "https://api.openai.com/v1/moderations", "model": "omni-moderation-latest"}
+    scores = SqlType(root="MAP", key=TEXT, element=SqlType(root="DOUBLE"))
+    model, _ = model_of(endpoint, output=TEXT)
+    assert (model.task, model.path, model.base_url) == ("moderations", "/v1/moderations", "https://api.openai.com/v1")
+    assert "a moderation has no 'label'" in faults_of({**BASE, **endpoint}, output=scores)
+    _, faults = read({**BASE, **endpoint, "system-prompt": "Judge."})
+    assert "it has no meaning at /v1/moderations" in faults.warnings[0].message
+
+
+CLAUDE = {
+    "provider": "anthropic",
+    "model": "claude-haiku-4-5",
+    "api-key": "${OPENAI_API_KEY}",
+    "system-prompt": "Judge.",
+}
+NUMBER = SqlType(root="DOUBLE")
+UNTHINKABLE: list[tuple[dict[str, str], str]] = [
+    ({"batch.thinking": "500"}, "500 is out of range"),
+    ({"batch.thinking": "hard"}, "'hard' is neither adaptive nor disabled"),
+    ({"batch.thinking": "2048", "max-tokens": "2048"}, "give the answer more room"),
+    ({"batch.thinking": "2048", "temperature": "0"}, "a model that thinks has the temperature 1"),
+    ({"batch.thinking": "adaptive", "top-p": "0.5"}, "a model that thinks takes 0.95 to 1"),
+    ({"batch.thinking": "2048", "batch.structured-output": "tool"}, "can't be made to call a tool"),
+    ({"batch.thinking": "2048", "model": "claude-opus-4-1"}, "can't be made to call a tool"),
+    ({"batch.prompt-cache": "2h"}, "'2h' is not one of 5m, 1h"),
+    ({"batch.prompt-cache": "1h", "system-prompt": ""}, "there is no 'system-prompt' that could be kept"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), UNTHINKABLE)
+def test_what_claude_would_refuse_is_said_before(options: dict[str, str], said: str) -> None:
+    assert said in faults_of({**CLAUDE, **options}, output=NUMBER)
+
+
+def test_a_model_that_thinks() -> None:
+    model, _ = model_of({**CLAUDE, "batch.thinking": "2048", "batch.effort": "Low", "batch.prompt-cache": "1h"})
+    assert model.parameters == {"batch.thinking": 2048, "batch.effort": "low", "batch.prompt-cache": "1h"}
+    _, faults = read({**BASE, "batch.thinking": "adaptive", "batch.structured-output": "none"})
+    assert [warning.message for warning in faults.warnings] == [
+        "it has no meaning at /v1/chat/completions, and is not sent",
+        "it has no meaning for an answer that is one STRING",
+    ]
+
+
+def test_columns_with_media() -> None:
+    picture = SqlType(root="VARBINARY", length=2**31 - 1)
+    columns = (Column(name="note", type=TEXT), Column(name="photo", type=picture), Column(name="stars", type=NUMBER))
+
+    def told(options: dict[str, str]) -> tuple[Any, str]:
+        faults = Faults()
+        declared = Declared("m", {**BASE, **options}, columns, (Column(name="x", type=TEXT),), {}, Place(5, "model m"))
+        made = ModelOptions(declared, ENVIRON, faults).read(("a", "b", "c"))
+        return made, "\n".join(fault.message for fault in faults.errors)
+
+    made, _ = told({"batch.media-columns": "photo, note", "batch.prompt": "{{ stars }}"})
+    assert made[1].media_columns == ("photo", "note")
+    assert "'photo' is no INPUT column" in told({"batch.media-columns": "photo", "batch.prompt": "{{ photo }}"})[1]
+    assert "did you mean 'photo'?" in told({"batch.media-columns": "foto"})[1]
+    assert "INPUT column 'stars' is DOUBLE" in told({"batch.media-columns": "stars"})[1]
+    assert "it names nothing" in told({"batch.media-columns": ","})[1]
+    assert "go one record a request" in told({"batch.media-columns": "photo", "batch.size": "5"})[1]
+    moderation = {"endpoint": "https://api.openai.com/v1/moderations", "batch.media-columns": "photo,note"}
+    assert "a moderation takes one image" in told(moderation)[1]
