@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from poller.health import Watchdog
 from shared.clock import Clock
 from shared.errors import MissingCredential
+from shared.failpoints import Failpoint, reached
 from shared.standing import Standing
 from shared.store import Store
 from shared.telemetry import SECRETS, Action, log
@@ -19,6 +20,7 @@ _AGAIN = timedelta(minutes=1)
 def pause_account(store: Store, account: str, said: str, *, by_results: bool = False) -> Standing:
     """Let an account rest after a fault of its own, and say so."""
     standing = store.accounts.pause(account, SECRETS.redact(said), by_results=by_results)
+    reached(Failpoint.ACCOUNT_RESTED)
     log(Action.ACCOUNT_PAUSED, logging.WARNING, account=account, until=standing.until, message=said)
     return standing
 

@@ -35,7 +35,9 @@ class Failpoint(StrEnum):
     PLAN_WRITTEN = "plan-written"
     """All requests and manifests are written; the plan is not committed."""
     PLAN_COMMITTED = "plan-committed"
-    """The plan is committed; no batch is in its place."""
+    """The plan is committed; its record is not in its place."""
+    PLAN_RECORDED = "plan-recorded"
+    """The plan's record is in its place; no batch is."""
     PLAN_SETTLED = "plan-settled"
     """Every batch is in its place; nothing is sent."""
 
@@ -60,6 +62,12 @@ class Failpoint(StrEnum):
     # An unknown create is looked up.
     LOOKED = "looked"
     """A look-up is counted; the next one has no time."""
+    LOOK_REFUSED = "look-refused"
+    """The account rests, for it refused a look-up; the look-up is not counted."""
+    LAST_LOOKED = "last-looked"
+    """The quarantine's last look-up is counted; the batch does not wait for a person's word yet."""
+    ADOPTION_WRITTEN = "adoption-written"
+    """The spool knows the id that a look-up found; the store does not."""
     INPUT_DELETED = "input-deleted"
     """The input file of a create that did not show is deleted; the last look is not taken."""
     ANOTHER_ALLOWED = "another-allowed"
@@ -76,6 +84,8 @@ class Failpoint(StrEnum):
     """The batch has its shard; its cost is not estimated."""
     LIMIT_LEARNED = "limit-learned"
     """The account's limit is learned; the batch that met it is not held."""
+    ACCOUNT_RESTED = "account-rested"
+    """The account rests, by what became of a batch that it had taken; the batch does not wait yet."""
 
     # Its results are collected.
     DOWNLOAD_CUT = "download-cut"
@@ -84,6 +94,8 @@ class Failpoint(StrEnum):
     """All result files are on disk; nobody has read them."""
     ANSWERS_WRITTEN = "answers-written"
     """The answers are in their place; their index is not."""
+    GUESS_PROVED = "guess-proved"
+    """The spool knows that what a look-up took for ours is ours; the decision is not made."""
     RESULTS_SEALED = "results-sealed"
     """The answers and their index are written; the children are not."""
     CHILD_WRITTEN = "child-written"
@@ -91,19 +103,29 @@ class Failpoint(StrEnum):
     DECIDED = "decided"
     """The decision stands; the children are not in their places."""
     MEASURED = "measured"
-    """What its requests took is counted; the batch is not collected."""
+    """What its requests took is counted; its answers are not kept for those who ask the same."""
+    ANSWERS_KEPT = "answers-kept"
+    """Answers of it are kept for those who ask the same; the batch is not collected."""
 
     # A deadline nears; a batch is asked record by record.
     END_NOTED = "end-noted"
     """The store knows that a batch's end is asked for; the provider does not."""
     END_ASKED = "end-asked"
     """The provider is asked for a batch's end; its next look is not due."""
+    CALLS_DOUBTED = "calls-doubted"
+    """Calls that a crash left are known to be in doubt; no other is intended."""
+    MONEY_GRANTED = "money-granted"
+    """The day's money for some calls is reserved; none of them is intended."""
     WINDOW_INTENDED = "window-intended"
     """The intent of some calls is durable; none of them is made."""
     CALL_ANSWERED = "call-answered"
     """A call is answered, and paid for; its answer is not durable."""
     CALLS_KEPT = "calls-kept"
     """Answers are durable; what follows them is not intended."""
+    CALLS_CLOSED = "calls-closed"
+    """The spool knows that nothing more is asked; the store does not."""
+    CALLS_COUNTED = "calls-counted"
+    """The store knows what the calls so far have cost; the batch does not wait yet."""
 
     # They are published.
     PLACE_KEPT = "place-kept"
@@ -124,6 +146,8 @@ class Failpoint(StrEnum):
     """The store knows a second create; nobody has looked at it."""
     STRAY_CANCELLED = "stray-cancelled"
     """The provider is asked for the end of a second create; the store does not know."""
+    STRAY_CANCEL_KNOWN = "stray-cancel-known"
+    """The store knows that the end of a second create is asked for; it has not come."""
     STRAY_SETTLED = "stray-settled"
     """Whose a second create is, and what it cost, is in the store; nobody was told."""
 
@@ -149,6 +173,8 @@ class Failpoint(StrEnum):
     FAIL = "fail"
 
     # The data are deleted.
+    CLOSING_WRITTEN = "closing-written"
+    """What became of a batch stands beside its manifest for good; nothing is deleted."""
     INPUT_REMOVED = "input-removed"
     """A file or a batch at the provider is deleted; others are not."""
     REQUESTS_REMOVED = "requests-removed"

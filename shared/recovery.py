@@ -158,6 +158,7 @@ class Recovery:
                 folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
                 receipt = Receipt(attempt=attempt.attempt, provider_batch_id=kept.id, created_at=kept.created_at)
                 write_receipt(self._spool, folder, receipt)
+            reached(Failpoint.ADOPTION_WRITTEN)
         return self._found(
             attempt, Event.ADOPT, lease, kept.id, kept.created_at, is_proven=provider.profile.is_identified
         )
@@ -165,6 +166,7 @@ class Recovery:
     def _unclean(self, batch: Batch, attempt: Attempt, lease: Lease, error: ProviderError) -> Batch:
         if isinstance(error, AccountFault):
             self._store.accounts.pause(batch.account, str(error))
+            reached(Failpoint.LOOK_REFUSED)
         return self._again(batch, attempt, lease, clean=False, error=f"its look-up failed: {error}")
 
     def _clear(self, attempt: Attempt, lease: Lease) -> Batch:
@@ -175,6 +177,7 @@ class Recovery:
 
     def _wait(self, batch: Batch, attempt: Attempt, lease: Lease) -> Batch:
         self._store.attempts.record_lookup(attempt.batch_key, attempt.attempt, lease, clean=True)
+        reached(Failpoint.LAST_LOOKED)
         key, next_check = batch.batch_key, self._clock() + self._quarantine
         if batch.state is State.HELD:
             return self._store.batches.record(key, lease=lease, next_check_at=next_check, error=None)

@@ -197,6 +197,7 @@ class Planner:
     def _settle(self, plan: Plan) -> list[str]:
         keys = [batch.batch_key for batch in plan.batches]
         place_plan(self._spool, plan)
+        reached(Failpoint.PLAN_RECORDED)
         for key in keys:
             self._spool.settle(plan.attempt_folder, plan.pipeline, plan.statement, key)
         self._spool.discard(plan.attempt_folder)

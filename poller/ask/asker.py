@@ -25,6 +25,7 @@ from poller.schedule import by_account
 from shared.admission import Wait
 from shared.clock import Clock
 from shared.errors import IllegalTransition, LeaseLost, MissingCredential, StaleState, StoreUnavailable
+from shared.failpoints import Failpoint, reached
 from shared.lease import Keeper
 from shared.lifecycle import Event, State
 from shared.manifest import Manifest
@@ -195,6 +196,7 @@ class Asker:
         want = sum(known) if len(known) == len(costs) else None
         # Nothing is left to ask where it is only to be closed.
         grant = self._store.budgets.grant(batch.batch_key, lease, want, max(known, default=0.0))
+        reached(Failpoint.MONEY_GRANTED)
         ceiling.granted = grant.usd
         return grant.wait
 
@@ -207,6 +209,7 @@ class Asker:
             log(Action.BATCH_ENDED, batch=key, status=outcome.end, unknown_calls=len(tally.unknown) or None)
             return "asked"
         self._store.batches.record(key, lease=lease, **so_far)
+        reached(Failpoint.CALLS_COUNTED)
         if outcome.end == "account":
             paused = pause_account(self._store, batch.account, outcome.reason)
             return self._wait(batch, lease, paused.reason, paused.until)

@@ -137,6 +137,7 @@ class Stretch:
             self._ceiling.forfeit(request, self._lines.size(request))
         # Written even if nothing was left: whoever still writes this journal finds its next number taken.
         self._journal.write(Head(unknown=left))
+        reached(Failpoint.CALLS_DOUBTED)
 
     def _window(self) -> list[int]:
         """The requests that are asked next."""
@@ -247,4 +248,5 @@ class Stretch:
 
     def _close(self, why: Literal["done", "ceiling"]) -> Outcome:
         self._journal.write(Head(ended=why))
+        reached(Failpoint.CALLS_CLOSED)
         return Outcome(why, self._answers)

@@ -248,6 +248,7 @@ class Collection:
             # What was a guess is proved: from here on also a store that forgets it knows it.
             receipt = Receipt(attempt=last.attempt, provider_batch_id=remote.id, created_at=remote.created_at)
             write_receipt(self._spool, self._folder(batch), receipt)
+            reached(Failpoint.GUESS_PROVED)
         missing = results.verdicts.count(Verdict.MISSING)
         # By our own clock, as far as it is known: the provider's may run ahead.
         ended = batch.remote_since or batch.ended_at or batch.updated_at

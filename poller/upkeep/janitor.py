@@ -103,6 +103,7 @@ class Janitor:
         batches = self._batches(pipeline, statement, file)
         for batch in batches:
             keep_closing(self._spool, batch)
+            reached(Failpoint.CLOSING_WRITTEN)
         for batch in batches:
             self._delete_at_provider(batch)
         for batch in batches:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
 
+from shared.failpoints import Failpoint, reached
 from shared.store.database import Database, insert_absent
 from shared.store.tables import answers
 
@@ -51,6 +52,7 @@ class Answers:
                     values = {"answer": answer, "expires_at": until}
                     if not insert_absent(connection, answers, {**key, **values}):
                         connection.execute(update(answers).filter_by(**key).values(**values))
+            reached(Failpoint.ANSWERS_KEPT)
 
     def forget(self) -> int:
         """Delete what has expired; how much it was."""

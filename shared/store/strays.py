@@ -45,6 +45,7 @@ class Strays:
     def cancelled(self, provider_batch_id: str) -> None:
         """Its end was asked for: the operator's word, or a proof, makes it ours."""
         self._amend(provider_batch_id, cancelled_at=self._database.clock(), whose=Whose.OURS)
+        reached(Failpoint.STRAY_CANCEL_KNOWN)
 
     def settle(
         self,

@@ -48,6 +48,8 @@ class Case:
     """Batches of somebody else's with so many requests that the account has from the start of each wave."""
     retention: float = 3600.0
     """Seconds; 0 lets the janitor delete at once, and the run waits for it."""
+    limit: float | None = None
+    """What a day may cost, in US dollars; None: no limit."""
     operator: bool = False
     """Whether a person decides on held batches: what is throttled is given up, what waits for a word is sent again."""
     is_hidden: bool = False

@@ -39,6 +39,7 @@ class Way:
     is_hidden: bool = False
     forgets: bool = False
     retention: float | None = None
+    limit: float | None = None
     excuses: tuple[Excuse, ...] = ()
 
 
@@ -60,12 +61,28 @@ _DEADLINE = (("deadline", 2.0), ("fallback", "sync"))
 _CUT_SHORT = Way((_rule("stuck_in_progress"), _rule("cancel_partially")), options=_DEADLINE)
 _NEVER_SENT = Way((_rule("http_429_retry_after", ("retry_after", 60), _CREATE),), options=_DEADLINE)
 _THROTTLED = _rule("http_429_retry_after", ("retry_after", 60), _CREATE, times=1)
+_LOOKS = ("endpoint", "*.batches.list")
+_ASKED_LATELY = (("deduplicate", True), ("deduplicate_ttl", 3600.0))
+_DECIDED = Way((_NOT_DONE,), options=(("on_ambiguous", "hold"),), operator=True)
+_STRAY_ENDS = Way(
+    (*_SHOWS_LATE, _rule("stuck_in_progress", ("seconds", 60.0)), _rule("cancel_partially", ("done", 0.0))),
+    only="openai",
+    is_hidden=True,
+)
+_CALLS_THROTTLED = tuple(
+    _rule("http_429_retry_after", ("retry_after", 60), ("endpoint", name))
+    for name in ("openai.chat.completions", "anthropic.messages")
+)
 
 WAYS: dict[Failpoint, Way] = {
     Failpoint.HOLD: Way((_rule("http_429_retry_after", ("retry_after", 0), _CREATE),)),
     Failpoint.ACCOUNT_PAUSED: Way((_rule("spend_cap_429", _CREATE),)),
     Failpoint.DOUBT: _LOST,
     Failpoint.LOOKED: _CLEARED,
+    Failpoint.LOOK_REFUSED: Way((_NOT_DONE, _rule("spend_cap_429", _LOOKS, ("account", OURS)))),
+    Failpoint.LAST_LOOKED: _DECIDED,
+    Failpoint.ADOPTION_WRITTEN: replace(_LOST, only="openai"),
+    Failpoint.GUESS_PROVED: replace(_LOST, only="anthropic"),
     Failpoint.ADOPT: _LOST,
     Failpoint.CLEAR: _CLEARED,
     Failpoint.INPUT_DELETED: replace(_CLEARED, only="openai"),
@@ -77,30 +94,34 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.PROGRESS: Way((_rule("stuck_in_progress", ("seconds", 1.0)),)),
     Failpoint.BOUNCE: Way((_rule("token_limit_exceeded"),), only="openai"),
     Failpoint.LIMIT_LEARNED: Way((_rule("token_limit_exceeded"),), only="openai"),
+    Failpoint.ACCOUNT_RESTED: Way((_rule("credit_exhausted_mid_batch"),)),
     Failpoint.LOSE: Way((_rule("stuck_in_progress"), _rule("retrieve_404_after_create", ("seconds", 10**6)))),
     Failpoint.DISOWN: Way((_NOT_DONE,), only="anthropic", strangers=3),
     Failpoint.CHILD_WRITTEN: _CARRIED,
+    Failpoint.ANSWERS_KEPT: Way(options=_ASKED_LATELY),
     Failpoint.END_NOTED: _CUT_SHORT,
     Failpoint.ASK: _CUT_SHORT,
+    Failpoint.CALLS_DOUBTED: _CUT_SHORT,
+    Failpoint.MONEY_GRANTED: replace(_CUT_SHORT, limit=1000.0),
     Failpoint.WINDOW_INTENDED: _CUT_SHORT,
     Failpoint.CALL_ANSWERED: _CUT_SHORT,
     Failpoint.CALLS_KEPT: _CUT_SHORT,
+    Failpoint.CALLS_CLOSED: _CUT_SHORT,
+    Failpoint.CALLS_COUNTED: replace(_CUT_SHORT, rules=(*_CUT_SHORT.rules, *_CALLS_THROTTLED)),
     Failpoint.END_ASKED: _CUT_SHORT,
     Failpoint.DIVERT: _NEVER_SENT,
+    Failpoint.CLOSING_WRITTEN: _SWEPT,
     Failpoint.INPUT_REMOVED: _SWEPT,
     Failpoint.REQUESTS_REMOVED: _SWEPT,
     Failpoint.RESULTS_REMOVED: _SWEPT,
     Failpoint.SEALED_REMOVED: _SWEPT,
     Failpoint.MARKERS_REMOVED: Way(retention=0.0, forgets=True),
     Failpoint.GIVE_UP: Way((_THROTTLED,), operator=True, excuses=(Excuse("given-up", _MANY),)),
-    Failpoint.ANOTHER_ALLOWED: Way((_NOT_DONE,), options=(("on_ambiguous", "hold"),), operator=True),
+    Failpoint.ANOTHER_ALLOWED: _DECIDED,
     Failpoint.STRAY_NOTED: Way(_SHOWS_LATE, is_hidden=True),
     Failpoint.STRAY_SETTLED: Way(_SHOWS_LATE, is_hidden=True),
-    Failpoint.STRAY_CANCELLED: Way(
-        (*_SHOWS_LATE, _rule("stuck_in_progress", ("seconds", 60.0)), _rule("cancel_partially", ("done", 0.0))),
-        only="openai",
-        is_hidden=True,
-    ),
+    Failpoint.STRAY_CANCELLED: _STRAY_ENDS,
+    Failpoint.STRAY_CANCEL_KNOWN: _STRAY_ENDS,
 }
 """Of those that not every batch passes."""
 CALLS = tuple(point for point, way in WAYS.items() if way.options == _DEADLINE)
@@ -163,6 +184,7 @@ def _case(number: int, *kills: Kill) -> Case:
         operator=any(way.operator for way in ways),
         is_hidden=any(way.is_hidden for way in ways),
         forgets=any(way.forgets for way in ways),
+        limit=max((way.limit for way in ways if way.limit is not None), default=None),
         retention=min([BASE.retention, *(way.retention for way in ways if way.retention is not None)]),
         excuses=tuple(dict.fromkeys(excuse for way in ways for excuse in way.excuses)),
     )

@@ -12,6 +12,7 @@ from shared.clock import system_clock
 from shared.definition import BatchOptions, Column, Definition, Model, Projected
 from shared.store import Store
 from shared.store.address import engine_for, parse
+from shared.store.budgets import PIPELINE, Limit
 from shared.store.database import Database
 from shared.store.tables import installation
 from tests.chaos.draft import QUARANTINE, text_of
@@ -75,6 +76,7 @@ class Pipeline:
             store.lineage.claim_name(PIPE, "/pipeline.sql")
             store.lineage.begin(PIPE, definition=self._definition.hash, spool=self._address)
             store.lineage.put_definition(self._definition)
+            store.budgets.state(PIPE, [Limit(PIPELINE, None, self._world.case.limit)])
 
     def seal(self, records: int, files: int) -> None:
         """Rename files with so many records more into their place."""
