@@ -24,9 +24,10 @@ from submitter.lineage import Road
 from submitter.own_query import Asked, read_query
 from submitter.pipeline.environment import check_environment, configuration_of, environment_of, settings_given
 from submitter.pipeline.faults import Faults, PipelineError
+from submitter.pipeline.kafka_properties import SECRET
 from submitter.pipeline.needs import needs_of, pipeline_of
+from submitter.pipeline.prices import check_prices
 from submitter.pipeline.reach import reach
-from submitter.pipeline.reader import check_prices
 from submitter.pipeline.references import credentials, unresolved
 from submitter.pipeline.settings import PREFIX, check_target, read_settings
 from submitter.pipeline.values import Pipeline
@@ -139,8 +140,9 @@ def _road(beginning: Beginning, mark: str) -> Road:
 
 def _watched(pipeline: Pipeline, environ: Mapping[str, str]) -> tuple[Watched, ...]:
     """The inputs' topics, with references in place of the secrets that the environment has."""
-    known = credentials(environ)
+    inputs = watched(pipeline.statements)
+    known = credentials(environ, {value for each in inputs for name, value in each.kafka.items() if name in SECRET})
     return tuple(
         each.model_copy(update={"kafka": {name: unresolved(value, known) for name, value in each.kafka.items()}})
-        for each in watched(pipeline.statements)
+        for each in inputs
     )

@@ -9,12 +9,14 @@ from pyflink.table import StreamTableEnvironment, Table
 from pyflink.table.types import DataType, _to_java_data_type
 
 from shared.extras import NAMES
+from submitter.own_texts import OwnTexts
 from submitter.pipeline.catalog import Catalog
-from submitter.pipeline.catalog_values import CatalogTable, Identifier, quoted
+from submitter.pipeline.catalog_values import CatalogModel, CatalogTable, Identifier, quoted
 from submitter.pipeline.doubts import Doubts
 from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.flink import Reflection, reason
 from submitter.pipeline.inserts import Inserts, Known
+from submitter.pipeline.kafka_properties import passwords
 from submitter.pipeline.references import credentials, unresolved
 from submitter.pipeline.values import Statement, Topics
 from submitter.sealing import INTERNAL, literal, quote
@@ -41,15 +43,18 @@ def read_query(
     faults: Faults,
 ) -> tuple[Statement | None, list[Topics]]:
     """The statement, and the topics that it relies on; None, and a fault, where it can't be."""
-    flink, place = Reflection(tables), Place()
+    flink, place, texts = Reflection(tables), Place(), OwnTexts(environ, faults)
     catalog = Catalog(flink, Doubts(""), faults)
     try:
-        with _registered(tables, asked.model) as model:
+        with _registered(tables, asked.model, texts) as model:
             names = _parts(flink, asked.sink)
             sink, source = catalog.table(names, place), _source(tables, table)
             known_model = catalog.model(_parts(flink, model), place)
             if sink is None or known_model is None:
                 return None, []
+            used = [sink, catalog.table(_parts(flink, source), place)]
+            options = _judged(texts, asked, known_model)
+            known = _known(settings, environ, used, texts)
             columns = [str(name) for name in table._j_table.getResolvedSchema().getColumnNames()]  # noqa: SLF001
             outputs = [column.name for column in known_model.output]
             taken = _taken(sink, [*columns, *outputs, *NAMES], asked.select, faults)
@@ -58,10 +63,9 @@ def read_query(
                 f"TABLE {source}",
                 f"MODEL {model}",
                 f"DESCRIPTOR({', '.join(map(quote, descriptor))})",
-                *([f"MAP[{', '.join(_pairs(asked.options))}]"] if asked.options else []),
+                *([f"MAP[{', '.join(_pairs(options))}]"] if options else []),
             ]
             text = f"INSERT INTO {quoted(names)} SELECT {', '.join(taken)} FROM ML_PREDICT({', '.join(arguments)})"  # noqa: S608 - the user's own
-            known = _known(settings, environ, [sink, catalog.table(_parts(flink, source), place)])
             inserts = Inserts(flink, catalog, known, faults)
             return (inserts.read(flink.parse(text)[0], 1) if taken else None), inserts.topics
     except Exception as error:
@@ -72,13 +76,14 @@ def read_query(
 
 
 @contextmanager
-def _registered(tables: StreamTableEnvironment, model: BatchModel | str) -> Iterator[str]:
+def _registered(tables: StreamTableEnvironment, model: BatchModel | str, texts: OwnTexts) -> Iterator[str]:
     """A model of the catalog, under its name as SQL writes it; one of Python is there for a while."""
     if isinstance(model, str):
         yield model
         return
     name = quote(INTERNAL + model.name)
-    options = ", ".join(f"{literal(key)} = {literal(value)}" for key, value in model.options.items())
+    told = texts.options(model.options, Place(statement=f"model {model.name}"))
+    options = ", ".join(f"{literal(key)} = {literal(value)}" for key, value in told.items())
     tables.execute_sql(
         f"CREATE TEMPORARY MODEL {name} INPUT ({_columns(model.input)}) OUTPUT ({_columns(model.output)})"
         f" WITH ({options})"
@@ -87,6 +92,17 @@ def _registered(tables: StreamTableEnvironment, model: BatchModel | str) -> Iter
         yield name
     finally:
         tables.drop_temporary_model(name)
+
+
+def _judged(texts: OwnTexts, asked: Asked, model: CatalogModel) -> dict[str, str]:
+    """The query's options; what a file's reader would refuse is a fault, in a model of the catalog too."""
+    place = Place(statement=asked.sink)
+    if isinstance(asked.model, str):
+        there = Place(statement=f"model {model.name}")
+        texts.refuse_keys(model.options, there)
+        texts.refuse_references(model.options, there)
+    texts.refuse_keys({f"select[{number}]": text for number, text in enumerate(asked.select or ())}, place)
+    return texts.options(asked.options or {}, place)
 
 
 def _columns(columns: Mapping[str, Any]) -> str:
@@ -129,11 +145,20 @@ def _pairs(options: Mapping[str, str]) -> Iterator[str]:
         yield from (literal(name), literal(value))
 
 
-def _known(settings: Mapping[str, Any], environ: Mapping[str, str], used: Sequence[CatalogTable | None]) -> Known:
+def _known(
+    settings: Mapping[str, Any],
+    environ: Mapping[str, str],
+    used: Sequence[CatalogTable | None],
+    texts: OwnTexts,
+) -> Known:
     """What a file's reader knows: here a secret of the environment stands for itself in the tables' options."""
-    secrets = credentials(environ)
-    values = {value for table in used if table for value in table.options.values()}
-    found = {value: unresolved(value, secrets) for value in values} | secrets
+    tables = [table for table in used if table]
+    secrets = credentials(environ, {value for table in tables for value in passwords(table.options)})
+    found = {value: unresolved(value, secrets) for table in tables for value in table.options.values()}
+    for table in tables:
+        left = {name: found[value] for name, value in table.options.items()}
+        texts.refuse_keys(left, Place(statement=f"table {table.name}"))
+    found |= secrets | texts.unresolved
     return Known(
         environ,
         settings.get("pipeline", ""),

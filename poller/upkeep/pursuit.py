@@ -18,7 +18,7 @@ from shared.failpoints import Failpoint, reached
 from shared.keys import parse_custom_id
 from shared.lifecycle import COLLECTABLE, WATCHED
 from shared.providers.port import Provider, RemoteBatch
-from shared.providers.prices import cost
+from shared.providers.prices import cost_at
 from shared.recovery import SLACK
 from shared.store import Batch, Store, Stray, Whose
 from shared.telemetry import Action, log
@@ -84,8 +84,8 @@ class Pursuit:
                 self._store.strays.settle(remote.id, Whose.FOREIGN)
                 return True
             counts = _counted(paths, batch, provider, Path(folder))
-        profile, counted = provider.profile, (counts.input_tokens, counts.output_tokens, counts.cached)
-        price = cost(profile.prices or batch.provider, batch.model, *counted, factor=profile.price_factor)
+        counted = (counts.input_tokens, counts.output_tokens, counts.cached)
+        price = cost_at(provider.profile, batch.provider, batch.model, *counted)
         self._store.strays.settle(
             remote.id,
             Whose.OURS,

@@ -48,6 +48,10 @@ class Profile:
     """Of one request's images and documents, as base64."""
     prices: str | None = None
     """Whose prices hold, by genai-prices' name of a provider; None means the provider's own."""
+    input_price: float | None = None
+    """US dollars for a million tokens of prompts, synchronously, in place of a published price."""
+    output_price: float | None = None
+    """The same of answers; it holds with the other alone."""
 
     @property
     def is_identified(self) -> bool:

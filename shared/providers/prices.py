@@ -1,4 +1,4 @@
-"""What tokens cost: the published prices that genai-prices carries, and each provider's discount on batches.
+"""What tokens cost: the prices that a model states, or the published ones of genai-prices; and the discount on batches.
 
 The package and its table (22 MB) are loaded at the first question only; nothing is fetched.
 """
@@ -8,9 +8,10 @@ from functools import cache
 from typing import NamedTuple
 
 from shared.definition import Model
-from shared.providers.port import UNCACHED, Cached
+from shared.providers.port import UNCACHED, Cached, Profile
 from shared.providers.profiles import profile_for, profile_of
 
+_MILLION = 1_000_000
 _SAMPLE = 1_000
 """Tokens priced at once: few enough to lie in the lowest tier, as the requests of a batch do."""
 
@@ -31,11 +32,20 @@ class _Rates(NamedTuple):
 
 
 def cost_of(model: Model, input_tokens: int, output_tokens: int, cached: Cached = UNCACHED) -> Cost | None:
-    """As `cost`, by the prices and the discount that the model's own profile names."""
-    profile = profile_for(model)
-    return cost(
-        profile.prices or model.provider, model.model, input_tokens, output_tokens, cached, factor=profile.price_factor
-    )
+    """What tokens cost a model, by the prices and the discount that its own profile names."""
+    return cost_at(profile_for(model), model.provider, model.model, input_tokens, output_tokens, cached)
+
+
+def cost_at(
+    profile: Profile, provider: str, model: str, input_tokens: int, output_tokens: int, cached: Cached = UNCACHED
+) -> Cost | None:
+    """As `cost`, at a service with such a profile."""
+    prices = profile.prices or provider
+    if profile.input_price is None or profile.output_price is None:
+        return cost(prices, model, input_tokens, output_tokens, cached, factor=profile.price_factor)
+    published = None if cached == UNCACHED else _rates(prices, model)
+    rates = _stated(profile.input_price, profile.output_price, published)
+    return _cost(rates, profile.price_factor, input_tokens, output_tokens, cached)
 
 
 def cost(
@@ -54,12 +64,25 @@ def cost(
     rates = _rates(provider, model)
     if rates is None:
         return None
+    share = profile_of(provider).price_factor if factor is None else factor
+    return _cost(rates, share, input_tokens, output_tokens, cached)
+
+
+def _cost(rates: _Rates, share: float, input_tokens: int, output_tokens: int, cached: Cached) -> Cost:
     total = rates.input * input_tokens + rates.output * output_tokens
     if cached != UNCACHED:
         total += sum((rate - rates.input) * count for rate, count in zip(rates.cached, cached, strict=True))
     synchronous = float(total)
-    share = profile_of(provider).price_factor if factor is None else factor
     return Cost(synchronous * share, synchronous)
+
+
+@cache
+def _stated(input_price: float, output_price: float, published: _Rates | None) -> _Rates:
+    """Rates as a model's options state them: a cache's are to them as the published ones are to theirs."""
+    rate, output = (Decimal(str(price)) / _MILLION for price in (input_price, output_price))
+    if published is None or not published.input:
+        return _Rates(rate, output, (rate,) * len(UNCACHED))
+    return _Rates(rate, output, tuple(rate * each / published.input for each in published.cached))
 
 
 @cache

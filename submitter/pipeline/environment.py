@@ -7,8 +7,8 @@ from pyflink.table import StatementSet, StreamTableEnvironment, Table
 from shared.errors import SettingsError
 from submitter.pipeline.configured import REFUSED
 from submitter.pipeline.faults import Faults, Place
-from submitter.pipeline.references import is_secret, referenced, resolved
 from submitter.pipeline.settings import PREFIX, Given
+from submitter.pipeline.telling import told
 
 
 def environment_of(table: Table, statements: StatementSet) -> StreamTableEnvironment:
@@ -50,11 +50,4 @@ def settings_given(
     """The settings `batchline.*`, with the environment's values in place of `${NAME}`."""
     raw = {name: value for name, value in configuration.items() if name.startswith(PREFIX)}
     raw |= {f"{PREFIX}pipeline": pipeline} if pipeline is not None else {}
-    for name, value in raw.items():
-        for variable in referenced(value):
-            if variable not in environ:
-                message = f"${{{variable}}} is not set: export the environment variable {variable}"
-                faults.add(message, Place(option=name))
-            elif is_secret(variable, environ[variable]):
-                faults.hide(environ[variable], f"${{{variable}}}")
-    return {name: Given(resolved(value, environ), value) for name, value in raw.items()}
+    return {name: Given(told(value, environ, faults, Place(option=name)), value) for name, value in raw.items()}

@@ -16,17 +16,16 @@ from submitter.pipeline.extra import answered, asked_extras, metadata_faults, me
 from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.flink import Reflection, implicit_cast, parsed_type, reason, sql_type
 from submitter.pipeline.inputs import read_input, topics_of
+from submitter.pipeline.kafka_properties import passwords
 from submitter.pipeline.kinds import is_topic
 from submitter.pipeline.options import Declared, ModelOptions
 from submitter.pipeline.overrides import read_overrides
 from submitter.pipeline.predict import NotOurs, Predict, names_of, read_predict
 from submitter.pipeline.projection import TWO_STEPS, BeyondUs, Scope, projection, targets
-from submitter.pipeline.references import is_credential, referenced
+from submitter.pipeline.references import SHORTEST_SECRET, is_credential, referenced
 from submitter.pipeline.sinks import SinkOptions, SinkTable
 from submitter.pipeline.stand_in import WRITTEN, StandIns
 from submitter.pipeline.values import Statement, Topics
-
-_SHORTEST_SECRET = 8
 
 
 @dataclass
@@ -61,6 +60,8 @@ class Inserts:
     def __init__(self, flink: Reflection, catalog: Catalog, known: Known, faults: Faults) -> None:
         self._flink, self._catalog, self._known, self._faults = flink, catalog, known, faults
         self._stand_ins = StandIns(flink)
+        self._secret: set[str] = set()
+        """Variables that hold a table's password."""
         self.topics: list[Topics] = []
         """What the statements rely on, those with a fault too."""
 
@@ -119,6 +120,7 @@ class Inserts:
         lines = self._known.lines.get(table.identifier, {})
         unresolved = {name: self._known.unresolved.get(value, value) for name, value in table.options.items()}
         there = Place(next(iter(lines.values()), place.line), f"sink {table.name}")
+        self._passwords(unresolved)
         sink = SinkTable(table, unresolved, lines, there)
         options = SinkOptions(sink, self._faults, has_kafka_config=self._known.has_kafka_config)
         written = options.written()
@@ -127,6 +129,7 @@ class Inserts:
         return options.read()
 
     def _input(self, table: CatalogTable, place: Place) -> tuple[tuple[str, ...], dict[str, str]]:
+        self._passwords({name: self._known.unresolved.get(value, value) for name, value in table.options.items()})
         names, kafka = topics_of(table, self._faults, place, has_kafka_config=self._known.has_kafka_config)
         if names and kafka["bootstrap.servers"]:
             self.topics.append(Topics(place, names, kafka, is_input=True))
@@ -215,12 +218,16 @@ class Inserts:
         elif topic and written and is_topic(topic):
             self.topics.append(replace(written, names=(topic,)))
 
+    def _passwords(self, options: Mapping[str, str]) -> None:
+        """Whatever a variable is called, its value is a secret where it stands as one."""
+        self._secret |= {name for value in passwords(options) for name in referenced(value)}
+
     def _secrets(self, text: bytes, key: str, place: Place) -> None:
         """What is stored with every plan may hold no credential, by whatever option it came in."""
         used = {name for literal in self._known.unresolved.values() for name in referenced(literal)}
-        for name in sorted({*referenced(key), *filter(is_credential, used)}):
+        for name in sorted({*referenced(key), *self._secret, *filter(is_credential, used)}):
             value = self._known.environ.get(name, "")
-            if len(value) >= _SHORTEST_SECRET and orjson.dumps(value)[1:-1] in text:
+            if len(value) >= SHORTEST_SECRET and orjson.dumps(value)[1:-1] in text:
                 self._faults.add(
                     f"the value of ${{{name}}} would be stored with the statement's definition: a secret may stand "
                     "only in 'api-key' and in the passwords of 'properties.*'",

@@ -81,6 +81,18 @@ def translate(properties: Mapping[str, str]) -> Translation:
     return made
 
 
+def passwords(properties: Mapping[str, str]) -> frozenset[str]:
+    """What stands as a secret in a table's options `properties.*`, by its place."""
+    given = {
+        name.removeprefix("properties."): value for name, value in properties.items() if name.startswith("properties.")
+    }
+    made = translate(given).properties
+    return frozenset(
+        [made[name] for name in SECRET & made.keys()]
+        + [value for name, value in given.items() if name.endswith(".password")]
+    )
+
+
 def _jaas(made: Translation, properties: Mapping[str, str]) -> None:
     name = "sasl.jaas.config"
     match = _JAAS.fullmatch(properties[name])

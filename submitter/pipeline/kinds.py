@@ -159,6 +159,12 @@ def dollars(value: str) -> float:
     return found
 
 
+@_named("US dollars a million tokens")
+def price(value: str) -> float:
+    """US dollars, 0 too."""
+    return float(number(0, 1e6)(value))
+
+
 @_named("size, as `64 mb`")
 def volume(value: str) -> int:
     """Bytes, at least 1 kb."""

@@ -210,6 +210,12 @@ PROFILE = (
     Option(
         "batch.profile.prices", kinds.text, "whose prices hold, as genai-prices names providers (`azure`, `groq` …)"
     ),
+    Option(
+        "batch.profile.input-price",
+        kinds.price,
+        "what prompts cost synchronously, where the published price is not yours; with `batch.profile.output-price`",
+    ),
+    Option("batch.profile.output-price", kinds.price, "the same of answers"),
 )
 """What a compatible service does otherwise than its provider: fields of shared.providers.port.Profile."""
 OPTIONS: dict[str, Option] = {option.name: option for option in (*IDENTITY, *PARAMETERS, *BATCH, *PROFILE)}

@@ -1,13 +1,12 @@
 """Reads FILE.sql: statements go through Flink one after another, as a client would send them; nothing is started."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pyflink.table import StreamTableEnvironment
 
-from shared.estimate import estimated_cost
 from shared.text_file import read_text
 from submitter.pipeline.catalog import Catalog
 from submitter.pipeline.configured import Configured
@@ -17,6 +16,7 @@ from submitter.pipeline.flink import Reflection, reason
 from submitter.pipeline.inserts import Inserts, Known
 from submitter.pipeline.needs import needs_of, pipeline_of
 from submitter.pipeline.predict import names_of, predict_calls
+from submitter.pipeline.prices import check_prices
 from submitter.pipeline.script import Node, Script, read_script
 from submitter.pipeline.settings import check_target, read_settings
 from submitter.pipeline.stand_in import StandIns
@@ -71,17 +71,6 @@ def read(path: Path, environ: Mapping[str, str], options: Mapping[str, str]) -> 
     if not (reader.statements or reader.faulty or script.unread):
         faults.add("no INSERT … FROM ML_PREDICT(…) stands in the file: there is nothing to send")
     return Reading(pipeline, needs, tables, faults)
-
-
-def check_prices(statements: Iterable[Statement], settings: Mapping[str, Any], faults: Faults) -> None:
-    """Money is limited only where it is known what a model costs."""
-    if "max-cost-per-day" not in settings:
-        return
-    for model in dict.fromkeys(each.definition.model.name for each in statements):
-        asked = next(each.definition.model for each in statements if each.definition.model.name == model)
-        if estimated_cost(asked, 1, 1) is None:
-            message = f"no price is known for '{asked.model}' of model {model}, so that a day's cost can't be limited"
-            faults.add(message, Place(statement="SET 'batchline.max-cost-per-day'"))
 
 
 def _target(tables: StreamTableEnvironment) -> str | None:

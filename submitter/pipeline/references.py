@@ -1,14 +1,18 @@
 """References to the environment, `${NAME}`, in string literals; and what looks like a secret in the open. Pure."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _REFERENCE = re.compile(rf"\$\{{({_NAME})\}}")
-_SHORTEST_SECRET = 8
+SHORTEST_SECRET = 8
+"""What is shorter stands in too many texts by chance."""
 _KEY = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9][A-Za-z0-9_-]{14,}")
-_SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASS|PWD|CREDENTIAL|JAAS", re.IGNORECASE)
-_CREDENTIAL_NAME = re.compile(r"API_?KEY|SECRET|TOKEN|PASSWORD|PRIVATE", re.IGNORECASE)
+# KEY at the end, for KEY_COLUMN and KEYBOARD hold none; a shell's PWD and OLDPWD are folders.
+_CREDENTIAL_NAME = re.compile(
+    r"API_?KEY|KEY\d*$|SECRET|TOKEN|PASS(W|PHRASE|CODE|[^A-Z]|$)|CREDENTIAL|PRIVATE|JAAS|(?<!^)(?<!^OLD)PWD",
+    re.IGNORECASE,
+)
 _ADDRESS = re.compile(r"[\w.-]+:\d+(,[\w.-]+:\d+)*|(file|https?)://[^@?]*|/[\w./-]*")
 _PASSWORD_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:([^/\s@]+)@", re.IGNORECASE)
 
@@ -29,12 +33,18 @@ def resolved(text: str, environ: Mapping[str, str], escape: Callable[[str], str]
     return _REFERENCE.sub(lambda match: escape(environ[match[1]]) if match[1] in environ else match[0], text)
 
 
-def credentials(environ: Mapping[str, str]) -> dict[str, str]:
-    """The values that may be stored nowhere, each with the reference to its variable."""
+def credentials(environ: Mapping[str, str], passwords: Iterable[str] = ()) -> dict[str, str]:
+    """The values that may be stored nowhere, each with the reference to its variable.
+
+    `passwords`: values that are secrets by where they stand, whatever their variables are called.
+    """
+    known = set(passwords)
+    # Of several variables with one value the last stands for it: one that is called a secret, the first by name.
+    ordered = sorted(sorted(environ.items(), reverse=True), key=lambda each: is_credential(each[0]))
     return {
         value: f"${{{name}}}"
-        for name, value in sorted(environ.items(), reverse=True)
-        if is_credential(name) and len(value) >= _SHORTEST_SECRET
+        for name, value in ordered
+        if (is_credential(name) or value in known) and len(value) >= SHORTEST_SECRET
     }
 
 
@@ -47,7 +57,7 @@ def unresolved(text: str, known: Mapping[str, str]) -> str:
 
 def is_secret(name: str, value: str) -> bool:
     """Whether a variable's value should not be shown: all but plain addresses and paths."""
-    return _SECRET_NAME.search(name) is not None or _ADDRESS.fullmatch(value) is None
+    return is_credential(name) or _ADDRESS.fullmatch(value) is None
 
 
 def is_credential(name: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from shared.providers.prices import cost
+from submitter.pipeline.prices import STATED, unpriced
 
 
 class Remark(NamedTuple):
@@ -16,11 +16,10 @@ class Remark(NamedTuple):
 
 def road_remarks(values: Mapping[str, Any], provider: str, model: str) -> Iterator[Remark]:
     """Remarks on the given options, typed (None for what can't be used); `model` is the provider's name of it."""
-    prices = values.get("batch.profile.prices") or provider
     is_sync = values.get("batch.mode") == "sync"
     falls_back = "batch.fallback" in values and not is_sync
     asks = falls_back or (values.get("batch.response.on-error") == "individual" and not is_sync)
-    is_priced = not model or cost(prices, model, 1, 1, factor=1.0) is not None
+    without_price = unpriced(values, provider, model)
     if "batch.fallback" in values and is_sync:
         message = "it has no meaning with 'batch.mode' = 'sync', where every request is asked synchronously"
         yield Remark("batch.fallback", message, is_fault=False)
@@ -30,16 +29,19 @@ def road_remarks(values: Mapping[str, Any], provider: str, model: str) -> Iterat
         if not asks:
             message = "it has no meaning without 'batch.fallback' = 'sync'"
             yield Remark("batch.fallback.max-cost", message, is_fault=False)
-        elif not is_priced:
-            message = (
-                f"no price is known for {prices}'s model '{model}', so that its cost can't be limited: leave it out"
-            )
-            yield Remark("batch.fallback.max-cost", message)
+        elif without_price:
+            yield Remark("batch.fallback.max-cost", without_price)
     if "batch.deduplicate.ttl" in values and not values.get("batch.deduplicate"):
         yield Remark("batch.deduplicate.ttl", "it has no meaning without 'batch.deduplicate' = 'true'", is_fault=False)
-    if "batch.max-cost-per-day" in values and not is_priced:
-        message = f"no price is known for {prices}'s model '{model}', so that its cost can't be limited: leave it out"
-        yield Remark("batch.max-cost-per-day", message)
+    yield from _of_prices(values, without_price)
     if "batch.fallback.max-concurrency" in values and not (asks or is_sync):
         message = "it has no meaning without 'batch.fallback' = 'sync' or 'batch.mode' = 'sync'"
         yield Remark("batch.fallback.max-concurrency", message, is_fault=False)
+
+
+def _of_prices(values: Mapping[str, Any], without_price: str | None) -> Iterator[Remark]:
+    if "batch.max-cost-per-day" in values and without_price:
+        yield Remark("batch.max-cost-per-day", without_price)
+    for name, other in (STATED, STATED[::-1]):
+        if name in values and other not in values:
+            yield Remark(name, f"it holds with '{other}' alone: give both, or neither")

@@ -12,7 +12,7 @@ from submitter.pipeline.flink import Reflection
 from submitter.pipeline.lexer import STRINGS, Token, tokens
 from submitter.pipeline.pieces import parse
 from submitter.pipeline.positions import Positions
-from submitter.pipeline.references import is_secret, looks_secret, referenced, resolved
+from submitter.pipeline.telling import refuse_key, told
 
 
 @dataclass(frozen=True)
@@ -82,24 +82,13 @@ def _resolve(
     for token in found:
         if token.kind not in STRINGS or token.start in keys:
             continue
-        image = text[token.start : token.end]
-        if looks_secret(image):
-            faults.hide(_value(image), "…")
-            faults.add(
-                "a string holds what looks like a provider's key: export it as a variable, and write '${NAME}' as the "
-                "model's 'api-key'; a key that stood in a file should be replaced",
-                Place(token.line),
-            )
-        for name in referenced(image):
-            if name not in environ:
-                faults.add(f"${{{name}}} is not set: export the environment variable {name}", Place(token.line))
-        made = resolved(image, environ, _escaped if token.kind != "UNICODE_STRING_LITERAL" else _escaped_unicode)
+        image, place = text[token.start : token.end], Place(token.line)
+        refuse_key(_value(image), faults, place)
+        escape = _escaped if token.kind != "UNICODE_STRING_LITERAL" else _escaped_unicode
+        made = told(image, environ, faults, place, escape)
         if made == image:
             continue
         unresolved[_value(made)] = _value(image)
-        for name in referenced(image):
-            if name in environ and is_secret(name, environ[name]):
-                faults.hide(environ[name], f"${{{name}}}")
         pieces += [text[end : token.start], made]
         end = token.end
     return "".join([*pieces, text[end:]]), unresolved

@@ -6,6 +6,7 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -257,6 +258,47 @@ def test_a_state_that_another_definition_left_is_refused(rig: Rig) -> None:
         predict(reviews, MODEL, "sentiments", statements=statements)
 
 
+def test_texts_of_python_mean_what_they_mean_in_a_file(rig: Rig) -> None:
+    tables, key = tables_of(rig), "sk-proj-abcdefghijklmnop"
+    environ = {"OPENAI_API_KEY": "key-of-the-test", "WHICH": "gpt-5-mini", "HOW": "0.5"}
+
+    def read(options: dict[str, str], model: BatchModel | str = MODEL) -> tuple[Statement | None, list[str]]:
+        faults, settings = Faults(), {"pipeline": "pipe"}
+        asked = Asked(model, "sentiments", options=options)
+        statement, _ = read_query(tables, tables.from_path("reviews"), asked, settings, environ, faults)
+        return statement, [fault.text("predict") for fault in faults.errors]
+
+    named = replace(MODEL, options={**MODEL.options, "model": "${WHICH}"})
+    statement, said = read({"temperature": "${HOW}"}, named)
+    assert statement is not None, said
+    assert (statement.definition.model.model, statement.definition.model.parameters["temperature"]) == (
+        "gpt-5-mini",
+        0.5,
+    )
+    assert {each.name: each.value for each in statement.options if each.name in ("model", "temperature")} == {
+        "model": "${WHICH}",
+        "temperature": "${HOW}",
+    }
+    open_ = replace(MODEL, options={**MODEL.options, "batch.extra-body": f'{{"user": "{key}"}}'})
+    _, said = read({"system-prompt": f"The key is {key}.", "seed": "${NOT_SET}"}, open_)
+    text = "\n".join(said)
+    assert key not in text
+    for part in (
+        "model sentiment: option 'batch.extra-body': a string holds what looks like a provider's key",
+        "sentiments: option 'system-prompt': a string holds what looks like a provider's key",
+        "sentiments: option 'seed': ${NOT_SET} is not set",
+    ):
+        assert part in text
+    tables.execute_sql(
+        "CREATE TEMPORARY MODEL known INPUT (review STRING) OUTPUT (label STRING, score DOUBLE) WITH ("
+        "'provider' = 'openai', 'model' = '${WHICH}', 'api-key' = '${OPENAI_API_KEY}')"
+    )
+    _, said = read({}, "known")
+    assert [each.partition(":")[2].partition(" would")[0] for each in said] == [
+        " model known: option 'model': '${WHICH}'"
+    ]
+
+
 def test_a_password_of_the_environment_is_stored_as_its_name() -> None:
     tables = open_environment({})
     password = "pass'word of the test"
@@ -269,15 +311,22 @@ def test_a_password_of_the_environment_is_stored_as_its_name() -> None:
     tables.execute_sql(f"CREATE TABLE answers (id STRING, label STRING) WITH ('topic' = 'answers', {kafka})")
     asked, reviews = Asked(MODEL, "answers"), tables.from_path("reviews")
 
-    def read(environ: dict[str, str]) -> tuple[Statement | None, Faults]:
+    def read(environ: dict[str, str], asked: Asked = asked) -> tuple[Statement | None, Faults]:
         faults = Faults()
         environ = {"OPENAI_API_KEY": "key-of-the-test", **environ}
         return read_query(tables, reviews, asked, {"pipeline": "pipe"}, environ, faults)[0], faults
 
-    statement, faults = read({"KAFKA_PASSWORD": password})
-    assert statement is not None, faults.errors
-    assert statement.definition.sink.kafka["sasl.password"] == "${KAFKA_PASSWORD}"
-    assert "pass'word" not in statement.definition.canonical().decode()
+    for name in ("KAFKA_PASSWORD", "WHATEVER_IT_IS_CALLED"):
+        statement, faults = read({name: password})
+        assert statement is not None, faults.errors
+        assert statement.definition.sink.kafka["sasl.password"] == f"${{{name}}}"
+        assert "pass'word" not in statement.definition.canonical().decode()
+    told = Asked(replace(MODEL, options={**MODEL.options, "system-prompt": f"Say {password}."}), "answers")
+    nothing, faults = read({"WHATEVER_IT_IS_CALLED": password}, told)
+    assert nothing is None
+    assert [fault.message.partition(" would")[0] for fault in faults.errors] == [
+        "the value of ${WHATEVER_IT_IS_CALLED}"
+    ]
     nothing, faults = read({"SOME_PASSWORD": "another-one"})
     assert nothing is None
     (fault,) = faults.errors

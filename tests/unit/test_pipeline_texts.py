@@ -6,6 +6,7 @@ from submitter.pipeline.faults import Fault, Faults, PipelineError, Place, neare
 from submitter.pipeline.positions import Positions
 from submitter.pipeline.references import (
     credentials,
+    is_credential,
     is_secret,
     looks_secret,
     reference,
@@ -102,6 +103,29 @@ def test_positions_count_utf16_units(before: str, end: str, start: str) -> None:
     column = len(start.encode("utf-16-le")) // 2 + 1
     assert text[Positions(text).offset(2, column)] == "!"
     assert Positions(text).line(len(text) - 1) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *dict.fromkeys(
+            ["OPENAI_API_KEY", "AZURE_KEY", "KEY2", "HF_TOKEN", "DB_PASS", "PGPASSWORD", "MY_PWD"], True
+        ).items(),
+        *dict.fromkeys(
+            ["KAFKA_JAAS", "PASSPHRASE", "passwd", "AWS_SECRET", "SSH_PRIVATE", "CREDENTIALS"], True
+        ).items(),
+        *dict.fromkeys(["PWD", "OLDPWD", "KEY_COLUMN", "KEYBOARD", "PASSENGERS", "BROKER", "HOME"], False).items(),
+    ],
+)
+def test_a_secret_s_name_is_told_in_one_way(name: str, *, expected: bool) -> None:
+    assert is_credential(name) is expected
+    assert is_secret(name, "host:9092") is expected
+
+
+def test_what_stands_as_a_password_is_one_whatever_its_variable_is_called() -> None:
+    environ = {"LOGIN": "abcdefgh", "A_SECRET": "abcdefgh", "MY_LOGIN": "another-one", "SHORT": "abc"}
+    known = credentials(environ, ["another-one", "abc", "elsewhere"])
+    assert known == {"abcdefgh": "${A_SECRET}", "another-one": "${MY_LOGIN}"}
 
 
 def test_a_credential_of_the_environment_stands_for_itself() -> None:
