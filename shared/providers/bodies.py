@@ -71,7 +71,8 @@ DEFAULT_MAX_TOKENS = 4096
 """Anthropic demands a limit; this is the most that every one of its models takes."""
 _MAX_UNIONS = 16
 """Anthropic's limit for the properties of several types in one schema (its structured outputs guide)."""
-_SCHEMA_NAME = "answer"
+SCHEMA_NAME = "answer"
+"""What a schema, or the tool in its place, is called."""
 _TOOL = "Gives the answer."
 _WITHOUT_SCHEMAS = re.compile(r"claude-(instant|[23]|opus-4-(0|1|2025)|sonnet-4-(0|2025)|opus-4$|sonnet-4$)")
 """Claude models without `output_config.format` (its guide names those that have it; every later one has)."""
@@ -97,8 +98,8 @@ def _chat(model: Model) -> Body:
     system = [{"role": "system", "content": model.system_prompt}] if model.system_prompt else []
     body = {"model": model.model, "messages": [*system, {"role": "user", "content": HOLE}]} | _options(model)
     if structured_by(model) == "tool":
-        function = {"name": _SCHEMA_NAME, "description": _TOOL, "parameters": answer_schema(model.output)}
-        choice = {"type": "function", "function": {"name": _SCHEMA_NAME}}
+        function = {"name": SCHEMA_NAME, "description": _TOOL, "parameters": answer_schema(model.output)}
+        choice = {"type": "function", "function": {"name": SCHEMA_NAME}}
         return body | {"tools": [{"type": "function", "function": function}], "tool_choice": choice}
     wanted = _openai_format(model)
     if wanted is None:
@@ -139,8 +140,8 @@ def _messages(model: Model) -> Body:
         if unions(schema) > _MAX_UNIONS:
             schema = without_nulls(schema)
         if way == "tool":
-            body["tools"] = [{"name": _SCHEMA_NAME, "description": _TOOL, "input_schema": schema}]
-            body["tool_choice"] = {"type": "tool", "name": _SCHEMA_NAME}
+            body["tools"] = [{"name": SCHEMA_NAME, "description": _TOOL, "input_schema": schema}]
+            body["tool_choice"] = {"type": "tool", "name": SCHEMA_NAME}
         else:
             config["format"] = {"type": "json_schema", "schema": schema}
     return body | ({"output_config": config} if config else {})
@@ -206,4 +207,4 @@ def _openai_format(model: Model) -> Body | None:
         return {"type": str(said).lower()}
     if structured_by(model) != "schema":
         return None
-    return {"type": "json_schema", "name": _SCHEMA_NAME, "strict": True, "schema": answer_schema(model.output)}
+    return {"type": "json_schema", "name": SCHEMA_NAME, "strict": True, "schema": answer_schema(model.output)}

@@ -12,6 +12,7 @@ import orjson
 
 from shared.causes import Cause
 from shared.providers.answers import UNREADABLE, Object, failed, name_of, parsed, raw_of, tokens, unreadable
+from shared.providers.bodies import SCHEMA_NAME
 from shared.providers.port import Answer
 
 
@@ -48,7 +49,9 @@ def _chat(custom_id: str, body: Object) -> Answer:
     model = name_of(body.get("model"))
     text = message.get("content")
     if type(text) is not str:
-        text = _parts(text) if text else _called(message)
+        text = _parts(text) if text else None
+    if isinstance(message.get("tool_calls"), list) and message["tool_calls"]:
+        text = _called(message["tool_calls"], text)
     if message.get("refusal"):
         return _spoilt(custom_id, Cause.REFUSAL, message["refusal"], model, used, made)
     reason = choice.get("finish_reason")
@@ -160,10 +163,15 @@ def _parts(content: Any) -> str:
     return "".join(part["text"] for part in content if part.get("type") in ("text", "output_text"))
 
 
-def _called(message: Object) -> str | None:
-    """The arguments of the tool that a request's extra body made the model call."""
-    calls = message.get("tool_calls")
-    return calls[0]["function"]["arguments"] if calls else None
+def _called(calls: Any, text: str | None) -> Any:
+    """The arguments of the tool that asks for columns; of another, by a request's extra body, where no text is said."""
+    functions = [
+        each["function"] for each in calls if isinstance(each, dict) and isinstance(each.get("function"), dict)
+    ]
+    for function in functions:
+        if function.get("name") == SCHEMA_NAME:
+            return function["arguments"]
+    return text if text and not text.isspace() else functions[0]["arguments"]
 
 
 def _by_shape(body: Object) -> Callable[[str, Object], Answer]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shared.causes import Cause
 from shared.providers import anthropic_answers, openai_answers
+from shared.providers.bodies import SCHEMA_NAME
 from shared.providers.port import Answer
 
 ID = "abcdefghijklmnopqrstuvwxyz-0-1"
@@ -100,8 +101,21 @@ def test_of_a_structured_answer_in_items_the_whole_one_counts(texts: list[str], 
 
 def test_the_input_of_a_forced_tool_is_the_text() -> None:
     call = {"type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
-    assert chat({"content": None, "tool_calls": [call]}, "tool_calls").text == '{"a":1}'
+    for content in (None, "", " \n", [], [{"type": "text", "text": ""}]):
+        assert chat({"content": content, "tool_calls": [call]}, "tool_calls").text == '{"a":1}'
     assert message([{"type": "tool_use", "input": {"a": 1}}], "tool_use").text == '{"a":1}'
+
+
+def test_what_a_model_says_beside_a_tool_is_left_out_where_the_tool_is_the_one_that_asks_for_columns() -> None:
+    ours = {"type": "function", "function": {"name": SCHEMA_NAME, "arguments": '{"a":1}'}}
+    other = {"type": "function", "function": {"name": "f", "arguments": '{"a":2}'}}
+    assert chat({"content": "Let me see.", "tool_calls": [other, ours]}, "tool_calls").text == '{"a":1}'
+    assert chat({"content": "", "tool_calls": [other, ours]}, "tool_calls").text == '{"a":1}'
+    assert chat({"content": "Let me see.", "tool_calls": [other]}, "tool_calls").text == "Let me see."
+    assert chat({"content": "one two", "tool_calls": [None, {"function": "x"}, 3]}).text == "one two"
+    assert chat({"content": "one two", "tool_calls": 3}).text == "one two"
+    assert chat({"content": "", "tool_calls": [None]}).cause == Cause.MALFORMED
+    assert chat({"content": "", "tool_calls": []}).text == ""
 
 
 @pytest.mark.parametrize("encoded", [True, False])
