@@ -3,58 +3,19 @@
 import json
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poller.collect.demux import scan
 from poller.collect.entries import Unreadable
-from poller.collect.results import Results, ResultsWriter, Verdict, parse_failure
-from poller.collect.unpacking import Unpack, Unpacked, unpacker_of
-from shared.causes import Cause
-from shared.definition import BatchOptions, Column, Definition, SqlType
-from shared.keys import batch_key, custom_id
-from shared.packing import Packing, packs_of
-from shared.providers.openai_answers import judge
-from shared.providers.port import Answer
+from shared.definition import BatchOptions, Column, SqlType
 from tests.rig import samples
+from tests.rig.packs import entry, labels, listed, texts, unpacked
 
-KEY = batch_key("p", "s", "file", 0)
 TEXTS = st.text(st.characters(codec="utf-8") | st.sampled_from('"\\{}[],:\n`'), max_size=30)
-
-
-def stated(**options: Any) -> Definition:
-    return samples.definition(batch=BatchOptions(**{"size": 20, **options}))
-
-
-def texts(**options: Any) -> Definition:
-    return samples.definition(
-        batch=BatchOptions(**{"size": 20, **options}), model={"output": (Column(name="label", type=samples.STRING),)}
-    )
-
-
-def unpacked(text: str, records: int, definition: Definition | None = None, **answer: Any) -> Unpacked:
-    unpack = unpacker_of(definition or stated())
-    assert unpack is not None
-    return unpack(Answer("id", **{"status": "succeeded", "text": text, **answer}), records)
-
-
-def entry(number: int, **more: Any) -> dict[str, Any]:
-    return {"index": number, "label": f"label {number}", "score": number / 10, **more}
-
-
-def listed(*entries: dict[str, Any]) -> str:
-    return json.dumps({"results": entries}, ensure_ascii=False)
-
-
-def labels(made: Unpacked) -> list[str | None]:
-    return [orjson.loads(each)["label"] if isinstance(each, bytes) else None for each in made.answers]
 
 
 @settings(deadline=None)
@@ -179,11 +140,6 @@ def test_a_number_in_a_preface_is_no_entry() -> None:
     assert (made.unknown, made.is_forgiven) == (0, True)
 
 
-def test_a_path_may_find_the_text_itself() -> None:
-    assert unpacked('{"said": "a"}', 1, texts(size=1, response_path="$.said")).answers == [b"a"]
-    assert unpacked('{"said": {"label": "a"}}', 1, texts(size=1, response_path="$.said")).answers == [b"a"]
-
-
 def test_what_stands_within_a_cut_entry_is_no_entry() -> None:
     parts = SqlType(root="ARRAY", element=SqlType(root="ROW", fields=(Column(name="label", type=samples.STRING),)))
     columns = Column(name="label", type=samples.STRING), Column(name="parts", type=parts)
@@ -199,179 +155,3 @@ def test_one_record_s_only_entry_needs_no_index() -> None:
     for text, records in (('[{"label": "a", "score": 1}]', 2), ('[{"index": [1], "label": "a", "score": 1}]', 1)):
         with pytest.raises(Unreadable):
             unpacked(text, records)
-
-
-XML = "Here: <r><result index='2'>b</result><result><index>1</index><label>a</label></result></r>"
-PATTERN = r"(?m)^(?P<index>\d+)[.)] (?P<label>.*)$"
-
-
-@pytest.mark.parametrize(
-    ("options", "text", "expected"),
-    [
-        ({}, '{"results":[{"index":2,"label":"b"},{"index":1,"label":7}]}', [b"7", b"b"]),
-        ({"response_value_field": "v"}, '[{"index":1,"v":"a"},{"index":2,"w":"b"}]', [b"a", 0]),
-        ({"response_index_field": "n"}, '[{"n":"1","label":"a"},{"n":2,"label":"b"}]', [b"a", b"b"]),
-        ({"response_path": "$.out[*].r"}, '{"out":[{"r":{"index":2,"label":"b"}}],"index":1}', [0, b"b"]),
-        ({"response_format": "xml"}, XML, [b"a", b"b"]),
-        ({"response_format": "xml", "response_path": "/a/b"}, "<a><b index='1' label='x &amp; y'/></a>", [b"x & y", 0]),
-        (
-            {"response_format": "xml"},
-            "<r><result><index>2</index>b <i>c</i></result><result>a<index>1</index></result></r>",
-            [b"a", b"b c"],
-        ),
-        ({"response_format": "delimited"}, "index|label\n2|b|b\n1| a", [b"a", b"b|b"]),
-        ({"response_format": "delimited"}, "1|a\u2028c\n2|b", ["a\u2028c".encode(), b"b"]),
-        ({"response_format": "delimited", "response_delimiter": " :: "}, "1 :: a\n\nbye\n2 :: b", [b"a", b"b"]),
-        ({"response_format": "regex", "response_pattern": PATTERN}, "2) b\n1. a\n", [b"a", b"b"]),
-    ],
-)
-def test_each_format_is_taken_apart(options: dict[str, Any], text: str, expected: list[bytes | int]) -> None:
-    made = unpacked(text, 2, texts(**options))
-    assert [each if isinstance(each, bytes) else 0 for each in made.answers] == expected
-
-
-@pytest.mark.parametrize(
-    ("options", "text", "expected"),
-    [
-        ({"response_format": "xml"}, "<r><result><label>a</label><score>0.5</score></result></r>", ("a", "0.5")),
-        ({"response_format": "delimited"}, "a|0.5", ("a", "0.5")),
-        ({"response_path": "$.choices[0]"}, '{"choices":[{"label":"a","score":0.5}]}', ("a", 0.5)),
-        ({"response_format": "delimited"}, "a|", ("a", None)),
-    ],
-)
-def test_the_formats_also_serve_one_record(options: dict[str, Any], text: str, expected: tuple[Any, ...]) -> None:
-    made = unpacked(text, 1, stated(size=1, **options))
-    assert isinstance(made.answers[0], bytes)
-    found = orjson.loads(made.answers[0])
-    assert (found["label"], found["score"]) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '<!DOCTYPE r [<!ENTITY a SYSTEM "file:///etc/passwd">]><r><result index="1"><label>&a;</label></result></r>',
-        '<!DOCTYPE r [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><r><result index="1">&b;</result></r>',
-        "<r><result index='1'>a</result>",
-        "no markup at all",
-    ],
-)
-def test_xml_with_entities_or_without_an_end_is_unreadable(text: str) -> None:
-    with pytest.raises(Unreadable):
-        unpacked(text, 1, texts(response_format="xml"))
-
-
-def test_a_pattern_takes_linear_time() -> None:
-    definition = texts(response_format="regex", response_pattern=r"(?P<index>\d)(?P<label>(a+)+)$")
-    with pytest.raises(Unreadable):
-        unpacked("1" + "a" * 50_000 + "!", 1, definition)
-
-
-def line(request: int, text: str, finish: str = "stop") -> bytes:
-    body = {
-        "object": "chat.completion",
-        "model": "m",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}],
-        "usage": {"prompt_tokens": 3, "completion_tokens": 2},
-    }
-    return orjson.dumps({"custom_id": custom_id(KEY, request), "response": {"status_code": 200, "body": body}}) + b"\n"
-
-
-def scanned(lines: list[bytes], sizes: list[int], definition: Definition) -> tuple[list[str], list[bytes]]:
-    packing = Packing(len(sizes), packs_of(sizes))
-    with TemporaryDirectory() as folder:
-        unpack: Unpack | None = unpacker_of(definition)
-        writer = ResultsWriter(Path(folder), packing.records)
-        scan(lines, KEY, judge, writer, packing, unpack)
-        writer.seal()
-        with Results(Path(folder), packing.records) as results:
-            kept = [results.answer(record) for record in range(packing.records)]
-            return [Verdict(verdict).name for verdict in results.verdicts], kept
-
-
-def test_each_record_of_a_batch_has_one_outcome() -> None:
-    lines = [
-        line(3, listed(entry(1), entry(2))),
-        line(0, listed(entry(2), entry(1))),
-        line(1, "no"),
-        line(2, listed(entry(1))[:-20], finish="length"),
-        line(0, listed(entry(1, label="late"), entry(2, label="late"))),
-    ]
-    verdicts, kept = scanned(lines, [2, 2, 1, 3, 2], stated())
-    assert verdicts == [
-        "ANSWERED",
-        "ANSWERED",
-        "UNREAD",
-        "UNREAD",
-        "FAILED",
-        "ANSWERED",
-        "ANSWERED",
-        "RETRY",
-        "MISSING",
-        "MISSING",
-    ]
-    assert orjson.loads(kept[0])["label"] == "label 1"
-    assert parse_failure(kept[2])[0] == Cause.SCHEMA
-    assert parse_failure(kept[2])[2] == "no", "the raw answer is kept"
-    assert parse_failure(kept[4])[0] == Cause.TRUNCATED
-    assert parse_failure(kept[7])[0] == Cause.NOT_IN_ANSWER
-
-
-def test_of_a_cut_answer_what_is_whole_is_kept() -> None:
-    whole = listed(entry(1), entry(2), entry(3))
-    verdicts, kept = scanned([line(0, whole[: whole.index('"index": 3') + 20], finish="length")], [3], stated())
-    assert verdicts == ["ANSWERED", "ANSWERED", "UNREAD"]
-    assert parse_failure(kept[2])[0] == Cause.TRUNCATED
-    delimited, _ = scanned([line(0, "1|a|1\n2|b|2\n3|c|", finish="length")], [3], stated(response_format="delimited"))
-    assert set(delimited) == {"UNREAD"}, "where a line ends can't be known"
-
-
-def test_of_a_tool_s_cut_arguments_nothing_is_taken_for_whole() -> None:
-    """They may come closed: the last entry's text was cut, and its object looks like any other."""
-    called = samples.definition(batch=BatchOptions(size=20), model={"parameters": {"batch.structured-output": "tool"}})
-    closed = listed(entry(1), {"index": 2, "label": "ba"})
-    with pytest.raises(Unreadable, match="cut"):
-        unpacked(closed, 2, called, status="failed", cause=Cause.TRUNCATED)
-    assert labels(unpacked(closed, 2, called)) == ["label 1", "ba"]
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        '{"label":"label 1","score":0.1}',
-        '```json\n{"label":"label 1","score":0.1}\n```',
-        'Here it is:\n{"label":"label 1","score":0.1,}\nAsk me more.',
-        '{"label":"label 1","score":0.1,"results":[1]}',
-    ],
-)
-def test_one_record_s_object_is_read_in_spite_of_what_surrounds_it_where_json_is_told(said: str) -> None:
-    definition = stated(size=1, response_format="json")
-    made = unpacked(said, 1, definition)
-    assert orjson.loads(made.answers[0]) == {"label": "label 1", "score": 0.1}
-    assert unpacker_of(stated(size=1)) is None
-    assert unpacker_of(texts(size=1, response_format="json")) is None, "one text is no JSON"
-    with pytest.raises(Unreadable):
-        unpacked("no JSON at all", 1, definition)
-
-
-@settings(deadline=None)
-@given(st.permutations(range(6)), st.sets(st.integers(0, 5)))
-def test_embeddings_find_their_inputs_by_the_place_that_is_told(order: list[int], spoilt: set[int]) -> None:
-    data = [{"index": place, "embedding": "not base64" if place in spoilt else [place + 0.5]} for place in order]
-    body = {"object": "list", "data": data, "model": "e", "usage": {"prompt_tokens": 6}}
-    answer = judge(orjson.dumps({"custom_id": "id", "response": {"status_code": 200, "body": body}}))
-    vector = SqlType(root="ARRAY", element=SqlType(root="FLOAT"))
-    unpack = unpacker_of(
-        samples.definition(
-            batch=BatchOptions(size=6),
-            model={"task": "embeddings", "output": (Column(name="vector", type=vector),)},
-        )
-    )
-    assert answer is not None
-    assert unpack is not None
-    if len(spoilt) == 6:
-        assert answer.status == "failed"
-        return
-    made = unpack(answer, 6)
-    assert [None if isinstance(each, str) else orjson.loads(each) for each in made.answers] == [
-        None if place in spoilt else [place + 0.5] for place in range(6)
-    ]
