@@ -10,6 +10,8 @@ from shared.manifest import Manifest
 from shared.providers.prices import cost_of
 
 Row = Mapping[str, Any]
+MOST_RAW = 100_000
+"""Characters of a failed record's raw answer: one that holds many records may come out with each."""
 
 
 class Extras:
@@ -31,7 +33,8 @@ class Extras:
 
     def failed(self, manifest: Manifest, error: str, raw: str | None, used: Used = UNKNOWN) -> Row:
         """Those of a record without one."""
-        return self._common(manifest, used) | {extras.STATUS: "failed", extras.ERROR: error, extras.RAW: raw}
+        shown = raw[:MOST_RAW] if raw else raw
+        return self._common(manifest, used) | {extras.STATUS: "failed", extras.ERROR: error, extras.RAW: shown}
 
     def _common(self, manifest: Manifest, used: Used) -> dict[str, Any]:
         is_said = bool(used.input_tokens or used.output_tokens)

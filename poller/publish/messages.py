@@ -13,7 +13,7 @@ import orjson
 from poller.collect.results import Results, Verdict, parse_failure
 from poller.collect.usage import UNKNOWN, Used
 from poller.collect.values import Unfit, reader_of
-from poller.publish.extra import Extras
+from poller.publish.extra import MOST_RAW, Extras
 from poller.publish.outputs import NO_OUTPUTS, Outputs, Row, Written
 from shared.causes import Cause
 from shared.definition import Definition
@@ -28,8 +28,6 @@ _MESSAGE = 1000
 """Characters of a cause's message in a header."""
 _HEADROOM = 512
 """Bytes of a message beside key, value and the headers that vary: a record's framing, the constant headers."""
-_RAW = 100_000
-"""Characters of a raw answer on the error topic."""
 
 
 Outgoing = tuple[int, bool, str, bytes | None, bytes | None, Headers, int]
@@ -171,7 +169,7 @@ class Messages:
                 row=_jsonable(kept),
                 cause=failed.cause,
                 message=failed.message[:_MESSAGE],
-                raw_answer=raw[:_RAW] if raw else None,
+                raw_answer=raw[:MOST_RAW] if raw else None,
             ).encode()
             if len(written) <= limit:
                 break

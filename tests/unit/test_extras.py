@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from poller.collect.demux import scan
 from poller.collect.outcome import settle
 from poller.collect.results import Results, ResultsWriter
+from poller.collect.unpacking import unpacker_of
 from poller.collect.usage import UNKNOWN, Usage, UsageWriter, is_kept, kept_usage, usage_for
+from poller.publish.extra import MOST_RAW
 from poller.publish.messages import Messages, Outgoing
 from shared import extras
 from shared.definition import BatchOptions, Column, Definition, Projected
@@ -39,7 +41,7 @@ def stated(*names: str, **changes: Any) -> Definition:
 
 
 def manifest_of(definition: Definition, *runs: Any, **changes: Any) -> Manifest:
-    requests = sum(count for count, fate in runs if fate == "request")
+    requests = changes.pop("requests", sum(count for count, fate in runs if fate == "request"))
     return Manifest(
         batch_key=KEY,
         pipeline="pipe",
@@ -76,12 +78,13 @@ def refused(number: int) -> bytes:
 
 def published(folder: Path, manifest: Manifest, *lines: bytes) -> list[Outgoing]:
     definition = manifest.definition
-    with ResultsWriter(folder, manifest.requests, usage_for(manifest, folder)) as writer:
-        scan(lines, KEY, provider_for(definition.model, {}).answer, writer)
+    packing = manifest.packing
+    with ResultsWriter(folder, packing.records, usage_for(manifest, folder)) as writer:
+        scan(lines, KEY, provider_for(definition.model, {}).answer, writer, packing, unpacker_of(definition))
         settle(writer, manifest)
         writer.seal()
     rows = io.BytesIO(b"".join(samples.sealed_line(n, f"review {n}", None) for n in range(manifest.records)))
-    with Results(folder, manifest.requests, used_by=manifest.requests if is_kept(definition) else None) as results:
+    with Results(folder, packing.records, used_by=manifest.requests if is_kept(definition) else None) as results:
         return list(Messages(definition, lambda _: 1_000_000).of(manifest, "batch_1", rows, results, 0))
 
 
@@ -119,6 +122,17 @@ def test_every_extra_of_an_answer_of_a_failure_and_of_what_was_never_sent(tmp_pa
     assert (spoilt["prediction_raw"], spoilt["prediction_input_tokens"]) == ("no JSON", 5)
     assert unsent["prediction_error"] == "null-input: it is NULL"
     assert unsent["prediction_input_tokens"] is None
+
+
+def test_a_failed_record_of_a_pack_has_its_part_of_the_answer_and_without_one_the_whole(tmp_path: Path) -> None:
+    definition = stated(extras.RAW, extras.STATUS, batch={"size": 3})
+    manifest = manifest_of(definition, (6, "request"), requests=2, packs=((2, 3),))
+    parts = '{"label":"a","score":0.5}', '{"label":"b","score":"high"}'
+    answer = f'[{{"index":1,{parts[0][1:]}, {{"index":2,{parts[1][1:]}]'
+    found = values(published(tmp_path, manifest, chat(0, answer), chat(1, "no list " * MOST_RAW)))
+    assert [each["prediction_status"] for each in found] == ["succeeded", *["failed"] * 5]
+    assert [each["prediction_raw"] for each in found[:3]] == [*parts, answer]
+    assert [len(each["prediction_raw"]) for each in found[3:]] == [MOST_RAW] * 3
 
 
 def test_a_call_that_was_made_by_itself_is_priced_as_one(tmp_path: Path) -> None:
