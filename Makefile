@@ -29,7 +29,7 @@ PACKAGES := submitter poller shared deploy tests
 
 export PROVIDER
 
-.PHONY: help setup demo test test-unit test-integration test-acceptance chaos check audit format bench lock clean
+.PHONY: help setup demo test test-unit test-integration test-acceptance chaos check audit format bench bench-packing lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ format: setup ## apply the formatter and the safe fixes
 
 bench: setup ## speed and memory, as ratios from one run
 	@$(BIN)/python -m tests.bench
+
+bench-packing: setup ## 10,000 reviews asked four ways: calls, time, tokens, cost (SHORT=1: with one line of instructions)
+	@$(BIN)/python -m tests.bench.packing $(if $(SHORT),--short)
 
 lock: $(INSTALLED) ## choose versions anew from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --all-extras --universal --python-version 3.11 --generate-hashes \
