@@ -1,4 +1,4 @@
-"""Whether the options of a model that thinks, keeps its prompt or answers through a tool fit together. Pure."""
+"""Whether the options of a model that thinks, keeps its prompt or answers in a form of its own fit together. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,25 +10,58 @@ from submitter.pipeline.endpoint import Task
 from submitter.pipeline.road import Remark
 
 _LEAST_TOP_P = 0.95
+_NO_JSON = ("xml", "delimited", "regex")
 
 
-def message_remarks(values: Mapping[str, Any], task: Task, model: str, output: tuple[Column, ...]) -> Iterator[Remark]:
-    """Remarks on the parameters that a task takes; `model` is the provider's name of it."""
-    thinking = values.get("batch.thinking")
+def message_remarks(
+    values: Mapping[str, Any], read: Mapping[str, Any], task: Task, model: str, output: tuple[Column, ...]
+) -> Iterator[Remark]:
+    """Remarks on the parameters that a task takes; `model` is the provider's name of it.
+
+    `read`: the options that say how an answer is taken apart.
+    """
+    thinking, described = values.get("batch.thinking"), _described(read)
+    # Several texts are a list, which is asked for as columns are.
+    is_plain = is_text(output) and read.get("batch.size", 1) == 1
     if thinking not in (None, "disabled"):
         yield from _of_thinking(values, thinking)
         way = values.get("batch.structured-output") or ("schema" if takes_schemas(task, model) else "tool")
-        if way == "tool" and not is_text(output):
+        if way == "tool" and not is_plain and described is None:
             message = "a model that thinks can't be made to call a tool, by which its columns would be asked for"
             yield Remark("batch.thinking", f"{message}: leave it out, or set 'batch.structured-output' = 'none'")
     if "batch.prompt-cache" in values and not values.get("system-prompt"):
         yield Remark("batch.prompt-cache", "there is no 'system-prompt' that could be kept: give one, or leave it out")
+    form = read.get("batch.response.format")
+    if values.get("response-format") == "json_object" and form in _NO_JSON:
+        message = f"the provider would be made to answer in JSON, and '{form}' is read: leave one of the two out"
+        yield Remark("response-format", message)
+    yield from _of_columns(values, described, task, is_plain=is_plain)
+
+
+def _of_columns(values: Mapping[str, Any], described: str | None, task: Task, *, is_plain: bool) -> Iterator[Remark]:
+    """Whether columns are asked for as they are to be."""
     way = values.get("batch.structured-output")
     if way == "tool" and task == "responses":
         yield Remark("batch.structured-output", "at /v1/responses columns are asked for by a schema: leave it out")
-    if way is not None and is_text(output):
+    if way is None:
+        return
+    message = None
+    if is_plain:
         message = "it has no meaning for an answer that is one STRING"
+    elif described is not None:
+        message = f"it has no meaning with {described}: the prompt says what the answer looks like"
+    elif "response-format" in values:
+        message = "it has no meaning beside 'response-format', which is sent in its place"
+    if message is not None:
         yield Remark("batch.structured-output", message, is_fault=False)
+
+
+def _described(read: Mapping[str, Any]) -> str | None:
+    """The option for whose sake the prompt alone says what an answer looks like; None where a schema can."""
+    form = read.get("batch.response.format")
+    if form in _NO_JSON:
+        return f"'batch.response.format' = '{form}'"
+    return "'batch.response.path'" if read.get("batch.response.path") is not None else None
 
 
 def _of_thinking(values: Mapping[str, Any], thinking: Any) -> Iterator[Remark]:

@@ -70,7 +70,8 @@ class ModelOptions:
         if endpoint:
             parameters = self._meant(parameters, endpoint)
             if self._output(endpoint):
-                for remark in message_remarks(parameters, endpoint.task, model or "", self._declared.output):
+                output = self._declared.output
+                for remark in message_remarks(parameters, self._values, endpoint.task, model or "", output):
                     (self._fault if remark.is_fault else self._warn)(remark.option, remark.message)
         if endpoint is None or key is None or model is None or self._faults.found > before:
             return None

@@ -54,6 +54,9 @@ def _meaningless(values: Mapping[str, Any], form: str | None, *, is_packed: bool
         is_read = name == "on-error" and (form is not None or "batch.response.path" in values)
         if option in values and not is_packed and not is_read:
             yield Remark(option, "it has no meaning where each request holds one record", is_fault=False)
+        elif values.get(option) in ("split", "individual") and not is_packed:
+            message = "each request holds one record, which can't be cut smaller: it is asked again, as by 'retry'"
+            yield Remark(option, message, is_fault=False)
     option = "batch.response.value-field"
     if option in values and not is_packed and form is None and "batch.response.path" not in values:
         yield Remark(option, "it has no meaning where the answer is the record's own", is_fault=False)

@@ -64,6 +64,58 @@ def test_a_model_that_thinks() -> None:
     ]
 
 
+@pytest.mark.parametrize("form", ["xml", "delimited", "regex"])
+def test_a_provider_is_not_made_to_answer_in_json_where_something_else_is_read(form: str) -> None:
+    options = {"batch.response.format": form, "batch.response.pattern": "(?P<label>.*)"}
+    said = faults_of({**BASE, **options, "response-format": "json_object"})
+    assert f"option 'response-format': the provider would be made to answer in JSON, and '{form}' is read" in said
+    for told in ({}, {"response-format": "text"}):
+        assert read({**BASE, **options, **told})[0] is not None
+    assert read({**BASE, "batch.response.format": "json", "response-format": "json_object"})[0] is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"batch.response.format": "xml"}, ["it has no meaning with 'batch.response.format' = 'xml'"]),
+        ({"batch.response.format": "delimited"}, ["it has no meaning with 'batch.response.format' = 'delimited'"]),
+        ({"batch.response.path": "$.a"}, ["it has no meaning with 'batch.response.path'"]),
+        ({"response-format": "json_object"}, ["it has no meaning beside 'response-format'"]),
+        ({"batch.response.format": "json"}, []),
+    ],
+)
+def test_a_schema_that_is_not_sent_is_said(options: dict[str, str], told: list[str]) -> None:
+    made, faults = read({**BASE, **options, "batch.structured-output": "schema"}, output=NUMBER)
+    assert made is not None, faults.errors
+    said = [each.message for each in faults.warnings if each.place.option == "batch.structured-output"]
+    assert len(said) == len(told)
+    assert all(each.startswith(start) for each, start in zip(said, told, strict=True))
+
+
+def test_several_texts_are_asked_for_as_columns_are() -> None:
+    thinks = {**CLAUDE, "batch.thinking": "2048", "batch.structured-output": "tool", "batch.size": "5"}
+    assert "can't be made to call a tool" in faults_of(thinks)
+    _, faults = read({**BASE, "batch.structured-output": "tool", "batch.size": "5"})
+    assert [each for each in faults.warnings if each.place.option == "batch.structured-output"] == []
+
+
+def test_a_model_that_thinks_may_say_its_columns_in_another_form() -> None:
+    options = {**CLAUDE, "model": "claude-opus-4-1", "batch.thinking": "2048", "batch.response.format": "xml"}
+    assert read(options, output=NUMBER)[0] is not None, "no tool is asked for"
+
+
+@pytest.mark.parametrize("way", ["split", "individual", "retry", "null"])
+def test_one_record_can_not_be_cut_smaller(way: str) -> None:
+    options = {**BASE, "batch.response.format": "json", "batch.response.on-error": way}
+    _, faults = read(options, output=NUMBER)
+    said = [each.message for each in faults.warnings if each.place.option == "batch.response.on-error"]
+    expected = "each request holds one record, which can't be cut smaller: it is asked again, as by 'retry'"
+    assert said == ([expected] if way in ("split", "individual") else [])
+    assert not [
+        each for each in read({**options, "batch.size": "5"}, output=NUMBER)[1].warnings if "cut" in each.message
+    ]
+
+
 def test_columns_with_media() -> None:
     picture = SqlType(root="VARBINARY", length=2**31 - 1)
     columns = (Column(name="note", type=TEXT), Column(name="photo", type=picture), Column(name="stars", type=NUMBER))
