@@ -1,9 +1,10 @@
 """What a batch may take and cost, before anything is sent: a guess from its size, at the price of its road. Pure."""
 
 from math import ceil
+from typing import NamedTuple, Protocol
 
 from shared.definition import BatchOptions, Column, Definition, Mode, Model, SqlType
-from shared.providers.bodies import THINKING
+from shared.providers.bodies import thinking_tokens
 from shared.providers.prices import cost_of
 from shared.schema import TEXT
 
@@ -17,6 +18,41 @@ _LONG = 100
 """Tokens of a text whose length no column limits, where many records share an answer."""
 _SHORT = 12
 """Tokens of a number, a date, an entry's frame."""
+
+
+class Asking(Protocol):
+    """A batch, as far as its estimate goes: a row of the store, or what is planned of one."""
+
+    @property
+    def requests(self) -> int: ...
+    @property
+    def records(self) -> int: ...
+    @property
+    def deduplicated(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def mode(self) -> Mode: ...
+    @property
+    def estimated_tokens(self) -> int | None: ...
+
+
+class Estimate(NamedTuple):
+    """Of one batch; None for one that asks nothing."""
+
+    tokens: int | None
+    """Of its prompts."""
+    usd: float | None
+    """None also without a known price."""
+
+
+def estimate(definition: Definition, batch: Asking, rate: float = TOKENS_PER_BYTE) -> Estimate:
+    """What a batch takes and costs; prompt tokens that were estimated before stand."""
+    if batch.requests == 0:
+        return Estimate(None, None)
+    tokens = batch.estimated_tokens or asked_tokens(definition, batch.requests, batch.bytes, rate)
+    answers = all_answers(definition, batch.requests, batch.records - batch.deduplicated)
+    return Estimate(tokens, estimated_cost(definition.model, batch.requests, tokens, batch.mode, answers))
 
 
 def prompt_tokens(size: int, rate: float = TOKENS_PER_BYTE) -> int:
@@ -49,8 +85,7 @@ def answer_tokens(model: Model) -> int:
     limit = model.parameters.get("max-tokens")
     if model.task in ("embeddings", "moderations"):
         return 0
-    thinking = model.parameters.get(THINKING)
-    return limit if isinstance(limit, int) else _ANSWER + (thinking if isinstance(thinking, int) else 0)
+    return limit if isinstance(limit, int) else _ANSWER + thinking_tokens(model)
 
 
 def all_answers(definition: Definition, requests: int, records: int) -> int:
@@ -59,7 +94,7 @@ def all_answers(definition: Definition, requests: int, records: int) -> int:
     if not definition.batch.is_packed or answer_tokens(model) == 0:
         return requests * answer_tokens(model)
     limit = model.parameters.get("max-tokens")
-    wanted = records * record_answer(definition.batch, model.output)
+    wanted = records * record_answer(definition.batch, model.output) + requests * thinking_tokens(model)
     return min(wanted, requests * limit) if isinstance(limit, int) else wanted
 
 

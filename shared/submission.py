@@ -23,7 +23,7 @@ from shared.errors import (
     SpoolError,
     Unknown,
 )
-from shared.estimate import all_answers, asked_tokens, estimated_cost
+from shared.estimate import estimate
 from shared.failpoints import Failpoint, reached
 from shared.hindsight import Hindsight
 from shared.intents import Intent, Receipt, write_intent, write_receipt
@@ -137,11 +137,10 @@ class Submission:
     def _estimate(self, batch: Batch, manifest: Manifest, lease: Lease) -> None:
         """A batch that came back to the store may lack its estimate, which is reserved where money is limited."""
         if batch.estimated_cost_usd is None:
-            tokens = batch.estimated_tokens or asked_tokens(manifest.definition, batch.requests, batch.bytes)
-            answers = all_answers(manifest.definition, batch.requests, batch.records)
-            guess = estimated_cost(manifest.definition.model, batch.requests, tokens, answers=answers)
-            if guess is not None:
-                self._store.batches.record(batch.batch_key, lease=lease, estimated_cost_usd=guess)
+            rate = self._store.queues.rate(batch.provider, batch.model, batch.pipeline, batch.statement)
+            usd = estimate(manifest.definition, batch, rate).usd
+            if usd is not None:
+                self._store.batches.record(batch.batch_key, lease=lease, estimated_cost_usd=usd)
 
     def _create(self, turn: _Turn, file_id: str | None) -> Batch | None:
         """Intent, one POST, and its verdict, under the account's lease."""

@@ -12,7 +12,7 @@ from shared.budget import cut_for
 from shared.clock import Clock
 from shared.definition import Definition, Model
 from shared.errors import SpoolAway, SpoolError, StoreUnavailable
-from shared.estimate import all_answers, asked_tokens, estimated_cost
+from shared.estimate import all_answers, estimate
 from shared.failpoints import Failpoint, reached
 from shared.keys import batch_key
 from shared.manifest import Manifest
@@ -170,12 +170,8 @@ class Planner:
         return self._store.queues.rate(model.provider, model.model, definition.pipeline, definition.statement)
 
     def _estimated(self, batch: PlannedBatch, definition: Definition) -> PlannedBatch:
-        if batch.requests == 0:
-            return batch
-        tokens = asked_tokens(definition, batch.requests, batch.bytes, self._rate(definition))
-        answers = all_answers(definition, batch.requests, batch.records - batch.deduplicated)
-        price = estimated_cost(definition.model, batch.requests, tokens, batch.mode, answers)
-        return replace(batch, estimated_tokens=tokens, estimated_cost_usd=price)
+        tokens, usd = estimate(definition, batch, self._rate(definition))
+        return replace(batch, estimated_tokens=tokens, estimated_cost_usd=usd)
 
     def _ledger(self, definition: Definition) -> Ledger | None:
         source = definition.source

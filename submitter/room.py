@@ -3,7 +3,7 @@
 from shared.definition import BatchOptions, Definition, Model
 from shared.estimate import record_answer
 from shared.packed import fixed_bytes
-from shared.providers.bodies import DEFAULT_MAX_TOKENS
+from shared.providers.bodies import DEFAULT_MAX_TOKENS, thinking_tokens
 from shared.providers.prices import context_window
 from submitter.packer import Room
 
@@ -35,15 +35,18 @@ def room_of(definition: Definition, rate: float) -> Room | None:
     room, each = answer_room(model), record_answer(options, model.output)
     most = min(wanted or AUTO, max(room // each, 1))
     window = options.context_window or context_window(model) or UNKNOWN_WINDOW
-    text = (window - min(room, most * each)) / per_byte - fixed_bytes(definition)
+    text = (window - thinking_tokens(model) - min(room, most * each)) / per_byte - fixed_bytes(definition)
     return Room(most, max(int(text), 0), wanted)
 
 
 def answer_room(model: Model) -> int:
-    """The tokens that a request's whole answer may have: as the option says, else what is sent without it."""
+    """The tokens that a request's whole answer may have: as the option says, else what is sent without it.
+
+    What the model may think with is a part of the one, and comes on top of the other.
+    """
     said = model.parameters.get("max-tokens")
     if isinstance(said, int):
-        return said
+        return max(said - thinking_tokens(model), 0)
     return DEFAULT_MAX_TOKENS if model.task == "messages" else UNLIMITED
 
 

@@ -19,7 +19,7 @@ from poller.register.sinks import SinkClusters
 from poller.register.skips import Skips
 from shared.definition import Definition, Sink
 from shared.errors import KafkaUnavailable, SettingsError, SpoolAway, SpoolError, StoreUnavailable
-from shared.estimate import all_answers, asked_tokens, estimated_cost
+from shared.estimate import estimate
 from shared.failpoints import Failpoint, reached
 from shared.intents import newest_receipt
 from shared.manifest import Manifest
@@ -195,11 +195,10 @@ class Registrar:
     def _estimate(self, batch: Batch, definition: Definition) -> None:
         """A child has its share of its parent's."""
         if batch.estimated_cost_usd is None:
-            answers = all_answers(definition, batch.requests, batch.records)
-            tokens = asked_tokens(definition, batch.requests, batch.bytes)
-            guess = estimated_cost(definition.model, batch.requests, tokens, batch.mode, answers)
-            if guess is not None:
-                self._store.batches.record(batch.batch_key, estimated_cost_usd=guess)
+            rate = self._store.queues.rate(batch.provider, batch.model, batch.pipeline, batch.statement)
+            usd = estimate(definition, batch, rate).usd
+            if usd is not None:
+                self._store.batches.record(batch.batch_key, estimated_cost_usd=usd)
 
     def _cluster_of(self, sink: Sink) -> str | None:
         """The sink's cluster; None while it can't be found out."""

@@ -125,9 +125,14 @@ def _moderations(model: Model) -> Body:
     return {"model": model.model, "input": HOLE}
 
 
+def thinking_tokens(model: Model) -> int:
+    """The tokens that a model may think with before an answer, where their number is said. They are a part of it."""
+    said = model.parameters.get(THINKING)
+    return said if isinstance(said, int) else 0
+
+
 def _messages(model: Model) -> Body:
-    thinking = model.parameters.get(THINKING)
-    room = thinking if isinstance(thinking, int) else 0
+    thinking, room = model.parameters.get(THINKING), thinking_tokens(model)
     options = {"max_tokens": DEFAULT_MAX_TOKENS + room} | _options(model)
     body = {"model": model.model, **options, **_system(model), "messages": [{"role": "user", "content": HOLE}]}
     if thinking is not None:

@@ -135,6 +135,11 @@ def test_auto_fills_a_request_with_what_context_and_answer_have_room_for() -> No
     assert room(model=claude).records < 50, "4,096 tokens have no room for a text of any length fifty times"
     assert room(model=claude, response_tokens=20).records == 50
     assert room(model={"parameters": {"max-tokens": 500}}, response_tokens=20).records == 25
+    thinking = {**claude, "parameters": {"batch.thinking": 2048}}
+    assert room(model=thinking).records == room(model=claude).records, "it thinks in room of its own"
+    assert room(model=thinking).bytes < room(model=claude).bytes, "which is the context's"
+    limited = {**claude, "parameters": {"batch.thinking": 2048, "max-tokens": 2548}}
+    assert room(model=limited, response_tokens=20).records == 25, "max-tokens are for both"
     assert room(context_window=10_000).bytes < room(context_window=20_000).bytes < room().bytes
     assert room(size=10).records == 10
     assert room(size=4_000, response_tokens=20).records == 16_384 // 20, "an explicit number is lowered too"

@@ -1,9 +1,11 @@
 """Estimates of what a batch costs."""
 
+from dataclasses import dataclass
+
 import pytest
 
-from shared.definition import BatchOptions, Model
-from shared.estimate import asked_tokens, estimated_cost, prompt_tokens
+from shared.definition import BatchOptions, Mode, Model
+from shared.estimate import Estimate, all_answers, asked_tokens, estimate, estimated_cost, prompt_tokens
 from shared.providers.prices import cost
 from tests.rig.samples import definition
 
@@ -41,3 +43,42 @@ def test_what_an_image_costs_does_not_grow_with_its_bytes() -> None:
 
 def test_a_model_without_a_known_price_has_no_estimate() -> None:
     assert estimated_cost(model(model="nobody-knows-it"), 10, 4_000) is None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "tokens"),
+    [
+        ({}, 40 * 25),
+        ({"batch.thinking": 2048}, 40 * 25 + 2 * 2048),
+        ({"batch.thinking": 2048, "max-tokens": 2500}, 2 * 2500),
+        ({"batch.thinking": "adaptive"}, 40 * 25),
+    ],
+)
+def test_whoever_thinks_before_an_answer_for_several_records_thinks_once(
+    parameters: dict[str, object], tokens: int
+) -> None:
+    packed = definition(
+        model={"task": "messages", "provider": "anthropic", "model": "claude-haiku-4-5", "parameters": parameters},
+        batch=BatchOptions(size=20, response_tokens=25),
+    )
+    assert all_answers(packed, 2, 40) == tokens
+
+
+@dataclass(frozen=True)
+class Planned:
+    requests: int = 2
+    records: int = 50
+    deduplicated: int = 10
+    bytes: int = 4_000
+    mode: Mode = "batch"
+    estimated_tokens: int | None = None
+
+
+def test_a_batch_is_estimated_by_what_it_asks_on_its_road() -> None:
+    packed = definition(batch=BatchOptions(size=20, response_tokens=25))
+    price = cost("openai", "gpt-5-mini", 1_200, 40 * 25)
+    assert price is not None
+    assert estimate(packed, Planned(), rate=0.3) == Estimate(1_200, price.batch_usd)
+    assert estimate(packed, Planned(mode="sync"), rate=0.3) == Estimate(1_200, price.sync_usd)
+    assert estimate(packed, Planned(estimated_tokens=1_200)) == Estimate(1_200, price.batch_usd), "what is known stands"
+    assert estimate(packed, Planned(requests=0)) == Estimate(None, None)
