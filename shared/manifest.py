@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.definition import Definition, Mode
 from shared.packing import Packing, Packs
 
+LARGEST = 64 << 20
+"""Bytes of a manifest. The limits of a batch (shared.limits) keep one below 50 MB, with every second row another's; one
+of 100,000 records as they come has a few kilobytes.
+"""
 Fate = Literal["request", "rejected", "elsewhere", "echo", "known"]
 """Of a row: packed into a request; set aside with a cause before sending; another batch's, or already paid for; not
 asked, because a row before it asks the same: whatever becomes of that one's record becomes of this one's; not asked,
@@ -46,8 +50,6 @@ class Manifest(BaseModel):
     """For each row that is an echo, in order: the record that asks for it, by its number among those that are asked."""
     known: int = Field(default=0, exclude_if=lambda known: not known)
     """Rows whose answer stands beside the manifest, a JSON string a line, in their order."""
-    pack: int = 1
-    """Records in a request, at most."""
     packs: Packs = Field(default=(), exclude_if=lambda packs: not packs)
     """How many each request holds; empty: one."""
     requests: int
@@ -57,6 +59,12 @@ class Manifest(BaseModel):
     """Of requests.jsonl."""
     sha256: str
     """Of requests.jsonl, hexadecimal."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_any_age(cls, said: Any) -> Any:
+        """Earlier versions wrote down the most records in a request too, which `packs` says."""
+        return {name: value for name, value in said.items() if name != "pack"} if isinstance(said, dict) else said
 
     @property
     def packing(self) -> Packing:

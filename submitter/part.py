@@ -94,7 +94,6 @@ class Part:
             rejected=tuple(self.rejected),
             echoes=tuple(self.echoes),
             known=len(self.known),
-            pack=max(self.sizes, default=1),
             packs=packs_of(self.sizes),
             requests=self.requests,
             records=self.records + len(self.rejected) + len(self.echoes) + len(self.known),

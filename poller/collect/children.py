@@ -167,7 +167,6 @@ class _Child:
             "rejected": (),
             "known": 0,
             "echoes": echoes,
-            "pack": max(self.sizes),
             "packs": packs_of(self.sizes),
             "requests": len(self.sizes),
             "records": len(self.records) + len(echoes),

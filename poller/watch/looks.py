@@ -1,4 +1,4 @@
-"""What a look at a provider's batch does to ours: one verdict, one event, in one write under the lease."""
+"""What a look at a provider's batch does to ours: one meaning, one event, in one write under the lease."""
 
 import logging
 from collections import Counter
@@ -10,7 +10,7 @@ from random import Random
 from poller.accounts import pause_account
 from poller.duty import CHECKED, FAULTS, WAITING
 from poller.schedule import Backoff, Deadlines, PollPolicy
-from poller.watch.verdict import Kind, Verdict, judge
+from poller.watch.verdict import Kind, Meaning, judge
 from shared.clock import Clock
 from shared.errors import StaleState
 from shared.failpoints import Failpoint, reached
@@ -56,7 +56,7 @@ class Looks:
         self._store, self._clock, self._how = store, clock, looking
         self._random = Random()  # noqa: S311 jitter, no cryptography
         self._unreadable: Counter[str] = Counter()
-        self._verbs: dict[Kind, Callable[[Batch, RemoteBatch, Verdict, Changes, Lease], str]] = {
+        self._verbs: dict[Kind, Callable[[Batch, RemoteBatch, Meaning, Changes, Lease], str]] = {
             Kind.RUNNING: self._running,
             Kind.UNKNOWN: self._running,
             Kind.ENDED: self._ended,
@@ -69,7 +69,7 @@ class Looks:
     def seen(self, batch: Batch, remote: RemoteBatch, profile: Profile, lease: Lease) -> str:
         """The provider described the batch."""
         self._unreadable.pop(batch.batch_key, None)
-        verdict = judge(remote, batch.batch_key, has_metadata=profile.has_metadata)
+        meaning = judge(remote, batch.batch_key, has_metadata=profile.has_metadata)
         is_as_before = batch.remote_status == remote.status and batch.remote_since is not None
         learned = Changes(
             remote_status=remote.status,
@@ -77,9 +77,9 @@ class Looks:
             missing_since=None,
             expires_at=remote.expires_at or batch.expires_at,
             results_expire_at=remote.created_at + profile.results_kept,
-            error=verdict.error,
+            error=meaning.error,
         )
-        return self._verbs[verdict.kind](batch, remote, verdict, learned, lease)
+        return self._verbs[meaning.kind](batch, remote, meaning, learned, lease)
 
     def missing(self, batch: Batch, error: Exception, lease: Lease) -> str:
         """The provider answered 404: transient until its deadline, and only then lost."""
@@ -110,10 +110,10 @@ class Looks:
         self._store.batches.record(batch.batch_key, lease=lease, next_check_at=again, error=told)
         return FAULTS
 
-    def _running(self, batch: Batch, remote: RemoteBatch, verdict: Verdict, learned: Changes, lease: Lease) -> str:
+    def _running(self, batch: Batch, remote: RemoteBatch, meaning: Meaning, learned: Changes, lease: Lease) -> str:
         now = self._clock()
         since = learned["remote_since"] or now
-        if verdict.kind is Kind.UNKNOWN and batch.remote_status != remote.status:
+        if meaning.kind is Kind.UNKNOWN and batch.remote_status != remote.status:
             log(Action.STATUS_UNKNOWN, logging.WARNING, batch=batch.batch_key, status=remote.status)
         self._warn_when_stuck(batch, remote, since, now)
         learned["next_check_at"] = self._how.pace.next_look(now, since, self._random.random())
@@ -124,7 +124,7 @@ class Looks:
         log(Action.BATCH_RUNNING, batch=batch.batch_key, provider_batch=remote.id, status=remote.status)
         return "running"
 
-    def _ended(self, batch: Batch, remote: RemoteBatch, verdict: Verdict, learned: Changes, lease: Lease) -> str:
+    def _ended(self, batch: Batch, remote: RemoteBatch, meaning: Meaning, learned: Changes, lease: Lease) -> str:
         learned["ended_at"] = remote.ended_at or self._clock()
         learned["next_check_at"] = None
         self._store.batches.apply(batch.batch_key, Event.END, lease=lease, expected=batch.state, **learned)
@@ -133,42 +133,42 @@ class Looks:
             batch=batch.batch_key,
             provider_batch=remote.id,
             status=remote.status,
-            error=verdict.error,
+            error=meaning.error,
         )
         return "ended"
 
-    def _bounced(self, batch: Batch, remote: RemoteBatch, verdict: Verdict, learned: Changes, lease: Lease) -> str:
+    def _bounced(self, batch: Batch, remote: RemoteBatch, meaning: Meaning, learned: Changes, lease: Lease) -> str:
         """Rejected for a reason that is not in its data: held, and sent again later."""
         tries = max(len(self._store.attempts.of(batch.batch_key)), 1)
-        if verdict.kind is Kind.FILE_GONE and tries >= _MOST_BOUNCES:
-            return self._ended(batch, remote, verdict, learned, lease)
-        reason, until = self._told(batch, verdict, tries)
+        if meaning.kind is Kind.FILE_GONE and tries >= _MOST_BOUNCES:
+            return self._ended(batch, remote, meaning, learned, lease)
+        reason, until = self._told(batch, meaning, tries)
         learned |= bounced(reason, until)
         self._store.batches.apply(batch.batch_key, Event.BOUNCE, lease=lease, expected=batch.state, **learned)
-        log(Action.BATCH_BOUNCED, logging.WARNING, batch=batch.batch_key, until=until, error=verdict.error)
+        log(Action.BATCH_BOUNCED, logging.WARNING, batch=batch.batch_key, until=until, error=meaning.error)
         return "bounced"
 
-    def _told(self, batch: Batch, verdict: Verdict, tries: int) -> tuple[str, datetime]:
+    def _told(self, batch: Batch, meaning: Meaning, tries: int) -> tuple[str, datetime]:
         """Why a batch is held that was taken and is given back, and until when: told to those whom it concerns."""
-        said = SECRETS.redact(verdict.error or "no reason given")
-        if verdict.kind is Kind.ACCOUNT:
+        said = SECRETS.redact(meaning.error or "no reason given")
+        if meaning.kind is Kind.ACCOUNT:
             paused = pause_account(self._store, batch.account, said, by_results=True)
             return paused.reason, paused.until
-        if verdict.kind is Kind.QUEUE_FULL:
-            wait = self._store.queues.refused(batch, verdict.limit, said)
+        if meaning.kind is Kind.QUEUE_FULL:
+            wait = self._store.queues.refused(batch, meaning.limit, said)
             reached(Failpoint.LIMIT_LEARNED)
             return wait.reason, wait.until
         until = self._clock() + self._how.bounce.delay(tries, self._random.random())
         return f"the provider lost its input file: {said}", until
 
-    def _disowned(self, batch: Batch, remote: RemoteBatch, verdict: Verdict, learned: Changes, lease: Lease) -> str:
+    def _disowned(self, batch: Batch, remote: RemoteBatch, meaning: Meaning, learned: Changes, lease: Lease) -> str:
         del learned
         last = next(iter(self._store.attempts.of(batch.batch_key)), None)
         if last is None:
             # Its row was rebuilt from an event: nothing is known of a create but that this one is not ours.
-            raise StaleState(f"batch {batch.batch_key} has no attempt, and {verdict.error}")
-        self._store.attempts.disown(batch.batch_key, last.attempt, lease, note=verdict.error or "another's")
-        log(Action.BATCH_DISOWNED, logging.ERROR, batch=batch.batch_key, provider_batch=remote.id, error=verdict.error)
+            raise StaleState(f"batch {batch.batch_key} has no attempt, and {meaning.error}")
+        self._store.attempts.disown(batch.batch_key, last.attempt, lease, note=meaning.error or "another's")
+        log(Action.BATCH_DISOWNED, logging.ERROR, batch=batch.batch_key, provider_batch=remote.id, error=meaning.error)
         return "disowned"
 
     def _warn_when_stuck(self, batch: Batch, remote: RemoteBatch, since: datetime, now: datetime) -> None:

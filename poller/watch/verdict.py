@@ -27,7 +27,7 @@ _COMMON_CODES = frozenset(
 
 
 class Kind(StrEnum):
-    """What follows from a look at a batch."""
+    """What was seen at a look."""
 
     RUNNING = "running"
     UNKNOWN = "unknown"
@@ -44,8 +44,8 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A look's outcome; `error` is what the provider said, in one line."""
+class Meaning:
+    """What follows from a look at a batch; `error` is what the provider said, in one line."""
 
     kind: Kind
     error: str | None = None
@@ -72,19 +72,19 @@ class Failure:
 _REFUSED = {"queue full": Kind.QUEUE_FULL, "account": Kind.ACCOUNT, "transient": Kind.FILE_GONE}
 
 
-def judge(remote: RemoteBatch, batch_key: str, *, has_metadata: bool) -> Verdict:
-    """The verdict on a provider's batch that our batch `batch_key` is recorded to be."""
+def judge(remote: RemoteBatch, batch_key: str, *, has_metadata: bool) -> Meaning:
+    """What it means to see a provider's batch that our batch `batch_key` is recorded to be."""
     if has_metadata and remote.metadata.get("batch_key") != batch_key:
         owner = remote.metadata.get("batch_key", "no batch of ours")
-        return Verdict(Kind.FOREIGN, f"{remote.id} belongs to {owner}")
+        return Meaning(Kind.FOREIGN, f"{remote.id} belongs to {owner}")
     if remote.phase == "running":
-        return Verdict(Kind.RUNNING)
+        return Meaning(Kind.RUNNING)
     if remote.phase == "unknown":
-        return Verdict(Kind.UNKNOWN, f"unknown status '{remote.status}'")
+        return Meaning(Kind.UNKNOWN, f"unknown status '{remote.status}'")
     if not remote.errors:
-        return Verdict(Kind.ENDED)
+        return Meaning(Kind.ENDED)
     why = failure(remote.errors)
-    return Verdict(_REFUSED.get(why.kind, Kind.ENDED), why.message, why.limit)
+    return Meaning(_REFUSED.get(why.kind, Kind.ENDED), why.message, why.limit)
 
 
 def failure(errors: Sequence[LineError]) -> Failure:

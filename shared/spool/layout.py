@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from shared.errors import SpoolError
 from shared.keys import is_batch_key, is_name
-from shared.manifest import Manifest
+from shared.manifest import LARGEST, Manifest
 from shared.plausible import implausible
 from shared.spool.address import open_files
 from shared.spool.port import Entry, Files
@@ -85,7 +85,7 @@ class Spool:
     def manifest(self, pipeline: str, statement: str, batch_key: str) -> Manifest:
         """A batch's manifest. Raises SpoolError when it is missing, speaks of another batch, or can't be true."""
         address = f"{self.batch(pipeline, statement, batch_key)}/{MANIFEST}"
-        data = self.files.read(address)
+        data = self.files.read(address, LARGEST)
         if data is None:
             raise SpoolError(f"manifest {address} is not there")
         try:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -11,7 +12,10 @@ from urllib.parse import unquote, urlsplit
 from shared.errors import SpoolAway, SpoolError
 from shared.failpoints import Failpoint, reached
 from shared.spool.disk import create_if_absent, make_folder, sync_folder
-from shared.spool.port import Entry, check_address, is_address
+from shared.spool.port import Entry, check_address, check_size, is_address
+
+_ABSENT = (FileNotFoundError, NotADirectoryError)
+"""What is said of a file that is not there: a part of its address may be a file itself."""
 
 
 class LocalFiles:
@@ -47,11 +51,13 @@ class LocalFiles:
             why = f"{existing} belongs to another user; grant it, or choose another"
             raise SpoolError(f"the spool {self.root} can't be written: {why}")
 
-    def read(self, address: str) -> bytes | None:
+    def read(self, address: str, most: int | None = None) -> bytes | None:
         with self._told(address):
             try:
-                return self.path(address).read_bytes()
-            except FileNotFoundError:
+                with open(self.path(address), "rb", opener=_at_once) as file:
+                    check_size(address, os.fstat(file.fileno()).st_size, most)
+                    return file.read()
+            except _ABSENT:
                 return None
 
     def create(self, address: str, data: bytes) -> bool:
@@ -62,7 +68,7 @@ class LocalFiles:
         with self._told(address):
             try:
                 return self.path(address).stat().st_size
-            except FileNotFoundError:
+            except _ABSENT:
                 return None
 
     def entries(self, folder: str, prefix: str = "") -> list[Entry]:
@@ -127,6 +133,15 @@ class LocalFiles:
             raise SpoolAway(f"{self.root / address}: {error.strerror or error}") from error
 
 
+def _at_once(path: str, flags: int) -> int:
+    """An `opener` that waits for nobody, as a pipe would have it do. Raises SpoolError for what is no file."""
+    handle = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise SpoolError(f"{path} is no file: it is none of ours")
+    return handle
+
+
 def _inside(path: Path, root: Path) -> bool:
     try:
         return path.resolve().is_relative_to(root.resolve())
@@ -149,9 +164,9 @@ def _entry(folder: str, found: os.DirEntry[str]) -> Entry | None:
     if not is_address(address):
         return None
     try:
-        stat, is_folder = found.stat(follow_symlinks=False), found.is_dir()
+        known, is_folder = found.stat(follow_symlinks=False), found.is_dir()
     except FileNotFoundError:
         return None
     if not is_folder and not found.is_file(follow_symlinks=False):
         return None
-    return Entry(address, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC), is_folder)
+    return Entry(address, known.st_size, datetime.fromtimestamp(known.st_mtime, UTC), is_folder)

@@ -18,7 +18,7 @@ from s3fs import S3FileSystem
 
 from shared.errors import SpoolAway, SpoolError
 from shared.spool.homes import local_home
-from shared.spool.port import Entry, check_address, is_address
+from shared.spool.port import Entry, check_address, check_size, is_address
 from shared.spool.scratch import Scratch
 from shared.telemetry import SECRETS
 
@@ -64,7 +64,9 @@ class ObjectFiles:
         finally:
             self._delete(address)
 
-    def read(self, address: str) -> bytes | None:
+    def read(self, address: str, most: int | None = None) -> bytes | None:
+        if most is not None:
+            check_size(address, self.size(address) or 0, most)
         with self._told(address):
             try:
                 data: bytes = self._store.cat_file(self._path(address))

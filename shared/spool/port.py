@@ -47,6 +47,12 @@ def check_address(address: str) -> None:
         raise SpoolError(f"address '{address}' leads out of the spool")
 
 
+def check_size(address: str, size: int, most: int | None) -> None:
+    """Raise SpoolError for a file that is larger than it may be."""
+    if most is not None and size > most:
+        raise SpoolError(f"{address} has {size:,} bytes, and such a file has {most:,} at most: it is none of ours")
+
+
 class Files(Protocol):
     """Files below one root."""
 
@@ -65,8 +71,8 @@ class Files(Protocol):
         """Raise SpoolError unless files can be written here, by every verb; nothing is left behind."""
         ...
 
-    def read(self, address: str) -> bytes | None:
-        """A whole file; None when there is none."""
+    def read(self, address: str, most: int | None = None) -> bytes | None:
+        """A whole file; None when there is none. Raises SpoolError for one of more than `most` bytes, unread."""
         ...
 
     def create(self, address: str, data: bytes) -> bool:

@@ -61,6 +61,21 @@ def test_what_is_created_is_read_back_by_everybody(files: Files, other: Files) -
     assert content(other, "a/b.json") == b"content"
 
 
+def test_a_file_that_is_larger_than_it_may_be_is_not_read(files: Files) -> None:
+    files.create("a/b.json", b"content")
+    assert files.read("a/b.json", 7) == b"content"
+    assert files.read("a/c.json", 7) is None
+    with pytest.raises(SpoolError, match="has 7 bytes, and such a file has 6 at most"):
+        files.read("a/b.json", 6)
+
+
+def test_nothing_is_below_a_file(files: Files) -> None:
+    """A strange address must not be taken for a spool that is away."""
+    files.create("a/b", b"content")
+    assert files.read("a/b/c/d.json") is None
+    assert files.size("a/b/c/d.json") is None
+
+
 def test_a_file_is_created_once_whoever_comes_first(opened: Open) -> None:
     barrier = Barrier(8)
 

@@ -199,12 +199,33 @@ HOSTILE: dict[str, Callable[[Stage, str], tuple[bytes | None, bytes | None]]] = 
     "another pipeline": lambda stage, key: _said(
         stage, key, pipeline="unknown", spool=f"unknown/sentiments/batches/{key}"
     ),
+    "a file where a folder would be": lambda stage, key: _beside(stage, key, "run.lock", Path.touch),
+    "a pipe for a manifest": lambda stage, key: _beside(stage, key, f"piped/batches/{key}/manifest.json", os.mkfifo),
+    "a folder for a manifest": lambda stage, key: _beside(
+        stage, key, f"folder/batches/{key}/manifest.json", Path.mkdir
+    ),
+    "a manifest of terabytes": lambda stage, key: _beside(stage, key, f"vast/batches/{key}/manifest.json", _vast),
     "a later version without our fields": lambda _, key: (key.encode(), orjson.dumps({"version": 2, "batch_key": key})),
 }
 
 
 def _said(stage: Stage, key: str, **changes: Any) -> tuple[bytes, bytes]:
     return key.encode(), event_of(stage, key, **changes).encode()
+
+
+def _beside(stage: Stage, key: str, address: str, make: Callable[[Path], object]) -> tuple[bytes, bytes]:
+    """An event of a statement in whose folder somebody has made something."""
+    path = stage.path(f"pipe/{address}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    make(path)
+    statement = address.partition("/")[0]
+    return _said(stage, key, statement=statement, spool=f"pipe/{statement}/batches/{key}")
+
+
+def _vast(path: Path) -> None:
+    """It takes no room on the disk."""
+    with path.open("wb") as file:
+        file.truncate(1 << 42)
 
 
 def _long(stage: Stage, key: str) -> tuple[bytes, bytes]:

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from shared.admission import Cut
 from shared.definition import BatchOptions
-from shared.limits import Limits
-from shared.manifest import Fate
+from shared.limits import MAX_RECORDS, MAX_REJECTED, Limits
+from shared.manifest import LARGEST, Fate, Manifest
 from shared.providers.profiles import PROFILES
+from submitter.part import MAX_ECHOES
 from submitter.plan import Fates, Offsets
+from tests.rig.samples import EPOCH, definition
 
 offsets = st.lists(st.integers(0, 40), max_size=60)
 paid_sets = st.sets(st.integers(0, 40))
@@ -47,6 +49,35 @@ def test_a_batch_is_full_exactly_at_its_limits() -> None:
     assert not limits.full(2, 90, 10)
     assert limits.full(2, 90, 11)
     assert limits.full(3, 0, 1)
+    assert not limits.full(2, 0, 1, records=MAX_RECORDS)
+    assert limits.full(2, 0, 1, records=MAX_RECORDS + 1)
+
+
+def test_the_largest_manifest_that_the_limits_allow_can_be_read() -> None:
+    """Every second row is another batch's; counted from a thousandth of it."""
+    share = 1000
+    most: dict[Fate, int] = {"request": MAX_RECORDS, "echo": MAX_ECHOES, "known": MAX_ECHOES, "rejected": MAX_REJECTED}
+    rows = 2 * sum(most.values())
+    made = Manifest(
+        batch_key="k" * 64,
+        pipeline="p" * 255,
+        statement="s" * 255,
+        generation=0,
+        definition=definition(),
+        sealed_file="f" * 900,
+        sealed_at=EPOCH,
+        start=0,
+        end=1 << 40,
+        runs=tuple(run for fate, count in most.items() for run in ((1, fate), (1, "elsewhere")) * (count // share)),
+        rejected=((rows, "render-error", "m" * 600),) * (MAX_REJECTED // share),
+        echoes=(MAX_RECORDS,) * (MAX_ECHOES // share),
+        packs=((1, 10), (1, 11)) * (50_000 // share),
+        requests=MAX_RECORDS,
+        records=rows // 2,
+        bytes=1 << 40,
+        sha256="0" * 64,
+    )
+    assert len(made.model_dump_json()) * share < LARGEST
 
 
 def test_a_batch_is_cut_to_the_room_in_its_queue_and_no_request_refused_for_it() -> None:

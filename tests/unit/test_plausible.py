@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import SpoolError
 from shared.keys import batch_key
-from shared.manifest import Manifest
+from shared.manifest import LARGEST, Manifest
 from shared.spool import MANIFEST, Spool
 from tests.rig import samples
 
@@ -50,6 +50,27 @@ def test_what_can_be_true_is_read(spool: Spool) -> None:
     assert spool.manifest("pipe", "sentiments", KEY).records == 10
     write(spool, packs=[[2, 3], [1, 4]], requests=3)
     assert spool.manifest("pipe", "sentiments", KEY).packing.records == 10
+
+
+def test_what_earlier_versions_wrote_is_read(spool: Spool) -> None:
+    """They said how many records a request has at most, too."""
+    write(spool)
+    now = spool.manifest("pipe", "sentiments", KEY)
+    write(spool, pack=20)
+    assert spool.manifest("pipe", "sentiments", KEY) == now
+
+
+def test_a_file_that_is_larger_than_any_manifest_is_not_read(spool: Spool, tmp_path: Path) -> None:
+    write(spool)
+    path = tmp_path / "spool" / spool.batch("pipe", "sentiments", KEY) / MANIFEST
+    with path.open("ab") as file:
+        file.truncate(LARGEST)
+    with pytest.raises(SpoolError, match="is damaged"):
+        spool.manifest("pipe", "sentiments", KEY)
+    with path.open("ab") as file:
+        file.truncate(LARGEST + 1)
+    with pytest.raises(SpoolError, match=r"has 67,108,865 bytes, and such a file has 67,108,864 at most"):
+        spool.manifest("pipe", "sentiments", KEY)
 
 
 @pytest.mark.parametrize(
