@@ -99,7 +99,7 @@ def measure(definition: Definition, sample: Sample, environ: Mapping[str, str], 
     requests, size = sum(each.requests for each in batches), sum(each.bytes for each in batches)
     records = sum(each.records for each in batches)
     tokens = sum(each.estimated_tokens or 0 for each in batches) if rate is None else prompt_tokens(size, rate)
-    answers = all_answers(definition, requests, records - refused)
+    answers = all_answers(definition, requests, records - refused - sum(each.deduplicated for each in batches))
     return Measured(records, refused, requests, size, tokens if requests else 0, answers)
 
 

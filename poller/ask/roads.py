@@ -60,7 +60,7 @@ class Roads:
             return found.sync_usd if found else None
 
         limit = options.fallback_max_cost if options.mode == "batch" else None
-        answer = all_answers(definition, batch.requests, batch.records) // max(batch.requests, 1)
+        answer = all_answers(definition, batch.requests, batch.records - batch.deduplicated) // max(batch.requests, 1)
         return Ceiling(limit, price, answer, sum(others))
 
     def _family(self, batch: Batch) -> list[Batch]:

@@ -120,6 +120,10 @@ def test_an_estimate_says_what_nobody_knows_and_takes_a_users_word() -> None:
 def test_a_packed_file_is_also_estimated_record_by_record_and_an_own_prompt_only_as_it_is() -> None:
     packed = quote_of(definition(batch=BatchOptions(size=10)))
     assert [road.requests for road in packed.roads] == [294, 294, 30, 30]
+    once = quote_of(definition(batch=BatchOptions(size=10, deduplicate=True, response_tokens=20)))
+    assert [(road.requests, road.output_tokens) for road in once.roads[2:]] == [(6, 6 * 20)] * 2, (
+        "asked once, paid once"
+    )
     templated = quote_of(definition(batch=BatchOptions(prompt="{{ review }}")))
     assert [road.road for road in templated.roads] == ["synchronous", "batch"]
 
