@@ -14,6 +14,7 @@ from shared.definition import Definition
 from shared.errors import SpoolError
 from shared.keys import batch_key
 from shared.spool import ANNALS, PLAN, Spool
+from shared.store.budgets import Limit
 from shared.store.values import Plan, PositionRun, Run
 
 _RUN = re.compile(r"run-([0-9]+)\.json")
@@ -43,6 +44,8 @@ class RunRecord(Record):
     restored_from: str | None
     started_from: dict[str, JsonValue] | None
     fresh: bool
+    limits: tuple[tuple[str, str | None, float], ...] = ()
+    """(statement, model, US dollars) of each limit on what a day may cost, as `shared.store.budgets` has them."""
 
 
 class EndRecord(Record):
@@ -116,10 +119,11 @@ class Annals:
         """A definition that files may be sealed by from now on."""
         self._files.create(f"{self._folder}/definitions/{definition.hash}.json", definition.canonical())
 
-    def keep_run(self, run: Run, file: str, installation: str) -> None:
-        """A run that is about to start its job."""
+    def keep_run(self, run: Run, file: str, installation: str, limits: Iterable[Limit] = ()) -> None:
+        """A run that is about to start its job, and what a day of its pipeline may cost."""
         values = {name: getattr(run, name) for name in RunRecord.model_fields if hasattr(run, name)}
-        record = RunRecord(**values, file=file, installation=installation)
+        stated = tuple((limit.statement, limit.model, limit.usd) for limit in limits if limit.usd is not None)
+        record = RunRecord(**values, file=file, installation=installation, limits=stated)
         self._files.create(f"{self._folder}/run-{run.epoch}.json", record.model_dump_json().encode())
 
     def keep_end(self, epoch: int, outcome: str, ended_at: datetime, installation: str) -> None:

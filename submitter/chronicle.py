@@ -39,7 +39,8 @@ class Chronicle:
         (run,) = self._store.lineage.runs(self._pipeline, 1)
         owner = self._store.lineage.owner(self._pipeline) or ""
         if run.epoch == epoch:
-            self._annals.keep_run(run, owner, self._store.shards.installation_id())
+            limits = self._store.budgets.stated(self._pipeline)
+            self._annals.keep_run(run, owner, self._store.shards.installation_id(), limits)
 
     def finish(self, epoch: int, outcome: str) -> None:
         """How a run ended; the store's first word stands."""

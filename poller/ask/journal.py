@@ -7,6 +7,7 @@ another has written was overtaken, and learns it before a call is made. It lies 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from io import BytesIO
 from typing import Literal
 from uuid import uuid4
@@ -114,10 +115,11 @@ class Journal:
         self.tally.add(head)
 
     def _take(self, data: bytes) -> None:
+        address = self._address(self._next)
         try:
-            self.tally.add(Head.model_validate_json(data.partition(b"\n")[0]))
-        except (ValidationError, IndexError) as error:
-            raise SpoolError(f"{self._address(self._next)} is damaged: {error}") from error
+            self.tally.add(_head(data, address))
+        except IndexError as error:
+            raise SpoolError(f"{address} is damaged: {error}") from error
         self._next += 1
 
     def _address(self, number: int) -> str:
@@ -129,6 +131,24 @@ def results(files: Files, batch_folder: str) -> Iterator[bytes]:
     for data in _read(files, f"{batch_folder}/{FOLDER}"):
         _, _, lines = data.partition(b"\n")
         yield from BytesIO(lines)
+
+
+def used(files: Files, batch_folder: str) -> Iterator[tuple[datetime | None, int, int]]:
+    """When each part was written, and the input and output tokens of its answers."""
+    folder = f"{batch_folder}/{FOLDER}"
+    parts = sorted(
+        (entry for entry in files.entries(folder) if entry.name.endswith(".jsonl")), key=lambda entry: entry.name
+    )
+    for part, data in zip(parts, _read(files, folder), strict=False):
+        head = _head(data, part.address)
+        yield part.modified_at, head.input_tokens, head.output_tokens
+
+
+def _head(data: bytes, address: str) -> Head:
+    try:
+        return Head.model_validate_json(data.partition(b"\n")[0])
+    except ValidationError as error:
+        raise SpoolError(f"{address} is damaged: {error}") from error
 
 
 def _read(files: Files, folder: str) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from poller.models import Models
+from poller.operate.charged import charged
 from poller.operate.diagnosis import Odd
 from poller.operate.examining import ProviderExamination
 from poller.operate.mending import Mending
@@ -27,6 +28,7 @@ from shared.messages import BatchEvent
 from shared.providers.profiles import profile_for
 from shared.spool import MANIFEST, Spool
 from shared.store import Run, Store
+from shared.store.budgets import Limit
 from shared.store.rebuilds import Known, Owner, Restored
 from shared.trust import vouch, vouching
 
@@ -41,6 +43,11 @@ class Found:
     plans: list[PlanRecord]
     definitions: dict[str, Definition]
     batches: list[Known] = field(default_factory=list)
+
+    @property
+    def limits(self) -> list[Limit]:
+        """What a day may cost, as its newest run said."""
+        return [Limit(*limit) for limit in self.runs[-1][0].limits] if self.runs else []
 
     @property
     def installation(self) -> str | None:
@@ -129,7 +136,8 @@ class Rebuild:
             found.definitions[manifest.definition.hash] = manifest.definition
             is_proved = profile_for(manifest.definition.model).is_identified
             event = _own(events.get(key), manifest)
-            return remembrance(self._spool, manifest, event, is_proved=is_proved, now=self._clock())
+            known = remembrance(self._spool, manifest, event, is_proved=is_proved, now=self._clock())
+            return charged(self._spool, manifest, known)
         except SpoolAway:
             raise
         except SpoolError as error:
@@ -201,6 +209,7 @@ def _restored(pipelines: Mapping[str, Found], installation: str | None, spool: S
         definitions=[each for found in pipelines.values() for each in found.definitions.values()],
         plans=[plan.plan() for found in pipelines.values() for plan in found.plans],
         batches=[known for found in pipelines.values() for known in found.batches],
+        limits={name: found.limits for name, found in pipelines.items()},
     )
 
 

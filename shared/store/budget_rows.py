@@ -3,7 +3,7 @@
 A batch's charge follows its row: whoever moves the batch, for whatever reason, moves its money with it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select, update
@@ -15,7 +15,7 @@ from shared.errors import NoRoom
 from shared.lifecycle import Event, State
 from shared.store.database import insert_absent, serialise
 from shared.store.tables import batches, budgets, charges, leases
-from shared.store.values import Batch
+from shared.store.values import Batch, Charge, PlannedBatch
 
 _SENDABLE = (str(State.SEALED), str(State.HELD))
 _LINE = 200
@@ -70,6 +70,13 @@ def release(connection: Connection, now: datetime, batch: Batch) -> None:
         tell(connection, now, batch.pipeline)
 
 
+def put_back(connection: Connection, batch: PlannedBatch, charged: Iterable[Charge]) -> None:
+    """What a batch that was put back into the store has reserved and spent, in the store that forgot it."""
+    for charge in charged:
+        if charge.reserved_usd > 0 or charge.spent_usd > 0:
+            _add(connection, batch, charge.day, reserved_usd=charge.reserved_usd, spent_usd=charge.spent_usd)
+
+
 def tell(connection: Connection, now: datetime, pipeline: str) -> None:
     """Let those look again that are held for the sake of a budget. Those in another's hands look by themselves."""
     chosen = held_for_money() & (batches.c.pipeline == pipeline) & (batches.c.held_until > now)
@@ -101,7 +108,7 @@ def _spend(connection: Connection, now: datetime, batch: Batch, spent: float) ->
         tell(connection, now, batch.pipeline)
 
 
-def _add(connection: Connection, batch: Batch, day: str, **amount: float) -> None:
+def _add(connection: Connection, batch: PlannedBatch, day: str, **amount: float) -> None:
     key = {"batch_key": batch.batch_key, "day": day}
     row = {**key, "pipeline": batch.pipeline, "model_name": batch.model_name, "reserved_usd": 0.0, "spent_usd": 0.0}
     if not insert_absent(connection, charges, {**row, **amount}):

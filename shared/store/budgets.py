@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
@@ -68,13 +69,14 @@ class Budgets:
         with self._database.write() as connection:
             serialise(connection, f"budget/{pipeline}")
             now = self._database.clock()
-            for limit in limits:
-                key = {"pipeline": pipeline, "statement": limit.statement}
-                connection.execute(delete(budgets).filter_by(**key))
-                if limit.usd is not None:
-                    row = {**key, "model_name": limit.model, "limit_usd": limit.usd, "stated_at": now}
-                    connection.execute(insert(budgets).values(**row))
+            state(connection, now, pipeline, limits)
             tell(connection, now, pipeline)
+
+    def stated(self, pipeline: str) -> list[Limit]:
+        """All that limits a pipeline's days."""
+        query = select(budgets).filter_by(pipeline=pipeline).order_by(budgets.c.statement)
+        with self._database.read() as connection:
+            return [Limit(row.statement, row.model_name, row.limit_usd) for row in connection.execute(query)]
 
     def of(self, pipeline: str, statement: str) -> float | None:
         """The smallest limit that a statement's batches mind; None without one."""
@@ -103,6 +105,16 @@ class Budgets:
             rows = connection.execute(select(budgets).order_by(budgets.c.pipeline, budgets.c.statement)).all()
             found = [_spending(connection, row, day) for row in rows]
         return sorted(dict.fromkeys(found), key=lambda each: not each.held_batches)
+
+
+def state(connection: Connection, now: datetime, pipeline: str, limits: Iterable[Limit]) -> None:
+    """Put limits in the place of those of the same statements, within a transaction."""
+    for limit in limits:
+        key = {"pipeline": pipeline, "statement": limit.statement}
+        connection.execute(delete(budgets).filter_by(**key))
+        if limit.usd is not None:
+            row = {**key, "model_name": limit.model, "limit_usd": limit.usd, "stated_at": now}
+            connection.execute(insert(budgets).values(**row))
 
 
 def _spending(connection: Connection, row: Row[tuple[str, ...]], day: str) -> Spending:

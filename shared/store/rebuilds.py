@@ -1,6 +1,6 @@
 """A lost store, restored as a whole into an empty one, in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,9 +10,10 @@ from sqlalchemy import Connection, delete, insert, select, update
 from shared.definition import Definition
 from shared.errors import SettingsError
 from shared.lifecycle import State
-from shared.store import batch_rows
+from shared.store import batch_rows, plans
+from shared.store.budget_rows import put_back
+from shared.store.budgets import Limit, state
 from shared.store.database import Database, insert_absent, serialise
-from shared.store.plans import put_back
 from shared.store.tables import (
     attempts,
     batches,
@@ -24,7 +25,7 @@ from shared.store.tables import (
     sealed_files,
     strays,
 )
-from shared.store.values import Attempt, Plan, PlannedBatch, Run
+from shared.store.values import Attempt, Charge, Plan, PlannedBatch, Run
 
 _KEPT = (batches, attempts, sealed_files, positions, runs, strays)
 """What an empty store has no row of."""
@@ -38,6 +39,7 @@ class Known:
     state: State
     columns: dict[str, Any] = field(default_factory=dict)
     attempts: Sequence[Attempt] = ()
+    charges: Sequence[Charge] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Restored:
     definitions: Sequence[Definition] = ()
     plans: Sequence[Plan] = ()
     batches: Sequence[Known] = ()
+    limits: Mapping[str, Sequence[Limit]] = field(default_factory=dict)
+    """What a day of each pipeline may cost."""
 
 
 class Rebuilds:
@@ -87,9 +91,12 @@ class Rebuilds:
                 insert_absent(connection, definitions, row)
             _lineage(connection, what)
             for plan in what.plans:
-                put_back(connection, plan)
+                plans.put_back(connection, plan)
+            for pipeline, limits in what.limits.items():
+                state(connection, now, pipeline, limits)
             for known in what.batches:
                 batch_rows.insert(connection, known.batch, now, state=known.state, **known.columns)
+                put_back(connection, known.batch, known.charges)
             rows = [asdict(attempt) for known in what.batches for attempt in known.attempts]
             if rows:
                 connection.execute(insert(attempts), [{**row, "disowned": list(row["disowned"])} for row in rows])

@@ -6,12 +6,13 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
+from shared.budget import day_of
 from shared.lifecycle import State
-from shared.store import batch_rows
+from shared.store import batch_rows, budget_rows
 from shared.store.database import Database
 from shared.store.plans import put_back
 from shared.store.tables import attempts, batches, pipelines
-from shared.store.values import Plan, PlannedBatch
+from shared.store.values import Charge, Plan, PlannedBatch
 
 
 class Recalls:
@@ -68,4 +69,8 @@ class Recalls:
     def ended(self, batch: PlannedBatch, state: State, end: Mapping[str, Any]) -> bool:
         """Put back a batch that is out, with the columns of its last row that are known; whether it was absent."""
         with self._database.write() as connection:
-            return batch_rows.insert(connection, batch, self._database.clock(), state=state, **end)
+            is_new = batch_rows.insert(connection, batch, self._database.clock(), state=state, **end)
+            if is_new:
+                day = day_of(end.get("submitted_at") or end["published_at"])
+                budget_rows.put_back(connection, batch, [Charge(day, spent_usd=end.get("cost_usd") or 0.0)])
+            return is_new

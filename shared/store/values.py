@@ -89,6 +89,15 @@ class PlannedBatch:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a batch has reserved and spent of one day (UTC), in US dollars."""
+
+    day: str
+    reserved_usd: float = 0.0
+    spent_usd: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch(PlannedBatch):
     """A row of `batches`."""

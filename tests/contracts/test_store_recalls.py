@@ -46,6 +46,8 @@ def test_a_batch_that_is_out_comes_back_as_it_ended(store: Store, clock: SetCloc
     batch = store.batches.get("k-0")
     assert batch is not None
     assert (batch.state, batch.succeeded, batch.failed, batch.published_at) == (State.PUBLISHED, 9, 1, NOON)
+    spent = {row["day"]: row["spent_usd"] for row in store.status.daily() if row["spent_usd"]}
+    assert spent == {f"{NOON:%Y-%m-%d}": 0.5}
 
 
 def test_the_pipelines_of_a_store_are_known(store: Store) -> None:

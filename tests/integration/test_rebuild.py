@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,9 +35,12 @@ from shared.lifecycle import TERMINAL, State
 from shared.messages import BatchEvent, Header, ProgressMarker
 from shared.spool import MANIFEST, SealedFile
 from shared.store import Batch, Run, Store, Whose
+from shared.store.budgets import PIPELINE, Limit
+from shared.submission import Submission
 from submitter.chronicle import Chronicle
 from submitter.planner import Planner
 from tests.rig import samples
+from tests.rig.asking import PASS, Road
 from tests.rig.fixtures import MakeTopic
 from tests.rig.older import copied, restore
 from tests.rig.results import SHARDS, SINK_TOPIC, Back, sink
@@ -185,6 +189,12 @@ def ledger(stage: Stage) -> Mapping[str, Any]:
     }
 
 
+def charged(stage: Stage) -> dict[str, float]:
+    """What of each day is spent or reserved."""
+    days = {str(row["day"]): row["spent_usd"] + row["reserved_usd"] for row in stage.store.status.daily()}
+    return {day: round(usd, 9) for day, usd in days.items() if usd}
+
+
 def begin(stage: Stage) -> int:
     """A run of the pipeline, as `submitter run` begins it."""
     epoch = stage.store.lineage.begin(
@@ -295,6 +305,79 @@ def test_a_store_that_is_lost_again_and_again_changes_nothing(make_back: MakeBac
     check_once(back, stage.files * RECORDS)
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_a_day_has_cost_is_remembered_and_the_brake_still_holds(
+    make_back: MakeBack, batches_topic: str, provider: str
+) -> None:
+    back = make_back(provider)
+    stage = back.stage
+    published, collected, sent, doubtful, waiting = (stage.plan(RECORDS) for _ in range(5))
+    each = stage.batch(waiting).estimated_cost_usd or 0.0
+    stage.store.budgets.state("pipe", [Limit(PIPELINE, None, 4.5 * each), Limit("sentiments", "sentiment", 9 * each)])
+    begin(stage)
+    back.finish(published)
+    submission = stage.submission()
+    wait_until(partial(has_sent, stage, submission, collected), 30, "a batch to be sent")
+    back.collect(collected)
+    wait_until(partial(has_sent, stage, submission, sent), 30, "another to be sent")
+    stage.server.set_fault("create_accepted_response_lost", times=1)
+    submission.work(doubtful)
+    assert stage.batch(doubtful).state is State.AMBIGUOUS
+    costs = [stage.batch(key).cost_usd or 0.0 for key in (published, collected)]
+    used = sum(costs) + sum(stage.batch(key).estimated_cost_usd or 0.0 for key in (sent, doubtful))
+    # What the answers did not cost is given back: less than another batch needs is to be left.
+    limits = [Limit(PIPELINE, None, used + each / 2), Limit("sentiments", "sentiment", 9 * each)]
+    stage.store.budgets.state("pipe", limits)
+    begin(stage)
+    days = charged(stage)
+    assert sum(days.values()) == pytest.approx(used)
+    drop(stage)
+    rebuild(back, batches_topic)
+    assert charged(stage) == days
+    assert stage.store.budgets.stated("pipe") == limits
+    submission = stage.submission()
+    submission.work(waiting)
+    assert (stage.batch(waiting).held_reason or "").startswith("budget: ")
+    for key in (published, collected):
+        back.collect(key)
+        back.publish(key)
+    spent = sum(batch.cost_usd or 0.0 for batch in stage.store.batches.rows())
+    assert {one.model: one.spent_usd for one in stage.store.budgets.today()} == {
+        None: pytest.approx(spent),
+        "sentiment": pytest.approx(spent),
+    }
+    stage.ahead = DAY
+    finish(back, batches_topic)
+    check_once(back, stage.files * RECORDS)
+
+
+def has_sent(stage: Stage, submission: Submission, key: str) -> bool:
+    submission.work(key)
+    return stage.batch(key).state is State.SUBMITTED
+
+
+def test_what_single_calls_have_cost_is_remembered(make_back: MakeBack, batches_topic: str) -> None:
+    back = make_back(batch_options={"mode": "sync"})
+    stage = back.stage
+    key = stage.plan(RECORDS)
+    begin(stage)
+    asker = Road(stage, PASS).asker()
+    wait_until(lambda: asker.run_once() and stage.batch(key).state is State.ENDED, 30, "every record to be asked")
+    days, before = charged(stage), stage.batch(key)
+    drop(stage)
+    rebuild(back, batches_topic)
+    assert charged(stage) == days
+    known = stage.batch(key)
+    assert known.cost_usd == pytest.approx(before.cost_usd)
+    assert known.input_tokens == before.input_tokens
+    asker = Road(stage, PASS).asker()
+    wait_until(lambda: asker.run_once() and stage.batch(key).state is State.ENDED, 30, "it to end once more")
+    back.collect(key)
+    back.publish(key)
+    assert charged(stage) == days
+    check_once(back, RECORDS)
+
+
 def test_what_is_deleted_and_forgotten_stays_out_and_paid(make_back: MakeBack, batches_topic: str) -> None:
     back = make_back()
     stage = back.stage
@@ -316,11 +399,12 @@ def test_what_is_deleted_and_forgotten_stays_out_and_paid(make_back: MakeBack, b
     ).run_once()
     outboxes.close()
     assert forgotten == {"forgotten": 1}
-    before = stage.batch(key)
+    before, days = stage.batch(key), charged(stage)
     drop(stage)
     rebuild(back, batches_topic)
     known = stage.batch(key)
     assert (known.state, known.succeeded, known.cost_usd) == (State.PUBLISHED, RECORDS, before.cost_usd)
+    assert charged(stage) == days
     again = seal(stage, "again", range(RECORDS))
     assert plan(stage, again) == [], "every position is paid for"
     check_once(back, RECORDS)
