@@ -18,11 +18,11 @@ import orjson
 
 from shared.clock import Clock
 from shared.definition import Model
-from shared.errors import NotFound, ProviderError, Unknown
+from shared.errors import NotFound, ProviderError
 from shared.providers import openai_answers
 from shared.providers.bodies import URLS, request_lines
 from shared.providers.lines import rename
-from shared.providers.paging import walk
+from shared.providers.paging import newest_first
 from shared.providers.port import Answer, LineError, Outgoing, Profile, RemoteBatch, RemoteFile, Requests
 from shared.spool import make_folder
 
@@ -105,15 +105,7 @@ class OpenAIProvider:
         # created_at comes in whole seconds.
         least = moment.replace(microsecond=0)
         with self._session.call() as client:
-            latest: datetime | None = None
-            for batch in walk(client.batches.list(limit=_PAGE)):
-                found = remote(batch)
-                if latest is not None and found.created_at > latest:
-                    raise Unknown(f"the list of batches can't be walked: {found.id} is newer than the one before it")
-                latest = found.created_at
-                if latest < least:
-                    return
-                yield found
+            yield from newest_first(client.batches.list(limit=_PAGE), remote, least)
 
     def uploads(self) -> Iterator[RemoteFile]:
         from shared.providers.session import identity

@@ -131,6 +131,14 @@ def test_list_does_not_page(sandbox_user: SandboxUser, how: str) -> None:
         assert [batch.id for batch in messages.get_next_page().data] == [batch.id for batch in messages.data]
 
 
+def test_list_oldest_first(sandbox_user: SandboxUser) -> None:
+    created = [sandbox_user.create(ONE).id for _ in range(2)]
+    assert {batch.id for batch in sandbox_user.openai.batches.list(limit=1)} >= set(created)
+    newest_first = [batch.id for batch in sandbox_user.openai.batches.list(limit=100).data]
+    sandbox_user.fault("list_oldest_first", times=None)
+    assert [batch.id for batch in sandbox_user.openai.batches.list(limit=100).data] == newest_first[::-1]
+
+
 def test_token_limit_exceeded(sandbox_user: SandboxUser) -> None:
     sandbox_user.fault("token_limit_exceeded", limit=90_000)
     batch = sandbox_user.run(ONE)

@@ -35,6 +35,33 @@ def test_row_24_a_list_that_does_not_page_proves_no_absence(
     assert len(own_server.witness().creates(provider)) == 1
 
 
+def test_row_24_a_list_that_begins_with_the_oldest_proves_no_absence(
+    make_road: MakeRoad, own_server: ProviderServer
+) -> None:
+    """What is looked for stands behind batches that are older than it: it is not made again."""
+    road = make_road(own_server, "openai")
+    road.bring()
+    own_server.advance(HOUR.total_seconds())
+    road.stage.ahead = HOUR
+    road.fault("create_accepted_response_lost")
+    road.fault("list_oldest_first", times=None)
+    key = road.stage.plan(RECORDS)
+    submission = road.stage.submission()
+    submission.work(key)
+    for _ in range(3):
+        road.stage.ahead += HOUR
+        submission.work(key)
+        batch = road.stage.batch(key)
+        assert batch.state is State.AMBIGUOUS
+        assert "can't be walked" in (batch.error or "")
+    own_server.clear_faults()
+    own_server.advance((road.stage.ahead - HOUR).total_seconds())
+    (batch,) = road.back.finish(key)
+    assert batch.succeeded == RECORDS
+    assert set(road.billed(2 * RECORDS).values()) == {1}
+    assert len(own_server.witness().creates("openai")) == 2
+
+
 def test_row_25_a_known_batch_is_answered_with_404_now_and_then(
     make_road: MakeRoad, own_server: ProviderServer, provider: str
 ) -> None:

@@ -1,12 +1,14 @@
 """Lists of batches: whole, or no answer."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
 from shared.errors import Unknown
-from shared.providers.paging import walk
+from shared.providers.paging import newest_first, walk
+from shared.providers.port import RemoteBatch
 
 
 @dataclass
@@ -55,3 +57,40 @@ def test_a_provider_that_does_not_say_whether_there_is_more_is_asked_until_a_pag
 def test_a_list_that_can_not_be_whole_is_no_answer(page: Page) -> None:
     with pytest.raises(Unknown, match="can't be walked"):
         ids(page)
+
+
+def since(page: Page, least: int) -> list[str]:
+    """Batches that are named after the second of their creation."""
+
+    def read(item: SimpleNamespace) -> RemoteBatch:
+        return RemoteBatch(item.id, "completed", "ended", moment(int(item.id)))
+
+    return [found.id for found in newest_first(page, read, moment(least))]
+
+
+def moment(second: int) -> datetime:
+    return datetime.fromtimestamp(second, UTC)
+
+
+def test_batches_since_a_moment_end_with_the_page_on_which_an_older_one_stands() -> None:
+    beyond = Page(["1"], has_more=False)
+    page = Page(["9", "8"], has_more=True, following=Page(["7", "5", "4"], has_more=True, following=beyond))
+    assert since(page, 7) == ["9", "8", "7"]
+    assert since(page, 1) == ["9", "8", "7", "5", "4", "1"]
+    assert since(Page(["2"], has_more=True), 7) == [], "no page more than is needed"
+    assert since(Page([], has_more=False), 7) == []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        Page(["2", "3", "9"], has_more=False),
+        Page(["2", "3"], has_more=True, following=Page(["9"], has_more=False)),
+        Page(["8", "2", "9"], has_more=False),
+        Page(["8"], has_more=True, following=Page(["9"], has_more=False)),
+    ],
+    ids=["the oldest first", "the oldest first, and more", "no order", "no order of pages"],
+)
+def test_a_list_that_does_not_begin_with_the_newest_is_no_answer(page: Page) -> None:
+    with pytest.raises(Unknown, match="newer than the one before it"):
+        since(page, 7)

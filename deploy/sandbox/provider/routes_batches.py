@@ -118,6 +118,8 @@ async def listing(call: Call) -> Response:
     stuck = call.fault("list_does_not_page")
     if stuck is not None:
         found, after = ([] if stuck["how"] == "empty" else found), None
+    if call.fault("list_oldest_first") is not None:
+        found = found[::-1]
     page, more = paged(found, after, limit)
     more = more or stuck is not None
     return JsonResponse(listed([_view(call, batch) for batch in page], more=more))

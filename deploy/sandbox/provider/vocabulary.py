@@ -183,6 +183,7 @@ _FAULTS = (
         "A page of a list is the first one again (`how` repeats), or empty (empty); each says that more is to come.",
         how="repeats",
     ),
+    _call("list_oldest_first", 24, "OpenAI: a list of batches begins with the oldest."),
     _call("known_batch_404", 25, "A call about a batch that is there answers 404."),
     _line("answer_after_fragment", 26, "Responses: the first output item is a fragment, the second the whole answer."),
     _call("input_file_denied", 27, "A create: 400 without a code, its file can't be found, or accessed."),
