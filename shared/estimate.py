@@ -4,6 +4,7 @@ from math import ceil
 from typing import NamedTuple, Protocol
 
 from shared.definition import BatchOptions, Column, Definition, Mode, Model, SqlType
+from shared.packing import MOST_RECORDS
 from shared.providers.bodies import thinking_tokens
 from shared.providers.prices import cost_of
 from shared.schema import TEXT
@@ -89,12 +90,14 @@ def answer_tokens(model: Model) -> int:
 
 
 def all_answers(definition: Definition, requests: int, records: int) -> int:
-    """The tokens of all answers of requests that hold so many records."""
+    """The tokens of all answers of requests that hold so many records, some of which may have been set aside."""
     model = definition.model
     if not definition.batch.is_packed or answer_tokens(model) == 0:
         return requests * answer_tokens(model)
     limit = model.parameters.get("max-tokens")
-    wanted = records * record_answer(definition.batch, model.output) + requests * thinking_tokens(model)
+    size = definition.batch.size
+    asked = min(records, requests * (MOST_RECORDS if size == "auto" else size))
+    wanted = asked * record_answer(definition.batch, model.output) + requests * thinking_tokens(model)
     return min(wanted, requests * limit) if isinstance(limit, int) else wanted
 
 

@@ -8,6 +8,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+MOST_RECORDS = 50
+"""In a request, where nobody says a number: more mix up their answers, and are lost together."""
 Packs = tuple[tuple[int, int], ...]
 """Run lengths, in the requests' order: (requests, records in each). Empty: one record in each request."""
 

@@ -3,12 +3,11 @@
 from shared.definition import BatchOptions, Definition, Model
 from shared.estimate import record_answer
 from shared.packed import fixed_bytes
+from shared.packing import MOST_RECORDS
 from shared.providers.bodies import DEFAULT_MAX_TOKENS, thinking_tokens
 from shared.providers.prices import context_window
 from submitter.packer import Room
 
-AUTO = 50
-"""Records in a request, at most, where nobody says a number: more mix up their answers, and are lost together."""
 UNKNOWN_WINDOW = 8_192
 """Tokens of a model whose context nobody knows."""
 UNLIMITED = 16_384
@@ -30,10 +29,10 @@ def room_of(definition: Definition, rate: float) -> Room | None:
     per_byte = max(rate * _MARGIN, _LEAST)
     wanted = None if options.size == "auto" else options.size
     if model.task == "embeddings":
-        most = min(wanted or AUTO, MOST_INPUTS)
+        most = min(wanted or MOST_RECORDS, MOST_INPUTS)
         return Room(most, int(MOST_INPUT_TOKENS / per_byte), wanted if wanted and wanted > most else None)
     room, each = answer_room(model), record_answer(options, model.output)
-    most = min(wanted or AUTO, max(room // each, 1))
+    most = min(wanted or MOST_RECORDS, max(room // each, 1))
     window = options.context_window or context_window(model) or UNKNOWN_WINDOW
     text = (window - thinking_tokens(model) - min(room, most * each)) / per_byte - fixed_bytes(definition)
     return Room(most, max(int(text), 0), wanted)

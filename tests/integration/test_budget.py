@@ -112,15 +112,23 @@ def test_calls_one_by_one_stop_where_the_days_money_ends_and_go_on_when_it_turns
     assert max(row["spent_usd"] for row in rows) <= usd
 
 
-def test_files_are_cut_so_that_each_batch_fits_a_day_by_itself(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("options", "empty"), [({}, 0), ({"size": 4}, 0), ({"size": 4}, 3)], ids=["single", "packed", "packed, with gaps"]
+)
+def test_files_are_cut_so_that_each_batch_fits_a_day_by_itself(
+    stage: Stage, options: dict[str, int], empty: int
+) -> None:
+    stage.batch_options = options
     keys = stage.plan_rows(range(20))
     (whole,) = keys
     usd = (stage.batch(whole).estimated_cost_usd or 0.0) / 3
     limit(stage, usd)
-    parts = [stage.batch(key) for key in stage.plan_rows(range(20, 40))]
+    if empty:
+        stage.review = lambda number: f"review {number}" if number % empty == 0 else None
+    parts = [stage.batch(key) for key in stage.plan_rows(range(20, 80))]
     assert len(parts) > 3
     assert all((part.estimated_cost_usd or 0.0) <= usd for part in parts)
-    assert sum(part.records for part in parts) == 20
+    assert sum(part.records for part in parts) == 60
     cut = cut_for(stage.definition().model, usd, 0.25)
     assert cut.max_bytes
     assert cut.max_requests

@@ -6,6 +6,7 @@ import pytest
 
 from shared.definition import BatchOptions, Mode, Model
 from shared.estimate import Estimate, all_answers, asked_tokens, estimate, estimated_cost, prompt_tokens
+from shared.packing import MOST_RECORDS
 from shared.providers.prices import cost
 from tests.rig.samples import definition
 
@@ -62,6 +63,13 @@ def test_whoever_thinks_before_an_answer_for_several_records_thinks_once(
         batch=BatchOptions(size=20, response_tokens=25),
     )
     assert all_answers(packed, 2, 40) == tokens
+
+
+def test_rows_that_were_set_aside_have_no_answer() -> None:
+    packed = definition(batch=BatchOptions(size=20, response_tokens=25))
+    assert all_answers(packed, 2, 4_000) == 2 * 20 * 25, "no more than its requests can hold"
+    auto = definition(batch=BatchOptions(size="auto", response_tokens=25))
+    assert all_answers(auto, 2, 4_000) == 2 * MOST_RECORDS * 25
 
 
 @dataclass(frozen=True)
