@@ -22,6 +22,8 @@ def keep_answers(store: Store, spool: Spool, manifest: Manifest, decision: Decis
     lasts = manifest.definition.batch.deduplicate_ttl
     if lasts is None or not manifest.requests:
         return
+    if _is_deleted(spool, manifest, decision):
+        return
     scope, until = scope_of(manifest.definition), clock() + timedelta(seconds=lasts)
     kept: dict[bytes, bytes] = {}
     for question, answer in _usable(spool, manifest, decision):
@@ -32,11 +34,22 @@ def keep_answers(store: Store, spool: Spool, manifest: Manifest, decision: Decis
     store.answers.keep(scope, kept, until)
 
 
-def _usable(spool: Spool, manifest: Manifest, decision: Decision) -> Iterator[tuple[bytes, bytes]]:
+def _is_deleted(spool: Spool, manifest: Manifest, decision: Decision) -> bool:
+    """Whether the batch was out long ago, and its data with it: an older copy of the store doesn't know that."""
+    return any(
+        spool.files.size(address) is None for address in (manifest.sealed_file, *_answers(spool, manifest, decision))
+    )
+
+
+def _answers(spool: Spool, manifest: Manifest, decision: Decision) -> list[str]:
     folder = results_in(spool.batch(manifest.pipeline, manifest.statement, manifest.batch_key), decision)
+    return [f"{folder}/{name}" for name in (INDEX, ANSWERS)]
+
+
+def _usable(spool: Spool, manifest: Manifest, decision: Decision) -> Iterator[tuple[bytes, bytes]]:
     ask, read = question_of(manifest.definition), reader_of(manifest.definition.model)
     with ExitStack() as open_:
-        paths = [open_.enter_context(spool.files.local(f"{folder}/{name}")) for name in (INDEX, ANSWERS)]
+        paths = [open_.enter_context(spool.files.local(address)) for address in _answers(spool, manifest, decision)]
         results = open_.enter_context(Results(paths[0].parent, manifest.packing.records))
         for record, row in asked_rows(spool, manifest):
             if results.verdicts[record] != Verdict.ANSWERED:

@@ -65,8 +65,10 @@ class Overtaken:
         return paths
 
 
-def test_row_22_an_older_store_finds_what_is_out_though_all_is_deleted(back: Back) -> None:
+@pytest.mark.parametrize("options", [{}, {"deduplicate": True, "deduplicate_ttl": 3600.0}], ids=["", "deduplicate"])
+def test_row_22_an_older_store_finds_what_is_out_though_all_is_deleted(back: Back, options: dict[str, Any]) -> None:
     stage = back.stage
+    stage.batch_options = options
     key = stage.submit(RECORDS)
     stage.watch_until(key, State.ENDED)
     older = copied(stage)
