@@ -322,8 +322,7 @@ def test_a_password_of_the_environment_is_stored_as_its_name() -> None:
         assert statement.definition.sink.kafka["sasl.password"] == f"${{{name}}}"
         assert "pass'word" not in statement.definition.canonical().decode()
     told = Asked(replace(MODEL, options={**MODEL.options, "system-prompt": f"Say {password}."}), "answers")
-    nothing, faults = read({"WHATEVER_IT_IS_CALLED": password}, told)
-    assert nothing is None
+    _, faults = read({"WHATEVER_IT_IS_CALLED": password}, told)
     assert [fault.message.partition(" would")[0] for fault in faults.errors] == [
         "the value of ${WHATEVER_IT_IS_CALLED}"
     ]
