@@ -27,8 +27,9 @@ from poller.publish.outbox import Bounds
 from poller.schedule import Backoff
 from poller.settings import PollerSettings
 from poller.signals import Signals
+from poller.tempo import Tempo
 from poller.watch.watcher import Watching
-from poller.wiring import Tempo, assembled
+from poller.wiring import assembled
 from shared import failpoints
 from shared.clock import Clock
 from shared.errors import KafkaUnavailable, LeaseLost, MustRestart, SettingsError, StoreUnavailable
