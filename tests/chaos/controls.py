@@ -22,8 +22,9 @@ from poller.publish.outboxes import Outboxes
 from poller.publish.publisher import Publisher
 from poller.publish.transactions import Transactions
 from poller.settings import PollerSettings
+from poller.tempo import Tempo
 from poller.watch.rescuer import Rescuer
-from poller.wiring import Poller, Tempo
+from poller.wiring import Poller
 from shared.clock import Clock
 from shared.definition import Model
 from shared.kafka import load_clusters
@@ -77,6 +78,40 @@ def weakness(name: str | None) -> Weakness:
     return WEAKNESSES[name] if name else Weakness()
 
 
+# Another adapter in the place of the product's: at the desk, and where the poller sends.
+
+
+def _hire_with(
+    adapter: type[OpenAIProvider], errand: Errand, store: Store, spool: Spool, clock: Clock, waits: Waits
+) -> Hands:
+    class _Adapted(Workers):
+        def _provider(self, model: Model) -> Provider:
+            return adapter(model, os.environ, profile_of(model.provider), self._clock)
+
+    return _Adapted(errand, store, spool, clock, waits=waits)
+
+
+def _rescue_with(
+    adapter: type[OpenAIProvider], made: Poller, settings: PollerSettings, clock: Clock, tempo: Tempo
+) -> tuple[Paced, ...]:
+    """The poller's own creates, as weak as the desk's: either may be the first to come to a batch."""
+
+    def make(model: Model, environ: Mapping[str, str]) -> Provider:
+        return adapter(model, environ, profile_of(model.provider), clock)
+
+    spool = Spool(settings.spool)
+    models = Models(made.store, spool, os.environ, make)
+    quarantine = timedelta(seconds=settings.create_quarantine)
+    submission = Submission(
+        made.store, spool, models.provider_for, clock, this_process(), quarantine=quarantine, waits=tempo.waits
+    )
+    return _instead(made, Rescuer(made.store, submission.work, clock, Keyless(made.watchdog, clock)))
+
+
+def _adapted(adapter: type[OpenAIProvider]) -> Weakness:
+    return Weakness(hire=partial(_hire_with, adapter), duties=partial(_rescue_with, adapter))
+
+
 # The SDK repeats a create by itself.
 
 
@@ -89,28 +124,15 @@ class _Retrying(OpenAIProvider):
         return replace(own, client=own.client.with_options(max_retries=2))
 
 
-class _RetryingWorkers(Workers):
-    def _provider(self, model: Model) -> Provider:
-        return _Retrying(model, os.environ, profile_of(model.provider), self._clock)
+# What the provider says back of the key is believed to be no secret.
 
 
-def _hire_retrying(errand: Errand, store: Store, spool: Spool, clock: Clock, waits: Waits) -> Hands:
-    return _RetryingWorkers(errand, store, spool, clock, waits=waits)
+class _Telling(OpenAIProvider):
+    """An adapter that does not know which key its provider may say back."""
 
-
-def _rescue_retrying(made: Poller, settings: PollerSettings, clock: Clock, tempo: Tempo) -> tuple[Paced, ...]:
-    """The poller's own creates, as weak as the desk's: either may be the first to come to a batch."""
-
-    def make(model: Model, environ: Mapping[str, str]) -> Provider:
-        return _Retrying(model, environ, profile_of(model.provider), clock)
-
-    spool = Spool(settings.spool)
-    models = Models(made.store, spool, os.environ, make)
-    quarantine = timedelta(seconds=settings.create_quarantine)
-    submission = Submission(
-        made.store, spool, models.provider_for, clock, this_process(), quarantine=quarantine, waits=tempo.waits
-    )
-    return _instead(made, Rescuer(made.store, submission.work, clock, Keyless(made.watchdog, clock)))
+    @cached_property
+    def _session(self) -> Any:
+        return replace(super()._session, secret="")
 
 
 # A create that does not show at once is made again.
@@ -140,7 +162,8 @@ def _publish_by_sql(made: Poller, settings: PollerSettings, clock: Clock, tempo:
 
 
 WEAKNESSES: dict[str, Weakness] = {
-    "sdk-retries": Weakness(hire=_hire_retrying, duties=_rescue_retrying),
+    "sdk-retries": _adapted(_Retrying),
+    "key-said-back": _adapted(_Telling),
     "no-quarantine": Weakness(hire=_hire_impatient, settings={"create_quarantine": 1e-6}),
     "progress-in-sql": Weakness(duties=_publish_by_sql),
     "404-is-absence": Weakness(settings={"lost_after": 1e-6}),

@@ -56,6 +56,14 @@ def test_the_harness_catches_a_missing_precaution(slot: Slot, control: str) -> N
     assert weak.paid_twice or weak.published_twice, f"the weaker way has become safe: {weak}"
 
 
+def test_the_harness_finds_a_key_that_the_provider_has_said_back(slot: Slot) -> None:
+    said = Rule("bad_key", (("times", 1), ("endpoint", "openai.batches.create"), ("said", "encoded")))
+    case = Case("openai", records=2, rules=(said,))
+    assert run(case, slot).violations == ()
+    weak = run(replace(case, weakness="key-said-back"), slot)
+    assert any(each.startswith("I6 a key stands in state.db") for each in weak.violations), weak
+
+
 def test_a_run_that_is_cut_short_says_what_is_open(slot: Slot) -> None:
     verdict = run(Case("openai", records=2), slot, bound=0.0)
     (said,) = [each for each in verdict.violations if each.startswith("I5")]
