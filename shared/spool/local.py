@@ -73,7 +73,9 @@ class LocalFiles:
 
     def entries(self, folder: str, prefix: str = "") -> list[Entry]:
         with self._told(folder):
-            found = [entry for entry in _scan(self.path(folder)) if entry.name.startswith(prefix)]
+            named = [entry for entry in _scan(self.path(folder)) if entry.name.startswith(prefix)]
+            # A link that leads out, or round in a ring, is nothing of ours, and keeps nobody from the rest.
+            found = [entry for entry in named if not entry.is_symlink() or _inside(Path(entry.path), self.root)]
             return [entry for entry in (_entry(folder, each) for each in found) if entry is not None]
 
     def find(self, folder: str) -> list[Entry]:

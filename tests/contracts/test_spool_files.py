@@ -207,7 +207,10 @@ def test_a_root_that_is_not_there_is_told(files: Files, object_store: ObjectStor
 def test_what_a_stranger_named_is_left_out_of_listings(files: Files, request: pytest.FixtureRequest) -> None:
     files.create("top/ours", b"x")
     if files.url.startswith("file:"):
-        Path(unquote(urlsplit(files.url).path), "top", "a\nb").write_bytes(b"")
+        top = Path(unquote(urlsplit(files.url).path), "top")
+        (top / "a\nb").write_bytes(b"")
+        (top / "ring").symlink_to("ring")
+        (top / "out").symlink_to("/etc")
     else:
         store: ObjectStore = request.getfixturevalue("object_store")
         bucket, _, prefix = files.url.removeprefix("s3://").partition("/")
