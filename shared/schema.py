@@ -147,9 +147,10 @@ def _nested(sql: SqlType, where: str) -> Schema:
         return _entries(_of(sql.element, f"{where} value"))
     if sql.root == "MULTISET":
         return _entries({"type": "integer", "description": "how often it occurs"})
+    later = "use PARSE_JSON" if sql.root == "VARIANT" else "cast it"
     raise SettingsError(
         f"the output column '{where}' has the type {sql.root}, which a model's JSON answer can't carry; "
-        "declare it as STRING and cast it in a second query"
+        f"declare it as STRING and {later} in a second query"
     )
 
 

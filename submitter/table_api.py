@@ -25,7 +25,10 @@ class BatchModel:
     input: Mapping[str, str | DataType]
     output: Mapping[str, str | DataType]
     options: Mapping[str, str]
-    """By the names of WITH (…). The api-key is `${NAME}`: each process takes it from its own environment."""
+    """By the names of WITH (…). The api-key is `${NAME}`: each process takes it from its own environment.
+
+    In every other one `${NAME}` stands for the environment's value of now, as in a file.
+    """
 
 
 def predict(

@@ -16,16 +16,16 @@ from submitter.pipeline.extra import answered, asked_extras, metadata_faults, me
 from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.flink import Reflection, implicit_cast, parsed_type, reason, sql_type
 from submitter.pipeline.inputs import read_input, topics_of
-from submitter.pipeline.kafka_properties import passwords
 from submitter.pipeline.kinds import is_topic
 from submitter.pipeline.options import Declared, ModelOptions
 from submitter.pipeline.overrides import read_overrides
 from submitter.pipeline.predict import NotOurs, Predict, names_of, read_predict
 from submitter.pipeline.projection import TWO_STEPS, BeyondUs, Scope, projection, targets
-from submitter.pipeline.references import SHORTEST_SECRET, is_credential, referenced
+from submitter.pipeline.secrets import Secrets
 from submitter.pipeline.sinks import SinkOptions, SinkTable
 from submitter.pipeline.stand_in import WRITTEN, StandIns
 from submitter.pipeline.values import Statement, Topics
+from submitter.pipeline.variants import input_faults, variants
 
 
 @dataclass
@@ -60,8 +60,7 @@ class Inserts:
     def __init__(self, flink: Reflection, catalog: Catalog, known: Known, faults: Faults) -> None:
         self._flink, self._catalog, self._known, self._faults = flink, catalog, known, faults
         self._stand_ins = StandIns(flink)
-        self._secret: set[str] = set()
-        """Variables that hold a table's password."""
+        self._secrets = Secrets(known.environ, known.unresolved.values(), faults)
         self.topics: list[Topics] = []
         """What the statements rely on, those with a fault too."""
 
@@ -90,16 +89,21 @@ class Inserts:
         if not (table and model and declared and sink_table):
             return None
         self._fits(table, model, asked, place)
-        made = self._projection(insert, table, model, sink_table, place, is_sound=sink is not None)
-        needed = self._needed(table, asked, made or ())
-        found = read_input(table, needed or table.columns, topics, kafka, self._stand_ins, self._faults, place)
+        made, found, needed = None, None, self._needed(table, asked, ())
+        for message in input_faults(table.columns, table.name):
+            self._faults.add(message, place)
+        if not variants((*table.columns, *model.output)):
+            # Flink would only say once more that it can't.
+            made = self._projection(insert, table, model, sink_table, place, is_sound=sink is not None)
+            needed = self._needed(table, asked, made or ())
+            found = read_input(table, needed or table.columns, topics, kafka, self._stand_ins, self._faults, place)
         self._failures(made or (), sink_table, declared.effective.get("batch.error-topic"), place)
         if made is None or options is None or sink is None or found is None:
             texts = [value for option, value in declared.effective.items() if option != "api-key"]
-            self._secrets(orjson.dumps(texts), model.options.get("api-key", ""), place)
+            self._secrets.check(orjson.dumps(texts), model.options.get("api-key", ""), place)
             return None
         definition = self._definition(name, options, needed, made, sink)
-        self._secrets(definition.canonical(), f"${{{definition.model.api_key}}}", place)
+        self._secrets.check(definition.canonical(), f"${{{definition.model.api_key}}}", place)
         hold = tuple(effective(declared, definition.model, self._known.unresolved))
         return Statement(name, line, definition, found, sink_table.quoted, hold)
 
@@ -120,7 +124,7 @@ class Inserts:
         lines = self._known.lines.get(table.identifier, {})
         unresolved = {name: self._known.unresolved.get(value, value) for name, value in table.options.items()}
         there = Place(next(iter(lines.values()), place.line), f"sink {table.name}")
-        self._passwords(unresolved)
+        self._secrets.note(unresolved)
         sink = SinkTable(table, unresolved, lines, there)
         options = SinkOptions(sink, self._faults, has_kafka_config=self._known.has_kafka_config)
         written = options.written()
@@ -129,7 +133,7 @@ class Inserts:
         return options.read()
 
     def _input(self, table: CatalogTable, place: Place) -> tuple[tuple[str, ...], dict[str, str]]:
-        self._passwords({name: self._known.unresolved.get(value, value) for name, value in table.options.items()})
+        self._secrets.note({name: self._known.unresolved.get(value, value) for name, value in table.options.items()})
         names, kafka = topics_of(table, self._faults, place, has_kafka_config=self._known.has_kafka_config)
         if names and kafka["bootstrap.servers"]:
             self.topics.append(Topics(place, names, kafka, is_input=True))
@@ -217,22 +221,6 @@ class Inserts:
             self._faults.add(f"'batch.error-topic' is the sink's own topic '{topic}'", place)
         elif topic and written and is_topic(topic):
             self.topics.append(replace(written, names=(topic,)))
-
-    def _passwords(self, options: Mapping[str, str]) -> None:
-        """Whatever a variable is called, its value is a secret where it stands as one."""
-        self._secret |= {name for value in passwords(options) for name in referenced(value)}
-
-    def _secrets(self, text: bytes, key: str, place: Place) -> None:
-        """What is stored with every plan may hold no credential, by whatever option it came in."""
-        used = {name for literal in self._known.unresolved.values() for name in referenced(literal)}
-        for name in sorted({*referenced(key), *self._secret, *filter(is_credential, used)}):
-            value = self._known.environ.get(name, "")
-            if len(value) >= SHORTEST_SECRET and orjson.dumps(value)[1:-1] in text:
-                self._faults.add(
-                    f"the value of ${{{name}}} would be stored with the statement's definition: a secret may stand "
-                    "only in 'api-key' and in the passwords of 'properties.*'",
-                    place,
-                )
 
     def _definition(
         self,

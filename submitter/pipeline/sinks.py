@@ -10,6 +10,7 @@ from submitter.pipeline.faults import Faults, Place
 from submitter.pipeline.kafka_properties import translate
 from submitter.pipeline.kinds import is_topic
 from submitter.pipeline.references import referenced
+from submitter.pipeline.variants import ROOT as VARIANT
 
 _FORMATS, _INCLUDES = ("json", "raw"), ("ALL", "EXCEPT_KEY")
 _IGNORED = {
@@ -28,7 +29,7 @@ _NO_JSON = (
     "UNRESOLVED",
     "STRUCTURED_TYPE",
     "DISTINCT_TYPE",
-    "VARIANT",
+    VARIANT,
     "BITMAP",
     "DESCRIPTOR",
 )
@@ -206,9 +207,9 @@ class SinkOptions:
             elif format_ == "json":
                 for column in held:
                     if column.type.root in _NO_JSON:
-                        self._fault(
-                            option, f"column '{column.name}' has type {column.type.root}, which JSON can't hold"
-                        )
+                        message = f"column '{column.name}' has type {column.type.root}, which JSON can't hold"
+                        remedy = ": declare it as STRING, and use PARSE_JSON where it is read"
+                        self._fault(option, message + remedy if column.type.root == VARIANT else message)
 
     def _raw(self, option: str, columns: list[Column]) -> None:
         if len(columns) != 1:

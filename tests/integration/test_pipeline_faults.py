@@ -94,6 +94,34 @@ def test_only_added_rows_can_be_sent(tmp_path: Path) -> None:
     assert "the input changes or removes rows" in said
 
 
+IN_VIEW = "CREATE VIEW parsed AS SELECT id, JSON_STRING(PARSE_JSON(review)) AS review FROM reviews;"
+
+
+@pytest.mark.parametrize(
+    ("part", "instead", "said"),
+    [
+        ("stars INT", "stars VARIANT", "column 'stars' of reviews is a VARIANT, which Flink's JSON can't hold"),
+        ("stars INT", "stars ROW<a ARRAY<VARIANT>>", "or has JSON_STRING(stars) in its place"),
+        ("text STRING) OUTPUT (label STRING COMMENT 'good or bad'", "text STRING) OUTPUT (label VARIANT",
+         "declare it as STRING and use PARSE_JSON in a second query"),
+        ("results (id STRING, label STRING", "results (id STRING, label VARIANT",
+         "declare it as STRING, and use PARSE_JSON where it is read"),
+    ],
+)  # fmt: skip
+def test_a_variant_is_refused_with_what_to_write_in_its_place(
+    tmp_path: Path, part: str, instead: str, said: str
+) -> None:
+    assert WHOLE.count(part) == 1
+    found = faults_of(tmp_path, WHOLE.replace(part, instead))
+    assert any(said in fault for fault in found), found
+    assert not any("Unsupported type" in fault for fault in found), found
+
+
+def test_a_variant_within_a_view_may_become_text(tmp_path: Path) -> None:
+    text = SETTINGS + REVIEWS + IN_VIEW + MODEL + SINK + INSERT.replace("TABLE reviews", "TABLE parsed")
+    assert faults_of(tmp_path, text) == []
+
+
 def test_a_sink_that_is_no_plain_kafka_table_is_refused(tmp_path: Path) -> None:
     text = SETTINGS + REVIEWS + UPSERT + MODEL + INSERT.replace("INTO results", "INTO latest")
     assert any("use 'kafka', which keeps every answer" in fault for fault in faults_of(tmp_path, text))
