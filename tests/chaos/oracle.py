@@ -34,6 +34,7 @@ _LEDGER = """SELECT count(*), sum(input_tokens), sum(output_tokens), sum(cost_us
     sum(CASE WHEN records <> succeeded + failed + carried THEN 1 ELSE 0 END),
     sum(succeeded), sum(failed) FROM batches"""
 _STRAYS = "SELECT provider_batch_id, input_tokens, output_tokens FROM strays WHERE whose = 'ours'"
+_DAYS = "SELECT sum(spent_usd), sum(reserved_usd) FROM charges"
 _BY_ROAD = "SELECT mode, sum(input_tokens), sum(output_tokens) FROM batches GROUP BY mode"
 """A synchronous call has its full price."""
 
@@ -213,6 +214,9 @@ def ledger(world: "World", witness: Witness, records: int, strays: Mapping[str, 
             owed += price.sync_usd if mode == "sync" else price.batch_usd
     if abs(float(paid or 0) - owed) > 1e-6:
         yield f"I4 {ours} tokens cost {owed} USD, the ledger has {paid}"
+    spent, reserved = (float(usd or 0) for usd in world.census.ask(_DAYS)[0])
+    if abs(spent - float(paid or 0)) > 1e-6 or reserved > 1e-9:
+        yield f"I4 the batches cost {paid} USD, and of the days {spent} are spent and {reserved} reserved"
 
 
 def _tokens(entries: Iterable[Billed]) -> tuple[int, int]:
