@@ -41,6 +41,12 @@ class Failpoint(StrEnum):
     PLAN_SETTLED = "plan-settled"
     """Every batch is in its place; nothing is sent."""
 
+    # A store that was restored from an older copy learns what it has forgotten.
+    RECALLED = "recalled"
+    """A forgotten batch is back in the store; its plan is not."""
+    PLAN_RECALLED = "plan-recalled"
+    """A forgotten plan is back in the store, with its positions; nothing was done about its batches."""
+
     # A batch is sent.
     BATCH_TAKEN = "batch-taken"
     """The batch's lease is taken; nothing is uploaded."""

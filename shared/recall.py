@@ -5,10 +5,13 @@ Its intent says that it may have been sent, its closing that it is out: neither 
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
-from shared.closing import read_closing
+from shared.closing import Closing, read_closing
 from shared.errors import SpoolError
-from shared.intents import newest_intent
+from shared.estimate import estimate
+from shared.failpoints import Failpoint, reached
+from shared.intents import Intent, newest_intent
 from shared.lifecycle import State
 from shared.manifest import Manifest
 from shared.spool import Spool
@@ -23,7 +26,6 @@ def recall(store: Store, spool: Spool, manifest: Manifest, environ: Mapping[str,
     Raises SpoolError for a damaged file in its folder, and for a definition that nobody vouches for.
     """
     folder = spool.batch(manifest.pipeline, manifest.statement, manifest.batch_key)
-    planned = PlannedBatch.of(manifest)
     closing = read_closing(spool, folder)
     size = spool.files.size(manifest.sealed_file)
     if closing is None and (manifest.generation > 0 or size is None):
@@ -32,10 +34,17 @@ def recall(store: Store, spool: Spool, manifest: Manifest, environ: Mapping[str,
         raise SpoolError(f"the manifest of {folder} tells of {manifest.end} bytes of a sealed file that has {size}")
     vouch(store, manifest.definition, environ)
     store.lineage.put_definition(manifest.definition)
+    intent = newest_intent(spool, folder) if closing is None else None
+    is_back = _put_back(store, _estimated(manifest), closing, intent)
+    if is_back:
+        reached(Failpoint.RECALLED)
+    return is_back
+
+
+def _put_back(store: Store, planned: PlannedBatch, closing: Closing | None, intent: Intent | None) -> bool:
     if closing is not None:
         end = closing.model_dump(exclude={"version", "batch_key", "state"})
         return store.recalls.ended(planned, State(closing.state), end)
-    intent = newest_intent(spool, folder)
     if intent is None:
         return store.recalls.planned(planned)
     return store.recalls.sent(
@@ -46,3 +55,10 @@ def recall(store: Store, spool: Spool, manifest: Manifest, environ: Mapping[str,
         bytes=intent.bytes,
         input_file_id=intent.input_file_id,
     )
+
+
+def _estimated(manifest: Manifest) -> PlannedBatch:
+    """What it may cost is to be reserved again."""
+    planned = PlannedBatch.of(manifest)
+    guess = estimate(manifest.definition, planned)
+    return replace(planned, estimated_tokens=guess.tokens, estimated_cost_usd=guess.usd)

@@ -114,6 +114,7 @@ class Planner:
             positions=tuple(PositionRun(*run) for run in runs),
         )
         self._store.plans.commit(plan)
+        reached(Failpoint.PLAN_RECALLED)
         self._spool.discard(attempt)
         return keys
 

@@ -54,7 +54,8 @@ class Recalls:
     ) -> bool:
         """Put back a batch with its last attempt, which may have been accepted; whether it was absent.
 
-        It is `ambiguous`, and looked up, from its first moment on: nobody takes it for one that was never sent.
+        It is `ambiguous`, and looked up, from its first moment on: nobody takes it for one that was never sent. What it
+        is estimated to cost is reserved of the day on which it was sent.
         """
         error = "the store had forgotten it, and that its create was sent; being looked up"
         with self._database.write() as connection:
@@ -64,6 +65,8 @@ class Recalls:
             row = {"batch_key": batch.batch_key, "attempt": attempt, "account": batch.account}
             more = {"started_at": started_at, "requests": requests, "bytes": bytes, "input_file_id": input_file_id}
             connection.execute(insert(attempts).values(**row, **more))
+            charge = Charge(day_of(started_at), reserved_usd=batch.estimated_cost_usd or 0.0)
+            budget_rows.put_back(connection, batch, [charge])
             return True
 
     def ended(self, batch: PlannedBatch, state: State, end: Mapping[str, Any]) -> bool:

@@ -56,6 +56,8 @@ class Case:
     """Whether creates are hidden beyond the quarantine: the stated residual, where a second one is only detected."""
     forgets: bool = False
     """Whether the run goes on until its progress markers are tombstoned, a month later."""
+    forgetful: bool = False
+    """Whether the store of before each wave is put back when the wave is out: SQLite's."""
     excuses: tuple[Excuse, ...] = ()
     """The failed records that its faults allow."""
 

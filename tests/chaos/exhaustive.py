@@ -31,6 +31,7 @@ class Way:
 
     rules: tuple[Rule, ...] = ()
     only: ProviderName | None = None
+    store: StoreKind | None = None
     records: int | None = None
     options: tuple[tuple[str, object], ...] = ()
     empty: int = 0
@@ -38,6 +39,7 @@ class Way:
     operator: bool = False
     is_hidden: bool = False
     forgets: bool = False
+    forgetful: bool = False
     retention: float | None = None
     limit: float | None = None
     excuses: tuple[Excuse, ...] = ()
@@ -62,6 +64,7 @@ _CUT_SHORT = Way((_rule("stuck_in_progress"), _rule("cancel_partially")), option
 _NEVER_SENT = Way((_rule("http_429_retry_after", ("retry_after", 60), _CREATE),), options=_DEADLINE)
 _THROTTLED = _rule("http_429_retry_after", ("retry_after", 60), _CREATE, times=1)
 _LOOKS = ("endpoint", "*.batches.list")
+_RECALLED = Way(store="sqlite", forgetful=True)
 _ASKED_LATELY = (("deduplicate", True), ("deduplicate_ttl", 3600.0))
 _DECIDED = Way((_NOT_DONE,), options=(("on_ambiguous", "hold"),), operator=True)
 _STRAY_ENDS = Way(
@@ -118,6 +121,8 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.MARKERS_REMOVED: Way(retention=0.0, forgets=True),
     Failpoint.GIVE_UP: Way((_THROTTLED,), operator=True, excuses=(Excuse("given-up", _MANY),)),
     Failpoint.ANOTHER_ALLOWED: _DECIDED,
+    Failpoint.RECALLED: _RECALLED,
+    Failpoint.PLAN_RECALLED: _RECALLED,
     Failpoint.STRAY_NOTED: Way(_SHOWS_LATE, is_hidden=True),
     Failpoint.STRAY_SETTLED: Way(_SHOWS_LATE, is_hidden=True),
     Failpoint.STRAY_CANCELLED: _STRAY_ENDS,
@@ -126,7 +131,8 @@ WAYS: dict[Failpoint, Way] = {
 """Of those that not every batch passes."""
 CALLS = tuple(point for point, way in WAYS.items() if way.options == _DEADLINE)
 STRAYS = tuple(point for point, way in WAYS.items() if way.is_hidden)
-"""The roads of single calls, and of creates that show late: each has its own residual, and its own pairs."""
+OLDER = tuple(point for point, way in WAYS.items() if way.forgetful)
+"""The roads of single calls, of creates that show late, and of a store that forgot: each has its own pairs."""
 BESIDE = (
     Failpoint.INTEND,
     Failpoint.CREATED,
@@ -139,18 +145,20 @@ BESIDE = (
     Failpoint.PUBLISH,
 )
 """What goes on at a batch while another create of it shows."""
-POINTS = tuple(point for point in Failpoint if point not in (*CALLS, *STRAYS))
+POINTS = tuple(point for point in Failpoint if point not in (*CALLS, *STRAYS, *OLDER))
+ALL = (*POINTS, *CALLS, *STRAYS, *OLDER)
 
 
 def singles() -> dict[str, Case]:
     """Each failpoint on its first and on a second pass, by the name that repeats the case."""
-    cases = enumerate(product((*POINTS, *CALLS, *STRAYS), (1, 2)))
+    cases = enumerate(product(ALL, (1, 2)))
     return {f"{point}:{nth}": _case(number // 2 + nth, Kill(point, nth)) for number, (point, nth) in cases}
 
 
 def pairs() -> dict[str, Case]:
     """Each failpoint, and then each on the first pass after that kill; but for those of two different providers."""
-    roads = ((POINTS, POINTS), (CALLS, CALLS), (STRAYS, STRAYS), (STRAYS, BESIDE), (BESIDE, STRAYS))
+    roads = [(POINTS, POINTS), (CALLS, CALLS), (STRAYS, STRAYS), (OLDER, OLDER)]
+    roads += [way for rare in (STRAYS, OLDER) for way in ((rare, BESIDE), (BESIDE, rare))]
     return {
         f"{first},{second}": _case(one + two, Kill(first), Kill(second))
         for firsts, seconds in roads
@@ -169,11 +177,12 @@ def _case(number: int, *kills: Kill) -> Case:
     """The combinations of provider and store take turns, as far as the failpoints leave a choice."""
     ways = [WAYS.get(Failpoint(kill.failpoint), Way()) for kill in kills]
     needed = next((way.only for way in ways if way.only), None)
+    stored = next((way.store for way in ways if way.store), None)
     provider, store = COMBINATIONS[number % len(COMBINATIONS)]
     return replace(
         BASE,
         provider=needed or provider,
-        store=store,
+        store=stored or store,
         seed=number,
         kills=kills,
         records=min([way.records or BASE.records for way in ways]),
@@ -184,6 +193,7 @@ def _case(number: int, *kills: Kill) -> Case:
         operator=any(way.operator for way in ways),
         is_hidden=any(way.is_hidden for way in ways),
         forgets=any(way.forgets for way in ways),
+        forgetful=any(way.forgetful for way in ways),
         limit=max((way.limit for way in ways if way.limit is not None), default=None),
         retention=min([BASE.retention, *(way.retention for way in ways if way.retention is not None)]),
         excuses=tuple(dict.fromkeys(excuse for way in ways for excuse in way.excuses)),

@@ -1,10 +1,9 @@
 """What each step of a schedule does to a world. Every action returns at once, but for those that restart something."""
 
 import resource
-import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,6 +13,7 @@ from confluent_kafka import Producer
 from shared.lease import TTL
 from tests.chaos.draft import HIDDEN
 from tests.chaos.lives import Life
+from tests.chaos.older import copied, put_back
 from tests.chaos.steps import Step
 from tests.chaos.world import World
 
@@ -135,26 +135,18 @@ def _unlock_store(world: World) -> None:
 
 
 def _copy_store(world: World) -> None:
-    """As `sqlite3 state.db '.backup copy.db'` does, beside the running processes; one of them may be frozen at it."""
-    with (
-        closing(sqlite3.connect(world.store_file, timeout=1)) as source,
-        closing(sqlite3.connect(world.folder / COPY)) as copy,
-        suppress(sqlite3.OperationalError),
-    ):
-        source.backup(copy)
+    """One of the processes may be frozen at it."""
+    if copied(world.store_file, world.folder / COPY):
         world.held["copy"] = world.folder / COPY
 
 
 def _put_back_store(world: World) -> None:
-    """Whoever restores a backup stops the processes first."""
     copy: Path | None = world.held.pop("copy", None)
     if copy is None:
         return
     _unlock_store(world)
     _kill_all(world)
-    for suffix in ("", "-wal", "-shm"):
-        Path(f"{world.store_file}{suffix}").unlink(missing_ok=True)
-    shutil.copyfile(copy, world.store_file)
+    put_back(copy, world.store_file)
 
 
 def _disk_full(world: World, life: str) -> None:

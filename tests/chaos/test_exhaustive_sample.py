@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.failpoints import MOVED, Failpoint
-from tests.chaos.exhaustive import CALLS, COMBINATIONS, POINTS, STRAYS, WAYS, drawn, pairs, singles
+from tests.chaos.exhaustive import ALL, COMBINATIONS, POINTS, WAYS, Way, drawn, pairs, singles
 from tests.chaos.slot import Slot
 from tests.chaos.world import run
 
@@ -28,13 +28,17 @@ def test_every_failpoint_is_passed_somewhere_in_the_product() -> None:
 
 
 def test_all_failpoints_meet_both_providers_and_both_stores() -> None:
-    where = {point: Counter[tuple[str, str]]() for point in (*POINTS, *CALLS, *STRAYS)}
+    where = {point: Counter[tuple[str, str]]() for point in ALL}
     for case in pairs().values():
         for kill in case.kills:
             where[Failpoint(kill.failpoint)][case.provider, case.store] += 1
     assert set(Failpoint) == where.keys()
     for point, counts in where.items():
-        only = WAYS[point].only if point in WAYS else None
-        wanted = {combination for combination in COMBINATIONS if only in (None, combination[0])}
+        way = WAYS.get(point, Way())
+        wanted = {
+            (provider, store)
+            for provider, store in COMBINATIONS
+            if way.only in (None, provider) and way.store in (None, store)
+        }
         assert counts.keys() == wanted, point
         assert max(counts.values()) < 4 * min(counts.values()), (point, counts)

@@ -20,6 +20,7 @@ from tests.chaos.autopsy import stuck
 from tests.chaos.case import Case, Verdict
 from tests.chaos.census import Census
 from tests.chaos.lives import Life
+from tests.chaos.older import copied, put_back
 from tests.chaos.oracle import judge
 from tests.chaos.patience import BOUND, Patience
 from tests.chaos.pipeline import Pipeline
@@ -160,6 +161,9 @@ class World:
 
     def seal_wave(self) -> None:
         """Rename another wave of the case's files into their place."""
+        if self.case.forgetful:
+            self.held["before"] = self.folder / "before.db"
+            wait_until(partial(copied, self.store_file, self.folder / "before.db"), 20, "a copy of the store")
         if self.case.strangers:
             # What is left of the last wave's rules is none of theirs.
             self.clear_faults()
@@ -188,11 +192,25 @@ class World:
                     left = stuck(self, time.monotonic() - self._began)
                 self._pass_time()
                 continue
+            if self._forget_wave():
+                continue
             if self.failpoints.struck == len(self.case.kills) or self._waves > len(self.case.kills) + WAVES:
                 break
             self.seal_wave()
         self._announcer.close()
         return judge(self, time.monotonic() - self._began, left)
+
+    def _forget_wave(self) -> bool:
+        """Put the store of before the wave back, once, where the case has it so; the rest is to be recalled."""
+        copy: Path | None = self.held.pop("before", None)
+        if copy is None:
+            return False
+        for name, life in self.lives.items():
+            if name != "provider":
+                self.kill(life)
+        put_back(copy, self.store_file)
+        self.patience.struck()
+        return True
 
     def _pass_time(self) -> None:
         """Where nothing but waiting is left to do, wait by the clock of the run, not the machine's."""

@@ -6,7 +6,7 @@ from tests.rig.stores import MINUTE, NOON, SetClock, planned, put
 
 
 def send(store: Store, key: str) -> bool:
-    batch = planned(key)
+    batch = planned(key, estimated_cost_usd=0.25)
     return store.recalls.sent(
         batch, attempt=3, started_at=NOON - MINUTE, requests=10, bytes=1000, input_file_id="file-1"
     )
@@ -26,6 +26,8 @@ def test_a_batch_whose_create_may_have_been_accepted_is_looked_up_from_its_first
     (attempt,) = store.attempts.of("k-0")
     assert (attempt.attempt, attempt.outcome, attempt.input_file_id) == (3, None, "file-1")
     assert attempt.started_at == NOON - MINUTE
+    reserved = {row["day"]: row["reserved_usd"] for row in store.status.daily() if row["reserved_usd"]}
+    assert reserved == {f"{NOON:%Y-%m-%d}": 0.25}
 
 
 def test_nothing_that_has_a_row_is_touched(store: Store) -> None:

@@ -82,6 +82,8 @@ def test_a_batch_that_was_sent_after_the_copy_comes_back_and_is_published(back: 
     assert duty.run_once() == {"recalled": 1}
     assert duty.run_once() == {}, "it looks at times only"
     assert stage.batch(key).state is State.AMBIGUOUS, "nobody may take it for one that was never sent"
+    (day,) = (row for row in stage.store.status.daily() if row["reserved_usd"])
+    assert day["reserved_usd"] == pytest.approx(sent.estimated_cost_usd)
     (out,) = back.finish(key)
     assert (out.state, out.provider_batch_id) == (State.PUBLISHED, sent.provider_batch_id)
     check_once(back, key)
