@@ -205,9 +205,7 @@ class World:
         copy: Path | None = self.held.pop("before", None)
         if copy is None:
             return False
-        for name, life in self.lives.items():
-            if name != "provider":
-                self.kill(life)
+        self._end_all()
         put_back(copy, self.store_file)
         self.patience.struck()
         return True
@@ -216,11 +214,15 @@ class World:
         """Where nothing but waiting is left to do, wait by the clock of the run, not the machine's."""
         if not self.patience.wants_an_hour(self.census.last, len(self.pipeline.files)):
             return
+        self._end_all()
+        self.advance(HOUR if self.pipeline.is_at_work() else MONTH)
+
+    def _end_all(self) -> None:
+        """Kill whoever reads the store or the clock."""
         for name, life in self.lives.items():
             if name != "provider":
                 life.thaw()
                 self.kill(life)
-        self.advance(HOUR if self.pipeline.is_at_work() else MONTH)
 
     def _turn(self) -> None:
         """Look once after everything that happens by itself."""
