@@ -16,8 +16,8 @@ was cut out of a longer review, judge by what is there, and guess no more than a
 Swearing, praise for an actor alone and remarks on the audience decide nothing by themselves; neither does the length
 of a sentence. If two labels fit equally well, take neutral.
 """
-"""A labelling guide, some eight times a review: a call for twenty then costs about three times one for one, which is
-what the proposal's figures say."""
+"""A labelling guide, some eight times a review: a prompt for twenty is then four times as long as one for one. By the
+proposal's prices a call for twenty costs three times one for one."""
 
 REVIEWS, SENTIMENTS = "reviews", "sentiments"
 KEY = "BENCH_API_KEY"
