@@ -15,6 +15,7 @@ from deploy.sandbox.child import Child
 from deploy.sandbox.provider import ProviderServer
 from deploy.sandbox.topics import TopicSettings
 from tests.rig.kafka import Record, read_topic
+from tests.rig.leaks import Leaks
 from tests.rig.processes import Processes
 from tests.rig.waiting import wait_until
 
@@ -37,6 +38,7 @@ class Road:
     bounded: bool = True
     tag: str = field(default_factory=lambda: uuid4().hex[:8])
     produced: list[str | None] = field(default_factory=list)
+    keys: Mapping[str, str] = field(default_factory=lambda: KEYS)
 
     def __post_init__(self) -> None:
         self.store = self.store or f"sqlite:///{self.folder / 'state.db'}"
@@ -53,7 +55,7 @@ class Road:
     @property
     def environ(self) -> dict[str, str]:
         return {
-            **KEYS,
+            **self.keys,
             "OPENAI_BASE_URL": self.server.openai_base_url,
             "ANTHROPIC_BASE_URL": self.server.anthropic_base_url,
             "KAFKA": self.broker.bootstrap,
@@ -170,9 +172,7 @@ class Road:
 
     def secrets(self) -> list[str]:
         """Every file below this test's folder that holds a key; the fake provider's own excepted."""
-        values = [value.encode() for value in KEYS.values()]
-        files = (path for path in self.folder.rglob("*") if path.is_file())
-        return [str(path) for path in files if any(value in path.read_bytes() for value in values)]
+        return list(Leaks(self.keys.values()).in_files(self.folder))
 
 
 def sha256(text: str) -> str:
