@@ -18,6 +18,7 @@ from poller.collect.costs import costs
 from poller.collect.decision import Decision, decide, read_decision
 from poller.collect.demux import Scan, fail_spoilt, lines_of, scan
 from poller.collect.keeping import keep_answers
+from poller.collect.leavings import forget_downloads
 from poller.collect.outcome import Carry, give_up, reason, refuse, requests_of, settle, settle_asked, together
 from poller.collect.results import ANSWERS, INDEX, ResultsWriter, Verdict
 from poller.collect.undone import Bounced, Disproved, Early
@@ -227,7 +228,7 @@ class Collection:
         counts = scan(lines, batch.batch_key, provider.answer, results, manifest.packing, unpack)
         for path in paths:
             # All that counts of it is kept elsewhere, redacted: what a provider says of a failure may hold a key.
-            path.unlink()
+            path.unlink(missing_ok=True)
         return counts
 
     def _judge(
@@ -275,6 +276,7 @@ class Collection:
 
     def _commit(self, batch: Batch, manifest: Manifest, decision: Decision, lease: Lease) -> Collected:
         """Follow a decision: the children in their places, and the store told, once and for good."""
+        forget_downloads(self._spool.files, self._folder(batch), decision)
         keep_answers(self._store, self._spool, manifest, decision, self._clock)
         children = []
         for key in decision.children:

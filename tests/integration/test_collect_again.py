@@ -125,6 +125,22 @@ def test_a_collector_that_was_overtaken_changes_nothing(back: Back) -> None:
     assert requests_of(back.outputs(at_least=RECORDS)) == {f"{key}-{number}": 1 for number in range(RECORDS)}
 
 
+def test_what_a_collector_that_was_killed_had_downloaded_is_forgotten(back: Back) -> None:
+    """A provider may have said anything in it, and only what is kept of it is redacted."""
+    stage = back.stage
+    key = stage.submit(RECORDS)
+    results = stage.path(f"{stage.spool.batch('pipe', 'sentiments', key)}/results")
+    left = [results / ("0" * 32) / name for name in ("1-file-1.jsonl", "2-file-2.jsonl.part")]
+    left[0].parent.mkdir(parents=True)
+    for path in left:
+        path.write_bytes(b"said")
+    back.collect(key)
+    assert not any(path.exists() for path in left)
+    assert not list(results.glob("*/*.jsonl"))
+    (batch,) = back.finish(key)
+    assert (batch.state, batch.succeeded) == (State.PUBLISHED, RECORDS)
+
+
 def test_row_13_results_that_came_short_unnoticed_are_read_again_before_anything_is_paid_again(back: Back) -> None:
     stage = back.stage
     key = stage.submit(RECORDS)

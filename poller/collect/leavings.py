@@ -1,0 +1,18 @@
+"""Deletes what collections that were cut short had downloaded: what a provider said in it is not redacted."""
+
+from poller.ask.journal import FOLDER
+from poller.collect.decision import Decision
+from poller.collect.results import ANSWERS, INDEX
+from poller.collect.usage import USAGE
+from shared.spool import RESULTS, Files
+
+_OURS = (ANSWERS, INDEX, USAGE)
+
+
+def forget_downloads(files: Files, folder: str, decision: Decision) -> None:
+    """Once a decision stands; whoever still reads such a download was overtaken."""
+    kept = (f"{folder}/{FOLDER}", f"{folder}/{RESULTS}/{decision.results}")
+    for left in files.entries(f"{folder}/{RESULTS}"):
+        for entry in files.entries(left.address) if left.is_folder and left.address not in kept else ():
+            if entry.name not in _OURS and not entry.name.startswith("."):
+                files.delete(entry.address)
