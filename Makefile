@@ -41,8 +41,8 @@ demo: setup ## 10,604 real movie reviews through the sandbox (PROVIDER=openai|an
 	@$(BIN)/python -m deploy.demo
 
 test: setup ## every test
-	@$(PYTEST) $(SPREAD) -n $(BUSY) tests/acceptance tests/chaos
-	@$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration tests/unit
+	@failed=0; $(PYTEST) $(SPREAD) -n $(BUSY) tests/acceptance tests/chaos || failed=$$?; \
+	$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration tests/unit || failed=$$?; exit $$failed
 
 test-unit: setup ## the tests without I/O, under 30 s
 	@$(PYTEST) tests/unit
