@@ -30,7 +30,11 @@ def test_whatever_a_killed_campaign_has_started_ends_with_it() -> None:
         campaign.kill()
         campaign.wait()
     wait_until(lambda: not any(map(_lives, started)), 30, lambda: f"{list(filter(_lives, started))} to end")
-    wait_until(lambda: not any(folder and folder.exists() for folder in folders), 30, f"{folders} to be removed")
+
+    def left() -> list[Path]:
+        return [folder for folder in folders if folder and folder.exists()]
+
+    wait_until(lambda: not left(), 120, lambda: f"{left()} to be removed")
 
 
 def _at_work(campaign: int) -> list[psutil.Process]:
