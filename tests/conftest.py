@@ -1,4 +1,4 @@
-"""What every test finds: the rig's fixtures, hypothesis without a clock, a folder for this process's own JVM."""
+"""What every test finds: the rig's fixtures, hypothesis without a clock, what a short-lived JVM needs."""
 
 import os
 
@@ -15,4 +15,6 @@ settings.load_profile("batchline")
 @pytest.fixture(scope="session", autouse=True)
 def folder_of_the_jvm(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Flink unpacks its planner where it runs, and leaves it there; that is not to be the system's folder."""
-    os.environ["JVM_ARGS"] = f"-Djava.io.tmpdir={tmp_path_factory.mktemp('jvm')} -XX:-UsePerfData"
+    own = f"-Djava.io.tmpdir={tmp_path_factory.mktemp('jvm')} -XX:-UsePerfData"
+    # Most of a short job's processor goes into compiling what soon ends: 10 s become 6 s for a `submitter check`.
+    os.environ["JVM_ARGS"] = f"{own} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
