@@ -56,7 +56,7 @@ class Stage:
         return self.folder / "spool" / address
 
     def definition(self) -> Definition:
-        batch = BatchOptions(request_timeout=1.0)
+        batch = BatchOptions(request_timeout=10.0)
         if self.provider == "openai":
             return samples.definition(batch=batch, model={"base_url": self.server.openai_base_url})
         model = {
