@@ -36,6 +36,8 @@ from tests.rig.waiting import wait_until
 
 LOST = Rule("create_accepted_response_lost", (("times", 1),))
 HIDDEN = Rule("list_lag", (("times", 1), ("seconds", 1.3)))
+"""For less than the quarantine; who has none is to look before that is over, however busy the machine is."""
+LONG_HIDDEN = Rule("list_lag", (("times", 1), ("seconds", 20.0)))
 MISSING = Rule("retrieve_404_after_create", (("times", 1), ("seconds", 1.0)))
 
 CASES = {
@@ -51,7 +53,9 @@ CASES = {
 @pytest.mark.parametrize("control", list(CASES))
 def test_the_harness_catches_a_missing_precaution(slot: Slot, control: str) -> None:
     case = CASES[control]
-    sound, weak = run(case, slot), run(replace(case, weakness=control.removesuffix("-anthropic")), slot)
+    rules = tuple(LONG_HIDDEN if rule is HIDDEN else rule for rule in case.rules)
+    weaker = replace(case, weakness=control.removesuffix("-anthropic"), rules=rules)
+    sound, weak = run(case, slot), run(weaker, slot)
     assert sound.violations == ()
     assert weak.paid_twice or weak.published_twice, f"the weaker way has become safe: {weak}"
 
