@@ -45,7 +45,7 @@ test: setup ## every test
 	$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration tests/unit || failed=$$?; exit $$failed
 
 test-unit: setup ## the tests without I/O, under 30 s
-	@$(PYTEST) tests/unit
+	@$(PYTEST) -n $(BUSY) tests/unit
 
 test-integration: setup ## contracts, and parts on real Kafka, SQL, Flink and the fake provider
 	@$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration

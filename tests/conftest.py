@@ -13,7 +13,7 @@ settings.load_profile("batchline")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def folder_of_the_jvm(tmp_path_factory: pytest.TempPathFactory) -> None:
+def short_lived_jvm(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Flink unpacks its planner where it runs, and leaves it there; that is not to be the system's folder."""
     own = f"-Djava.io.tmpdir={tmp_path_factory.mktemp('jvm')} -XX:-UsePerfData"
     # Most of a short job's processor goes into compiling what soon ends: 10 s become 6 s for a `submitter check`.

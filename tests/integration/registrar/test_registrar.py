@@ -1,6 +1,5 @@
 """Registration from a real topic: idempotent, never backwards, and safe through whatever stops it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,35 +15,10 @@ from shared.errors import KafkaUnavailable, SpoolError
 from shared.kafka import KafkaClusters
 from shared.lifecycle import Event, State
 from shared.store import Store
-from tests.rig.fixtures import ONE_PARTITION, MakeTopic
+from tests.rig.fixtures import ONE_PARTITION
 from tests.rig.registering import SHARDS, announce, event_of, registrar
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.3) as running:
-        yield running
-
-
-@pytest.fixture
-def stage(server: ProviderServer, tmp_path: Path, broker: LocalBroker) -> Iterator[Stage]:
-    made = Stage(server, tmp_path, sink={"bootstrap_servers": broker.bootstrap})
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def topic(make_topic: MakeTopic) -> str:
-    return make_topic("batches")
-
-
-@pytest.fixture
-def forgetful(stage: Stage) -> Iterator[Store]:
-    """A store that has never heard of the stage's batches, over the same spool."""
-    with Store.open(f"sqlite:///{stage.folder / 'other.db'}") as store:
-        yield store
 
 
 def test_an_event_of_a_known_batch_changes_nothing_and_gives_it_a_shard(

@@ -1,7 +1,7 @@
 """What lies in the topic and in the spool may be written by others: what is not ours is skipped, and never believed."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import orjson
 import pytest
 
 from deploy.sandbox.broker import LocalBroker
-from deploy.sandbox.provider.server import ProviderServer
 from poller.register.registrar import Drained
 from poller.register.sinks import SinkClusters
 from shared.errors import SpoolError
@@ -19,36 +18,9 @@ from shared.kafka import KafkaClusters
 from shared.manifest import Manifest
 from shared.store import Store
 from shared.trust import vouching
-from tests.rig.fixtures import MakeTopic
 from tests.rig.registering import announce, event_of, produce, registrar
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.3) as running:
-        yield running
-
-
-@pytest.fixture
-def stage(server: ProviderServer, tmp_path: Path, broker: LocalBroker) -> Iterator[Stage]:
-    made = Stage(server, tmp_path, sink={"bootstrap_servers": broker.bootstrap})
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def topic(make_topic: MakeTopic) -> str:
-    return make_topic("batches")
-
-
-@pytest.fixture
-def forgetful(stage: Stage) -> Iterator[Store]:
-    """A store that has never heard of the stage's batches, over the same spool."""
-    with Store.open(f"sqlite:///{stage.folder / 'other.db'}") as store:
-        yield store
-
 
 HOSTILE: dict[str, Callable[[Stage, str], tuple[bytes | None, bytes | None]]] = {
     "no JSON": lambda _, key: (key.encode(), b"\xff\x00 nonsense"),
