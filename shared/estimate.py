@@ -11,14 +11,12 @@ from shared.schema import TEXT
 
 TOKENS_PER_BYTE = 0.25
 """Of request lines, bodies' own words included: a rule of thumb for English text, until batches that ended tell."""
-_ANSWER = 200
-"""Tokens of an answer whose length no option limits."""
 _MEDIUM, _BESIDE = 5_000, 1_000
 """Tokens of an image or of a document of a few pages, and of the text beside it."""
 _LONG = 100
-"""Tokens of a text whose length no column limits, where many records share an answer."""
+"""Tokens of a text whose length no column limits."""
 _SHORT = 12
-"""Tokens of a number, a date, an entry's frame."""
+"""Tokens of a number, a date, the frame of a record's entry among others."""
 
 
 class Asking(Protocol):
@@ -72,8 +70,7 @@ def estimated_cost(
 ) -> float | None:
     """US dollars for so many requests with so many prompt tokens, each answered as long as it may be.
 
-    Where `max-tokens` is not set, answers count as short ones. `answers`: the tokens of all of them, where they are
-    known better. None without a known price.
+    `answers`: the tokens of all of them, where they are known better. None without a known price.
     """
     price = cost_of(model, tokens, requests * answer_tokens(model) if answers is None else answers)
     if price is None:
@@ -82,11 +79,11 @@ def estimated_cost(
 
 
 def answer_tokens(model: Model) -> int:
-    """What an answer is taken for beforehand."""
+    """The tokens of one record's own answer: as many as `max-tokens` allows, else as its columns suggest."""
     limit = model.parameters.get("max-tokens")
     if model.task in ("embeddings", "moderations"):
         return 0
-    return limit if isinstance(limit, int) else _ANSWER + thinking_tokens(model)
+    return limit if isinstance(limit, int) else _row(model.output) + thinking_tokens(model)
 
 
 def all_answers(definition: Definition, requests: int, records: int) -> int:

@@ -18,11 +18,11 @@ def model(**changes: object) -> Model:
 @pytest.mark.parametrize(
     ("changes", "output"),
     [
-        ({}, 200),
+        ({}, 116),
         ({"parameters": {"max-tokens": 50}}, 50),
         ({"task": "embeddings", "parameters": {"dimension": 8}}, 0),
         ({"task": "moderations"}, 0),
-        ({"parameters": {"batch.thinking": 2048}}, 2248),
+        ({"parameters": {"batch.thinking": 2048}}, 2164),
         ({"parameters": {"batch.thinking": 2048, "max-tokens": 3000}}, 3000),
     ],
 )
@@ -70,6 +70,11 @@ def test_rows_that_were_set_aside_have_no_answer() -> None:
     assert all_answers(packed, 2, 4_000) == 2 * 20 * 25, "no more than its requests can hold"
     auto = definition(batch=BatchOptions(size="auto", response_tokens=25))
     assert all_answers(auto, 2, 4_000) == 2 * MOST_RECORDS * 25
+
+
+def test_packing_never_saves_answers() -> None:
+    single, packed = definition(), definition(batch=BatchOptions(size=20))
+    assert all_answers(packed, 2, 40) > all_answers(single, 40, 40), "each record's entry has a frame"
 
 
 @dataclass(frozen=True)
