@@ -12,7 +12,7 @@ from deploy.sandbox.provider.answers import prompt_hash
 from deploy.sandbox.provider.server import ProviderServer
 from shared.definition import BatchOptions
 from tests.rig.samples import definition, sealed_line
-from tests.rig.stage import ENVIRON
+from tests.rig.stage import ENVIRON, Stage
 
 TEXTS = ["A wonderful film.", "Awful, bad.", "A wonderful film.", None, "A wonderful film.", "Awful, bad."]
 
@@ -114,3 +114,17 @@ def test_an_echo_fails_with_its_record(server: ProviderServer, tmp_path: Path) -
     failed = [number for number, each in enumerate(tried.messages) if not each.answered]
     assert failed in ([0, 2, 3, 4], [1, 3, 5])
     assert len({tried.messages[number].error for number in failed if number != 3}) == 1
+
+
+def test_a_ceiling_expects_answers_of_what_is_asked_alone(server: ProviderServer, tmp_path: Path) -> None:
+    options = {"size": 20, "deduplicate": True, "fallback": "sync", "fallback_max_cost": 1.0}
+    (tmp_path / "other").mkdir()
+    repeating = Stage(server, tmp_path, batch_options=options, review=lambda number: f"text {number % 2}")
+    different = Stage(server, tmp_path / "other", batch_options=options)
+    many, two = repeating.batch(repeating.plan(12)), different.batch(different.plan(2))
+    assert (many.records, many.deduplicated, many.requests) == (12, 10, 1)
+    expected = [
+        stage.roads().ceiling(batch, stage.definition()).answer
+        for stage, batch in ((repeating, many), (different, two))
+    ]
+    assert expected[0] == expected[1], "the other ten are echoes, and nobody answers them"
