@@ -22,7 +22,7 @@ from shared.errors import NotFound, ProviderError, Unknown
 from shared.providers import anthropic_answers
 from shared.providers.bodies import request_lines
 from shared.providers.lines import rename
-from shared.providers.paging import walk
+from shared.providers.paging import newest_first
 from shared.providers.port import Answer, Outgoing, Profile, RemoteBatch, RemoteFile, Requests
 from shared.spool import make_folder
 
@@ -92,11 +92,7 @@ class AnthropicProvider:
 
     def created_since(self, moment: datetime) -> Iterator[RemoteBatch]:
         with self._session.call() as client:
-            for batch in walk(client.messages.batches.list(limit=_PAGE)):
-                found = remote(batch)
-                if found.created_at < moment:
-                    return
-                yield found
+            yield from newest_first(client.messages.batches.list(limit=_PAGE), remote, moment)
 
     def uploads(self) -> Iterator[RemoteFile]:
         """A create carries its requests."""

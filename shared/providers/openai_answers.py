@@ -61,15 +61,11 @@ def _chat(custom_id: str, body: Object) -> Answer:
 
 
 def _response(custom_id: str, body: Object) -> Answer:
-    texts: list[str] = []
-    refusals: list[str] = []
-    for item in body["output"]:
-        if item["type"] == "message":
-            for part in item["content"]:
-                if part["type"] == "output_text":
-                    texts.append(part["text"])
-                elif part["type"] == "refusal":
-                    refusals.append(part["refusal"])
+    output = body["output"]
+    said = [part for item in output if item["type"] == "message" for part in item["content"]]
+    texts = [part["text"] for part in said if part["type"] == "output_text"]
+    refusals = [part["refusal"] for part in said if part["type"] == "refusal"]
+    calls = [{"function": item} for item in output if item["type"] == "function_call"]
     usage = body.get("usage") or {}
     used, made = tokens(usage.get("input_tokens")), tokens(usage.get("output_tokens"))
     model = name_of(body.get("model"))
@@ -78,6 +74,8 @@ def _response(custom_id: str, body: Object) -> Answer:
     text = "".join(texts) if texts else None
     if len(texts) > 1 and _is_structured(body):
         text = _whole(texts) or text
+    if calls:
+        text = _called(calls, text)
     if body.get("status") == "incomplete":
         reason = (body.get("incomplete_details") or {}).get("reason") or ""
         return _spoilt(custom_id, _REASONS.get(reason, Cause.TRUNCATED), text, model, used, made)

@@ -4,40 +4,42 @@ Whoever looks for a create takes what is not in the list for absent, and may cre
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.errors import Unknown
 from shared.providers.port import RemoteBatch
 
-
-def walk(page: Any) -> Iterator[Any]:
-    """Every item, page by page. Raises Unknown when a page repeats another one, or is empty and not the last."""
-    for items in pages(page):
-        yield from items
+_NEIGHBOURS = timedelta(seconds=5)
+"""Batches created so close to each other may stand in either order, where a service lists by another stamp."""
 
 
 def newest_first(page: Any, read: Callable[[Any], RemoteBatch], least: datetime) -> Iterator[RemoteBatch]:
     """The batches that were created at a moment or later.
 
-    Raises Unknown for a list in another order, in which more of them could stand behind older ones. The page with the
-    first older one is looked through to its end: a list that begins with the oldest shows itself there.
+    Ends before the list does only where the list has shown that it begins with the newest; one in which neighbours
+    stand in another order by seconds is walked to its end. Raises Unknown for any other order: such a list may move
+    while it is walked.
     """
-    latest: datetime | None = None
+    lowest: datetime | None = None
+    has_fallen = has_risen = False
     for items in pages(page):
         for item in items:
             found = read(item)
-            if latest is not None and found.created_at > latest:
-                raise Unknown(f"a list that can't be walked: {found.id} is newer than the one before it")
-            latest = found.created_at
-            if latest >= least:
+            if lowest is not None:
+                if found.created_at > lowest + _NEIGHBOURS:
+                    raise Unknown(f"a list that can't be walked: {found.id} is newer than the one before it")
+                has_fallen |= found.created_at < lowest
+                has_risen |= found.created_at > lowest
+            lowest = min(lowest or found.created_at, found.created_at)
+            if found.created_at >= least:
                 yield found
-        if latest is not None and latest < least:
+        if lowest is not None and lowest < least and has_fallen and not has_risen:
             return
 
 
 def pages(page: Any) -> Iterator[list[Any]]:
-    """The items of each page. Raises Unknown as `walk` does."""
+    """The items of each page. Raises Unknown when a page repeats another one, or is empty and not the last."""
     seen: set[str] = set()
     while True:
         items = page.data or []

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from shared.errors import Unknown
-from shared.providers.paging import newest_first, walk
+from shared.providers.paging import newest_first, pages
 from shared.providers.port import RemoteBatch
 
 
@@ -32,7 +32,7 @@ class Page:
 
 
 def ids(page: Page) -> list[str]:
-    return [item.id for item in walk(page)]
+    return [item.id for items in pages(page) for item in items]
 
 
 def test_all_pages_are_walked_in_order() -> None:
@@ -60,16 +60,17 @@ def test_a_list_that_can_not_be_whole_is_no_answer(page: Page) -> None:
 
 
 def since(page: Page, least: int) -> list[str]:
-    """Batches that are named after the second of their creation."""
+    """Batches that are named after the minute of their creation, and a second of it."""
 
     def read(item: SimpleNamespace) -> RemoteBatch:
-        return RemoteBatch(item.id, "completed", "ended", moment(int(item.id)))
+        return RemoteBatch(item.id, "completed", "ended", moment(item.id))
 
-    return [found.id for found in newest_first(page, read, moment(least))]
+    return [found.id for found in newest_first(page, read, moment(str(least)))]
 
 
-def moment(second: int) -> datetime:
-    return datetime.fromtimestamp(second, UTC)
+def moment(name: str) -> datetime:
+    minute, _, second = name.partition(":")
+    return datetime(2027, 1, 1, 0, int(minute), int(second or 0), tzinfo=UTC)
 
 
 def test_batches_since_a_moment_end_with_the_page_on_which_an_older_one_stands() -> None:
@@ -77,19 +78,34 @@ def test_batches_since_a_moment_end_with_the_page_on_which_an_older_one_stands()
     page = Page(["9", "8"], has_more=True, following=Page(["7", "5", "4"], has_more=True, following=beyond))
     assert since(page, 7) == ["9", "8", "7"]
     assert since(page, 1) == ["9", "8", "7", "5", "4", "1"]
-    assert since(Page(["2"], has_more=True), 7) == [], "no page more than is needed"
+    assert since(Page(["3", "2"], has_more=True), 7) == [], "no page more than is needed"
     assert since(Page([], has_more=False), 7) == []
+
+
+def test_a_list_that_has_not_shown_its_order_is_walked_on() -> None:
+    assert since(Page(["2", "2:0"], has_more=True, following=Page(["2:00"], has_more=False)), 7) == []
+    swapped = Page(["6:59", "7:01"], has_more=True, following=Page(["7", "6:58"], has_more=False))
+    assert since(swapped, 7) == ["7:01", "7"], "neighbours, by another stamp"
 
 
 @pytest.mark.parametrize(
     "page",
     [
+        Page(["2", "2:0"], has_more=True, following=Page(["9"], has_more=False)),
+        Page(["2", "2:01"], has_more=True, following=Page(["9"], has_more=False)),
         Page(["2", "3", "9"], has_more=False),
         Page(["2", "3"], has_more=True, following=Page(["9"], has_more=False)),
         Page(["8", "2", "9"], has_more=False),
         Page(["8"], has_more=True, following=Page(["9"], has_more=False)),
     ],
-    ids=["the oldest first", "the oldest first, and more", "no order", "no order of pages"],
+    ids=[
+        "equal, and more",
+        "neighbours, and more",
+        "the oldest first",
+        "the oldest first, and more",
+        "no order",
+        "no order of pages",
+    ],
 )
 def test_a_list_that_does_not_begin_with_the_newest_is_no_answer(page: Page) -> None:
     with pytest.raises(Unknown, match="newer than the one before it"):

@@ -118,6 +118,14 @@ def test_what_a_model_says_beside_a_tool_is_left_out_where_the_tool_is_the_one_t
     assert chat({"content": "", "tool_calls": []}).text == ""
 
 
+def test_a_response_may_call_a_tool_instead_of_saying_something() -> None:
+    call = {"type": "function_call", "name": "f", "arguments": '{"a":1}', "call_id": "call_1"}
+    assert response([{"type": "reasoning"}, call]).text == '{"a":1}'
+    assert response([said("Let me see."), call]).text == "Let me see."
+    assert response([call, call | {"name": SCHEMA_NAME, "arguments": '{"a":2}'}]).text == '{"a":2}'
+    assert response([{"type": "function_call"}]).cause == Cause.MALFORMED
+
+
 @pytest.mark.parametrize("encoded", [True, False])
 def test_an_embedding_comes_as_numbers_or_as_base64(encoded: bool) -> None:
     vector = [0.5, -0.25, 0.125]
