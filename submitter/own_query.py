@@ -52,9 +52,9 @@ def read_query(
             known_model = catalog.model(_parts(flink, model), place)
             if sink is None or known_model is None:
                 return None, []
-            used = [sink, catalog.table(_parts(flink, source), place)]
+            input_ = catalog.table(_parts(flink, source), place)
             options = _judged(texts, asked, known_model)
-            known = _known(settings, environ, used, texts)
+            known = _known(settings, environ, sink, input_, texts)
             columns = [str(name) for name in table._j_table.getResolvedSchema().getColumnNames()]  # noqa: SLF001
             outputs = [column.name for column in known_model.output]
             taken = _taken(sink, [*columns, *outputs, *NAMES], asked.select, faults)
@@ -148,16 +148,19 @@ def _pairs(options: Mapping[str, str]) -> Iterator[str]:
 def _known(
     settings: Mapping[str, Any],
     environ: Mapping[str, str],
-    used: Sequence[CatalogTable | None],
+    sink: CatalogTable,
+    input_: CatalogTable | None,
     texts: OwnTexts,
 ) -> Known:
     """What a file's reader knows: here a secret of the environment stands for itself in the tables' options."""
-    tables = [table for table in used if table]
+    tables = [sink, input_] if input_ else [sink]
     secrets = credentials(environ, {value for table in tables for value in passwords(table.options)})
     found = {value: unresolved(value, secrets) for table in tables for value in table.options.values()}
     for table in tables:
         left = {name: found[value] for name, value in table.options.items()}
         texts.refuse_keys(left, Place(statement=f"table {table.name}"))
+        if table is input_ and table.connector == "kafka":
+            texts.refuse_passwords(left, Place(statement=f"input {table.name}"))
     found |= secrets | texts.unresolved
     return Known(
         environ,

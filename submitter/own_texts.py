@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from submitter.pipeline.faults import Faults, Place
+from submitter.pipeline.kafka_properties import of_table, translate
 from submitter.pipeline.references import referenced
 from submitter.pipeline.telling import refuse_key, told
 
@@ -29,6 +30,15 @@ class OwnTexts:
         for name, value in texts.items():
             if name != _REFERENCE:
                 refuse_key(value, self._faults, place.at(name))
+
+    def refuse_passwords(self, options: Mapping[str, str], place: Place) -> None:
+        """The job's workers watch an input's topics, and are told how to reach them: by no password as it is."""
+        for name in translate(of_table(options)).literal_secrets:
+            message = (
+                "a secret would stand in the job's graph: export it as a variable of 8 characters or more, here and "
+                "where the job's workers run, and take it from there with os.environ"
+            )
+            self._faults.add(message, place.at(f"properties.{name}"))
 
     def refuse_references(self, options: Mapping[str, str], place: Place) -> None:
         """A model of the catalog was made without us: what it refers to would be sent as it is."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from submitter.pipeline.catalog_values import CatalogColumn, CatalogTable
 from submitter.pipeline.faults import Faults, Place
 from submitter.pipeline.flink import reason
-from submitter.pipeline.kafka_properties import translate
+from submitter.pipeline.kafka_properties import of_table, translate
 from submitter.pipeline.stand_in import StandIns
 from submitter.pipeline.values import Input
 
@@ -54,9 +54,7 @@ def topics_of(
             place,
         )
         return (), {}
-    made = translate(
-        {name.removeprefix("properties."): value for name, value in options.items() if name.startswith("properties.")}
-    )
+    made = translate(of_table(options))
     for name, reason_ in made.untranslatable.items():
         if not has_kafka_config:
             faults.add(

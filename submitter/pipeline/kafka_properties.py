@@ -81,11 +81,16 @@ def translate(properties: Mapping[str, str]) -> Translation:
     return made
 
 
+def of_table(options: Mapping[str, str]) -> dict[str, str]:
+    """A table's options `properties.*`, without that prefix."""
+    return {
+        name.removeprefix("properties."): value for name, value in options.items() if name.startswith("properties.")
+    }
+
+
 def passwords(properties: Mapping[str, str]) -> frozenset[str]:
     """What stands as a secret in a table's options `properties.*`, by its place."""
-    given = {
-        name.removeprefix("properties."): value for name, value in properties.items() if name.startswith("properties.")
-    }
+    given = of_table(properties)
     made = translate(given).properties
     return frozenset(
         [made[name] for name in SECRET & made.keys()]
