@@ -15,11 +15,11 @@ import click
 
 from shared.errors import BatchlineError, KafkaUnavailable, SettingsError, SpoolAway, StoreUnavailable
 from shared.terminal import printable, printable_lines
-from submitter.configuration import parse_overrides
+from submitter.job.configuration import parse_overrides
 from submitter.temporary import temporary
 
 if TYPE_CHECKING:
-    from submitter.check import Checked
+    from submitter.pipeline.check import Checked
 
 DONE, FAILED, WRONG, AWAY, BUSY = 0, 1, 2, 4, 5
 ELSEWHERE = {"estimate": "estimate_command", "try": "try_command"}
@@ -134,7 +134,7 @@ def flink(stop: threading.Event) -> Iterator[None]:
 
 
 def checked_file(stop: threading.Event, file: Path, overrides: dict[str, str], *, take_over: bool = False) -> "Checked":
-    from submitter.check import check
+    from submitter.pipeline.check import check
 
     _unless_stopped(stop)
     checked = check(file, os.environ, overrides, take_over=take_over)
@@ -150,7 +150,7 @@ def _run(
     from shared.kafka import load_clusters
     from shared.spool import Spool
     from shared.store import Store
-    from submitter.run import Runner, Wishes
+    from submitter.run.run import Runner, Wishes
 
     pipeline, settings = checked.pipeline, checked.pipeline.settings
     configured = settings.kafka_config or os.environ.get("BATCHLINE_KAFKA_CONFIG")
@@ -191,8 +191,8 @@ def told() -> Iterator[None]:
 def _code(error: BatchlineError) -> int:
     if isinstance(error, (StoreUnavailable, KafkaUnavailable, SpoolAway)):
         return AWAY
-    from submitter.claim import AlreadyRunning
     from submitter.pipeline.faults import PipelineError
+    from submitter.run.claim import AlreadyRunning
 
     if isinstance(error, AlreadyRunning):
         return BUSY

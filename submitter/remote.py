@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from shared.store import Store
-from submitter.assembly import assemble
-from submitter.check import check
-from submitter.configuration import Start
+from submitter.job.assembly import assemble
+from submitter.job.configuration import Start
+from submitter.pipeline.check import check
 
 
 def main(file: str, start: str, jars: str) -> None:

@@ -11,14 +11,14 @@ import orjson
 
 from shared.errors import SettingsError
 from submitter.command import FILE, OVERRIDES, Stopped, checked_file, flink, told
-from submitter.configuration import parse_overrides
+from submitter.job.configuration import parse_overrides
 
 if TYPE_CHECKING:
     from deploy.rehearsal.estimating import Prices
     from deploy.rehearsal.quote import Quote
     from deploy.rehearsal.sample import Sample
     from deploy.rehearsal.trial import Tried
-    from submitter.check import Checked
+    from submitter.pipeline.check import Checked
     from submitter.pipeline.values import Statement
 
 JSON = click.option("--json", "as_json", is_flag=True, help="print JSON with a schema version, for scripts")

@@ -27,7 +27,7 @@ from shared.providers import provider_for
 from shared.providers.prices import Cost, cost_of
 from shared.providers.profiles import profile_for
 from shared.store import Store
-from submitter.planner import Planner
+from submitter.planning.planner import Planner
 
 WINDOW = 86_400.0
 """Seconds within which both providers promise a batch."""

@@ -19,12 +19,13 @@ from pyflink.table import StreamTableEnvironment
 
 from shared.errors import BatchlineError, SettingsError
 from shared.kafka import KafkaClusters
-from submitter.configuration import embedded
-from submitter.flink_rest import root_cause
-from submitter.offsets import TopicOffsets, Watermarks
+from submitter.job.configuration import embedded
+from submitter.job.rest import root_cause
+from submitter.job.sealing import Branch, Positioned, Rolling, sealed_ddl, specific_offsets
+from submitter.job.user_table import UserTable
+from submitter.lineage.offsets import TopicOffsets, Watermarks
 from submitter.pipeline.values import Statement
-from submitter.sealing import INTERNAL, Branch, Positioned, Rolling, quote, sealed_ddl, specific_offsets
-from submitter.user_table import UserTable
+from submitter.sql import INTERNAL, quote
 
 _READ = ("scan.startup.", "scan.bounded.", "properties.group.id", "properties.auto.offset.reset")
 _MAX_BYTES = 64 << 20

@@ -29,7 +29,7 @@ from shared.lifecycle import TERMINAL, State
 from shared.providers.prices import cost_of
 from shared.spool import REQUESTS
 from shared.store import Batch
-from submitter.planner import Planner
+from submitter.planning.planner import Planner
 
 PATIENCE = 600.0
 """Seconds that a trial may take."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.definition import Column, SqlType
-from submitter.sealing import INTERNAL
+from submitter.sql import INTERNAL
 
 Identifier = tuple[str, str, str]
 """Catalog, database, name."""

@@ -13,7 +13,7 @@ from shared.providers.profiles import profile_for
 from shared.render import Unrenderable
 from shared.schema import answer_schema, is_text
 from submitter.pipeline.values import Pipeline, PlainInsert, Statement
-from submitter.room import room_of
+from submitter.planning.room import room_of
 
 _UNREAD = {
     "retry": "all of them once more",

@@ -20,7 +20,7 @@ from submitter.pipeline.profile import profile_fields
 from submitter.pipeline.prompt import template_faults
 from submitter.pipeline.references import reference
 from submitter.pipeline.road import road_remarks
-from submitter.room import too_many
+from submitter.planning.room import too_many
 
 
 @dataclass(frozen=True)

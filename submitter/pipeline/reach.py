@@ -16,9 +16,9 @@ from shared.store.address import engine_for, parse
 from shared.store.database import Database
 from shared.store.lineage import Lineage
 from shared.store.migrate import HEAD, revision
-from submitter.names import moved
 from submitter.pipeline.brokers import Brokers
 from submitter.pipeline.faults import Faults, Place
+from submitter.pipeline.names import moved
 from submitter.pipeline.references import referenced
 from submitter.pipeline.settings import PREFIX
 from submitter.pipeline.values import Needs, Pipeline, Topics

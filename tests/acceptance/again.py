@@ -168,7 +168,7 @@ class Again(Road):
         (desk,) = (
             child
             for child in psutil.Process(submitter.pid).children(recursive=True)
-            if "submitter.desk_main" in child.cmdline()
+            if "submitter.desk.main" in child.cmdline()
         )
         desk.suspend()
         yield

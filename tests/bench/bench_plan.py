@@ -12,7 +12,7 @@ from shared.definition import Definition
 from shared.providers import provider_for
 from shared.spool import SealedFile, Spool
 from shared.store import Store
-from submitter.planner import Planner
+from submitter.planning.planner import Planner
 from tests.bench.rows import Row, interleaved, per_second, timed_on_a_core
 from tests.rig import samples
 

@@ -22,12 +22,12 @@ from deploy.sandbox.ports import free_ports
 from deploy.sandbox.topics import TopicSettings
 from shared.definition import Definition, Source
 from shared.spool import Spool
-from submitter.configuration import defaults, embedded
-from submitter.job import Job
+from submitter.job.configuration import defaults, embedded
+from submitter.job.job import Job
+from submitter.job.sealing import MAX_FILE_BYTES, Rolling
 from submitter.jvm import prepare
 from submitter.pipeline.flink import open_environment
 from submitter.pipeline.values import Input, Statement
-from submitter.sealing import MAX_FILE_BYTES, Rolling
 from tests.bench.rows import Row, interleaved, rate_row
 from tests.rig import samples
 from tests.rig.kafka import fill_topic

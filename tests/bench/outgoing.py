@@ -12,7 +12,7 @@ from shared.providers import provider_for
 from shared.providers.port import Outgoing
 from shared.spool import REQUESTS, SealedFile, Spool
 from shared.store import Store
-from submitter.planner import Planner
+from submitter.planning.planner import Planner
 from tests.rig import samples
 
 ENVIRON = {"OPENAI_API_KEY": "key-of-openai", "ANTHROPIC_API_KEY": "key-of-anthropic"}

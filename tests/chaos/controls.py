@@ -36,9 +36,9 @@ from shared.refusals import Waits
 from shared.spool import Spool
 from shared.store import Lease, Store
 from shared.submission import Submission
-from submitter.desk import Hands
-from submitter.errand import Errand
-from submitter.hands import Workers
+from submitter.desk.desk import Hands
+from submitter.desk.errand import Errand
+from submitter.desk.hands import Workers
 from tests.rig.publishing import sql_only
 
 Reshape = Callable[[Poller, PollerSettings, Clock, Tempo], tuple[Paced, ...]]

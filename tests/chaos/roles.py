@@ -42,9 +42,9 @@ from shared.refusals import Waits
 from shared.store import Batch, Store
 from shared.store.values import ALLOWED
 from shared.telemetry import start_logging
-from submitter.desk import Desk
-from submitter.desk_main import tell
-from submitter.errand import Errand
+from submitter.desk.desk import Desk
+from submitter.desk.errand import Errand
+from submitter.desk.main import tell
 from tests.chaos.controls import weakness
 
 Spec = dict[str, Any]
@@ -107,7 +107,7 @@ def warm() -> None:
 
 
 def desk(spec: Spec) -> int:
-    """The desk of a run, as `submitter.desk_main` has it; what it tells the operator goes to a file."""
+    """The desk of a run, as `submitter.desk.main` has it; what it tells the operator goes to a file."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-5s %(name)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     failpoints.arm()

@@ -178,5 +178,5 @@ def _is(process: psutil.Process, victim: Victim) -> bool:
         line = " ".join(process.cmdline())
     except psutil.Error:
         return False
-    marks = {"jvm": "java", "worker": "beam_boot", "desk": "submitter.desk_main"}
+    marks = {"jvm": "java", "worker": "beam_boot", "desk": "submitter.desk.main"}
     return process.name() == "java" if victim == "jvm" else marks[victim] in line

@@ -18,9 +18,9 @@ from pyflink.common import Configuration  # noqa: E402 - the log is silenced fir
 from pyflink.datastream import StreamExecutionEnvironment  # noqa: E402
 from pyflink.table import StreamTableEnvironment  # noqa: E402
 
-from submitter.configuration import embedded  # noqa: E402
-from submitter.flink_rest import root_cause  # noqa: E402
-from submitter.sealing import Branch, Rolling, endless_ddl, insert, sealed_ddl  # noqa: E402
+from submitter.job.configuration import embedded  # noqa: E402
+from submitter.job.rest import root_cause  # noqa: E402
+from submitter.job.sealing import Branch, Rolling, endless_ddl, insert, sealed_ddl  # noqa: E402
 from submitter.temporary import temporary  # noqa: E402
 from tests.integration.job_files import free_port, sealed_rows  # noqa: E402
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from submitter.check import NOTHING
+from submitter.pipeline.check import NOTHING
 from submitter.pipeline.reader import Reading, read
 from submitter.pipeline.values import Pipeline
 

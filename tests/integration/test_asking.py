@@ -22,7 +22,7 @@ from shared.lifecycle import State
 from shared.providers.prices import cost
 from shared.spool import REQUESTS
 from shared.store import Batch
-from submitter.tally import Counter
+from submitter.run.tally import Counter
 from tests.rig.asking import PASS, Road, deadline_in
 from tests.rig.processes import Processes
 from tests.rig.stage import ENVIRON, Stage

@@ -1,7 +1,7 @@
 """What Flink's own configuration must not say of a job that starts without state."""
 
-from submitter.assembly import forget_state
-from submitter.configuration import STATES
+from submitter.job.assembly import forget_state
+from submitter.job.configuration import STATES
 from submitter.pipeline.flink import open_environment
 
 

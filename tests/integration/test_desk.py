@@ -10,8 +10,8 @@ from shared.clock import system_clock
 from shared.errors import SpoolError
 from shared.spool import SealedFile, Spool
 from shared.store import Store
-from submitter.desk import Desk
-from submitter.errand import Errand
+from submitter.desk.desk import Desk
+from submitter.desk.errand import Errand
 from tests.rig.stores import NOON, planned, put
 from tests.rig.waiting import wait_until
 

@@ -10,8 +10,8 @@ import psutil
 
 from deploy.sandbox.broker import LocalBroker
 from shared.store import Store
-from submitter.desk_process import DeskProcess, RunOver
-from submitter.errand import Errand, Opening, Watched
+from submitter.desk.errand import Errand, Opening, Watched
+from submitter.desk.process import DeskProcess, RunOver
 from tests.rig.fixtures import MakeTopic
 from tests.rig.waiting import wait_until
 
@@ -28,7 +28,7 @@ def errand(folder: Path) -> Errand:
 
 def desks(parent: int) -> list[psutil.Process]:
     running = (child for child in psutil.Process(parent).children() if child.status() != psutil.STATUS_ZOMBIE)
-    return [child for child in running if "submitter.desk_main" in child.cmdline()]
+    return [child for child in running if "submitter.desk.main" in child.cmdline()]
 
 
 def test_a_desk_that_dies_is_begun_again_and_a_closed_one_is_gone(tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_a_desk_ends_with_an_operator_that_is_killed(tmp_path: Path) -> None:
 
 OPERATOR = """
 import sys, threading
-from submitter.desk_process import DeskProcess
-from submitter.errand import Errand
+from submitter.desk.process import DeskProcess
+from submitter.desk.errand import Errand
 desk = DeskProcess(Errand.model_validate_json(sys.argv[1]))
 threading.Event().wait(60)
 """

@@ -18,11 +18,11 @@ from deploy.sandbox.provider import ProviderServer
 from shared.errors import SettingsError
 from shared.store import Store
 from submitter import BatchModel, predict
-from submitter.check import check
-from submitter.own_query import Asked, read_query
+from submitter.pipeline.check import check
 from submitter.pipeline.faults import Faults, PipelineError
 from submitter.pipeline.flink import open_environment, with_connectors
 from submitter.pipeline.values import Statement
+from submitter.table_api.own_query import Asked, read_query
 from tests.integration.job_files import sealed_rows
 from tests.rig.fixtures import MakeTopic
 from tests.rig.kafka import fill_topic

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.sandbox.broker import LocalBroker
-from submitter.check import check
+from submitter.pipeline.check import check
 from submitter.pipeline.faults import PipelineError
 from tests.integration.pipeline_files import ENVIRON, INSERT, MODEL, REVIEWS, SETTINGS, SINK, faults_of, line_of
 from tests.rig.fixtures import MakeTopic

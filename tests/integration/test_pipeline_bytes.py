@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from submitter.check import check
+from submitter.pipeline.check import check
 from submitter.pipeline.faults import PipelineError
 from tests.integration.pipeline_files import ENVIRON, WHOLE, line_of, reading_of
 

@@ -9,7 +9,7 @@ from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.topics import TopicSettings
 from shared.store import Store
 from shared.topics import cluster_id
-from submitter.check import Checked, check
+from submitter.pipeline.check import Checked, check
 from submitter.pipeline.explain import explain
 from submitter.pipeline.faults import PipelineError
 from tests.integration.pipeline_files import ENVIRON, INSERT, WHOLE, line_of

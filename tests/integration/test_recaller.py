@@ -18,7 +18,7 @@ from shared.lease import Keeper
 from shared.lifecycle import State
 from shared.providers.port import Profile, Provider
 from shared.store import PositionRun
-from submitter.planner import Planner
+from submitter.planning.planner import Planner
 from tests.rig import samples
 from tests.rig.fixtures import MakeTopic
 from tests.rig.older import copied, restore

@@ -17,7 +17,7 @@ from shared.lease import Keeper
 from shared.lifecycle import State
 from shared.store import Batch
 from shared.submission import Submission
-from submitter.planner import Planner
+from submitter.planning.planner import Planner
 from tests.contracts.sandbox_user import message_request
 from tests.rig import samples
 from tests.rig.results import Back

@@ -10,7 +10,7 @@ import pytest
 from shared.errors import SettingsError
 from shared.spool import Spool
 from shared.store import Store
-from submitter.roads import Roads
+from submitter.lineage.roads import Roads
 from tests.rig import samples
 from tests.rig.stores import NOON, SetClock, plan
 

@@ -22,7 +22,7 @@ from shared.refusals import Backoff, Waits
 from shared.spool import Spool
 from shared.store import Batch, Store
 from shared.submission import Submission
-from submitter.planner import Planner
+from submitter.planning.planner import Planner
 from tests.rig import samples
 from tests.rig.waiting import wait_until
 

@@ -27,8 +27,8 @@ from shared.messages import BatchEvent, Header, ProgressMarker
 from shared.spool import SealedFile
 from shared.store import Batch, Store
 from shared.submission import Submission
-from submitter.chronicle import Chronicle
-from submitter.planner import Planner
+from submitter.lineage.chronicle import Chronicle
+from submitter.planning.planner import Planner
 from tests.rig import samples
 from tests.rig.results import SHARDS, Back
 from tests.rig.stage import ENVIRON, Stage

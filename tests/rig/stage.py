@@ -24,7 +24,7 @@ from shared.providers import provider_for
 from shared.spool import Spool
 from shared.store import Batch, Store
 from shared.submission import Submission
-from submitter.planner import Planner
+from submitter.planning.planner import Planner
 from tests.rig import samples
 from tests.rig.waiting import wait_until
 

@@ -24,9 +24,9 @@ from shared.providers.port import Provider
 from shared.providers.profiles import PROFILES
 from shared.question import question_of
 from shared.spool import REQUESTS, Spool
-from submitter.draft import Draft
-from submitter.lately import Lately
-from submitter.packer import Room
+from submitter.planning.draft import Draft
+from submitter.planning.lately import Lately
+from submitter.planning.packer import Room
 from tests.rig import samples
 
 SIZE = 4

@@ -21,9 +21,9 @@ from shared.providers.port import Profile
 from shared.providers.profiles import PROFILES
 from shared.question import digest_of, question_of, scope_of
 from shared.spool import KNOWN, REQUESTS, open_files
-from submitter.draft import Draft
-from submitter.lately import NOTHING, Lately
-from submitter.packer import Room
+from submitter.planning.draft import Draft
+from submitter.planning.lately import NOTHING, Lately
+from submitter.planning.packer import Room
 from tests.rig import samples
 
 LIMITS = replace(PROFILES["openai"], max_requests=4, max_bytes=9_000)

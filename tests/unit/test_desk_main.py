@@ -4,7 +4,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submitter.desk_main import Teller
+from submitter.desk.main import Teller
 
 snapshots = st.lists(st.dictionaries(st.sampled_from("abcdef"), st.just("event"), max_size=6), min_size=1, max_size=12)
 

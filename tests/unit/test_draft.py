@@ -15,8 +15,8 @@ from shared.manifest import Manifest
 from shared.providers.bodies import request_lines
 from shared.providers.profiles import PROFILES
 from shared.spool import REQUESTS, open_files
-from submitter.draft import Draft
-from submitter.ledger import Ledger
+from submitter.planning.draft import Draft
+from submitter.planning.ledger import Ledger
 from tests.rig import samples
 
 LIMITS = replace(PROFILES["openai"], max_requests=7, max_bytes=5_000)

@@ -16,10 +16,10 @@ from shared.packed import asked, prompts_of
 from shared.providers.bodies import request_lines
 from shared.providers.profiles import PROFILES
 from shared.spool import REQUESTS, open_files
-from submitter.draft import Draft
-from submitter.ledger import Ledger
-from submitter.packer import Room
-from submitter.room import room_of, too_many
+from submitter.planning.draft import Draft
+from submitter.planning.ledger import Ledger
+from submitter.planning.packer import Room
+from submitter.planning.room import room_of, too_many
 from tests.rig import samples
 
 LIMITS = replace(PROFILES["openai"], max_requests=3, max_bytes=6_000)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from submitter.file_systems import store_options
+from submitter.job.file_systems import store_options
 
 HERE, THERE = "http://127.0.0.1:9000", "https://objects.example"
 

@@ -1,6 +1,6 @@
 """What the last lines of a Java stack trace say."""
 
-from submitter.flink_rest import is_of_state, root_cause
+from submitter.job.rest import is_of_state, root_cause
 
 TRACE = """java.lang.RuntimeException: outer
 \tat a.b.C.d(C.java:1)

@@ -4,7 +4,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from shared.store import Run
-from submitter.lineage import Checkpoint, Sealed, choose, choose_named, first_starts, newest, prefix_end, read_from
+from submitter.lineage.lineage import (
+    Checkpoint,
+    Sealed,
+    choose,
+    choose_named,
+    first_starts,
+    newest,
+    prefix_end,
+    read_from,
+)
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import SettingsError
-from submitter.configuration import (
+from submitter.job.configuration import (
     CLAIM_MODE,
     JOB_ID,
     RESTORE,

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from submitter.patience import FIRST, LONGEST, Patience
+from submitter.desk.patience import FIRST, LONGEST, Patience
 
 
 class Watch:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from submitter.progress import Ending, Glimpse, Tally, Vertex, line
+from submitter.job.progress import Ending, Glimpse, Tally, Vertex, line
 
 SOURCE, WRITER = "kafka", "writer"
 

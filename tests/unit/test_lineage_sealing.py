@@ -1,6 +1,7 @@
 """The SQL that seals an input."""
 
-from submitter.sealing import Branch, Positioned, Rolling, free_name, insert, literal, quote, specific_offsets, ticks
+from submitter.job.sealing import Branch, Positioned, Rolling, insert, specific_offsets, ticks
+from submitter.sql import free_name, literal, quote
 
 
 def test_only_missing_metadata_columns_are_declared() -> None:

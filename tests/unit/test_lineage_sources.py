@@ -1,7 +1,7 @@
 """What is said of topics that are not what they were."""
 
 from shared.definition import Definition, Source
-from submitter.sources import changes
+from submitter.lineage.sources import changes
 from tests.rig.samples import definition
 
 

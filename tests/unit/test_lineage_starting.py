@@ -3,8 +3,8 @@
 import pytest
 
 from shared.errors import SettingsError
+from submitter.lineage.starting import admit, anew, way_out
 from submitter.pipeline.values import PlainInsert
-from submitter.starting import admit, anew, way_out
 
 
 def test_rows_that_can_not_be_told_apart_are_refused_until_somebody_wants_them_paid_for_again() -> None:

@@ -19,7 +19,7 @@ from shared.media import content_of
 from shared.providers import provider_for
 from shared.render import Unrenderable
 from shared.spool import Spool
-from submitter.draft import Draft
+from submitter.planning.draft import Draft
 from tests.rig.samples import STRING, definition, seal
 
 BYTES = SqlType(root="VARBINARY", length=2**31 - 1)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shared.definition import Definition, Source
-from submitter.names import Moved, moved
+from submitter.pipeline.names import Moved, moved
 from tests.rig.samples import definition
 
 

@@ -1,7 +1,7 @@
 """The texts of a prediction in Python: references as in a file, keys refused."""
 
-from submitter.own_texts import OwnTexts
 from submitter.pipeline.faults import Faults, Place
+from submitter.table_api.own_texts import OwnTexts
 
 ENVIRON = {"OPENAI_API_KEY": "the-openai-key", "MODEL": "gpt-5-mini", "TOP_SECRET": "hunter22"}
 MODEL = Place(statement="model sentiment")

@@ -10,8 +10,8 @@ from shared.definition import BatchOptions
 from shared.limits import MAX_RECORDS, MAX_REJECTED, Limits
 from shared.manifest import LARGEST, Fate, Manifest
 from shared.providers.profiles import PROFILES
-from submitter.part import MAX_ECHOES
-from submitter.plan import Fates, Offsets
+from submitter.planning.part import MAX_ECHOES
+from submitter.planning.plan import Fates, Offsets
 from tests.rig.samples import EPOCH, definition
 
 offsets = st.lists(st.integers(0, 40), max_size=60)

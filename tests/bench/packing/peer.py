@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from deploy.sandbox.ports import free_ports
-from submitter.configuration import defaults, embedded
+from submitter.job.configuration import defaults, embedded
 from submitter.jvm import prepare
 from submitter.pipeline.flink import open_environment
 

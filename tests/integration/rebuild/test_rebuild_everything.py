@@ -15,8 +15,8 @@ from shared.lease import Keeper, this_process
 from shared.lifecycle import State
 from shared.spool import MANIFEST
 from shared.store import Run
-from submitter.chronicle import Chronicle
-from submitter.planner import Planner
+from submitter.lineage.chronicle import Chronicle
+from submitter.planning.planner import Planner
 from tests.rig.older import copied, restore
 from tests.rig.rebuilding import (
     DAY,

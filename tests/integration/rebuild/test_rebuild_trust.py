@@ -8,7 +8,7 @@ from poller.register.installations import installation_of
 from shared.errors import SettingsError, SpoolError
 from shared.lifecycle import State
 from shared.spool import MANIFEST
-from submitter.chronicle import Chronicle
+from submitter.lineage.chronicle import Chronicle
 from tests.rig.rebuilding import (
     PROVIDERS,
     RECORDS,

@@ -1,0 +1,1 @@
+"""A sealed file becomes batches, once: its rows rendered, cut into requests, committed with its positions."""

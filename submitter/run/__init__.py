@@ -1,0 +1,1 @@
+"""One run of a pipeline, from the claim of its name to its end."""

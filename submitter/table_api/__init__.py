@@ -1,0 +1,1 @@
+"""The door for Python: `predict` in a Table API job of the user's own."""
