@@ -1,37 +1,22 @@
 """The commands run and check. Their options and exit codes are a contract."""
 
 import os
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from shared.errors import BatchlineError, KafkaUnavailable, SettingsError, SpoolAway, StoreUnavailable
-from shared.terminal import printable, printable_lines
+from shared.terminal import printable_lines
+from submitter.invocation import FILE, OVERRIDES, Stopped, checked_file, flink, told
 from submitter.job.configuration import parse_overrides
-from submitter.temporary import temporary
 
 if TYPE_CHECKING:
     from submitter.pipeline.check import Checked
 
-DONE, FAILED, WRONG, AWAY, BUSY = 0, 1, 2, 4, 5
 ELSEWHERE = {"estimate": "estimate_command", "try": "try_command"}
-
-FILE = click.argument("file", type=click.Path(path_type=Path), metavar="FILE.sql")
-OVERRIDES = click.option(
-    "-D", "overrides", multiple=True, metavar="KEY=VALUE", help="Flink configuration; wins over the file's SET"
-)
-
-
-class Stopped(Exception):
-    """The command was asked to stop before anything was started."""
 
 
 class Commands(click.Group):
@@ -116,34 +101,6 @@ def check_command(stop: threading.Event, /, file: Path, overrides: tuple[str, ..
         raise click.Abort from None
 
 
-@contextmanager
-def flink(stop: threading.Event) -> Iterator[None]:
-    """Flink's JVM, with a folder for what it needs only for a while; neither outlives the block.
-
-    Flink is loaded only here: `--help` answers at once, and its log must be silenced before it starts.
-    """
-    if find_spec("pyflink") is None:
-        raise SettingsError("the submitter runs on Apache Flink: pip install 'batchline[submitter]'")
-    with temporary() as lock:
-        from submitter import jvm
-
-        _unless_stopped(stop)
-        jvm.prepare()
-        with jvm.running(lock):
-            yield
-
-
-def checked_file(stop: threading.Event, file: Path, overrides: dict[str, str], *, take_over: bool = False) -> "Checked":
-    from submitter.pipeline.check import check
-
-    _unless_stopped(stop)
-    checked = check(file, os.environ, overrides, take_over=take_over)
-    for warning in checked.pipeline.warnings:
-        click.echo(printable(f"warning: {warning.text(str(file))}"), err=True)
-    _unless_stopped(stop)
-    return checked
-
-
 def _run(
     stop: threading.Event, checked: "Checked", overrides: dict[str, str], *, take_over: bool, **wishes: Any
 ) -> None:
@@ -169,31 +126,5 @@ def _run(
         ).run()
 
 
-def _unless_stopped(stop: threading.Event) -> None:
-    if stop.is_set():
-        raise Stopped
-
-
 def _say(text: str) -> None:
     click.echo(f"{datetime.now().astimezone():%H:%M:%S} {printable_lines(text)}")
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Turn errors that are meant for the user into a message and an exit code."""
-    try:
-        yield
-    except BatchlineError as error:
-        click.echo(printable_lines(str(error)), err=True)
-        sys.exit(_code(error))
-
-
-def _code(error: BatchlineError) -> int:
-    if isinstance(error, (StoreUnavailable, KafkaUnavailable, SpoolAway)):
-        return AWAY
-    from submitter.pipeline.faults import PipelineError
-    from submitter.run.claim import AlreadyRunning
-
-    if isinstance(error, AlreadyRunning):
-        return BUSY
-    return WRONG if isinstance(error, (SettingsError, PipelineError)) else FAILED

@@ -10,7 +10,7 @@ import click
 import orjson
 
 from shared.errors import SettingsError
-from submitter.command import FILE, OVERRIDES, Stopped, checked_file, flink, told
+from submitter.invocation import FILE, OVERRIDES, Stopped, checked_file, flink, told
 from submitter.job.configuration import parse_overrides
 
 if TYPE_CHECKING:

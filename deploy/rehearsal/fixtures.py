@@ -19,7 +19,7 @@ from deploy.rehearsal.rows import sealed_lines
 from deploy.rehearsal.sandbox import Sandbox, sandbox
 from deploy.rehearsal.trial import Tried, attempt
 from shared.errors import SettingsError
-from submitter.command import flink
+from submitter.invocation import flink
 
 Rehearse = Callable[..., Tried]
 """rehearse(file, rows, statement=None): a file's path, and its rows as mappings of columns to values."""

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from poller.collect.entries import Split, Unreadable, splitter_of
+from poller.collect.entries import Split, Unreadable
+from poller.collect.splitters import splitter_of
 from poller.collect.values import Read, Unfit, reader_of
 from shared.causes import Cause
 from shared.definition import Definition

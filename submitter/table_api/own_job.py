@@ -33,7 +33,8 @@ from submitter.pipeline.settings import PREFIX, check_target, read_settings
 from submitter.pipeline.values import Pipeline
 from submitter.run.beginning import Beginning, Wishes
 from submitter.sql import INTERNAL
-from submitter.table_api.own_query import Asked, read_query
+from submitter.table_api.asked import Asked
+from submitter.table_api.own_query import read_query
 
 LOG = logging.getLogger("batchline.submitter")
 _WISHES = ("resubmit", "take-over")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from pyflink.table import StreamTableEnvironment, Table
@@ -19,19 +18,8 @@ from submitter.pipeline.kafka_properties import passwords
 from submitter.pipeline.references import credentials, unresolved
 from submitter.pipeline.values import Statement, Topics
 from submitter.sql import INTERNAL, literal, quote
+from submitter.table_api.asked import Asked, BatchModel
 from submitter.table_api.own_texts import OwnTexts
-from submitter.table_api.predict import BatchModel
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What predict was told, less the table."""
-
-    model: BatchModel | str
-    sink: str
-    columns: Sequence[str] | None = None
-    select: Sequence[str] | None = None
-    options: Mapping[str, str] | None = None
 
 
 def read_query(

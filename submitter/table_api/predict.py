@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from shared.errors import SettingsError
+from submitter.table_api.asked import Asked, BatchModel
 
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, Table
-    from pyflink.table.types import DataType
-
-
-@dataclass(frozen=True)
-class BatchModel:
-    """What CREATE MODEL says, in Python.
-
-    A column's type is a DataType, or the text that stands in SQL: `STRING`, `DOUBLE COMMENT 'from 0 to 1'`.
-    """
-
-    name: str
-    input: Mapping[str, str | DataType]
-    output: Mapping[str, str | DataType]
-    options: Mapping[str, str]
-    """By the names of WITH (…). The api-key is `${NAME}`: each process takes it from its own environment.
-
-    In every other one `${NAME}` stands for the environment's value of now, as in a file.
-    """
 
 
 def predict(
@@ -109,7 +91,6 @@ def predict(
     if find_spec("pyflink") is None:
         raise SettingsError("predict runs on Apache Flink: pip install 'batchline[submitter]'")
     from submitter.table_api.own_job import add_prediction
-    from submitter.table_api.own_query import Asked
 
     add_prediction(table, Asked(model, sink, columns, select, options), statements, pipeline)
     return statements

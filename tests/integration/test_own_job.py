@@ -22,7 +22,8 @@ from submitter.pipeline.check import check
 from submitter.pipeline.faults import Faults, PipelineError
 from submitter.pipeline.flink import open_environment, with_connectors
 from submitter.pipeline.values import Statement
-from submitter.table_api.own_query import Asked, read_query
+from submitter.table_api.asked import Asked
+from submitter.table_api.own_query import read_query
 from tests.integration.job_files import sealed_rows
 from tests.rig.fixtures import MakeTopic
 from tests.rig.kafka import fill_topic
