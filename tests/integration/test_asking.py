@@ -35,12 +35,6 @@ SYNC = {"openai": "openai.chat.completions", "anthropic": "anthropic.messages"}
 MakeStage = Callable[..., Stage]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
-        yield running
-
-
 @pytest.fixture
 def make_stage(server: ProviderServer, tmp_path: Path) -> Iterator[MakeStage]:
     server.clear_faults()

@@ -23,12 +23,6 @@ ROOT = Path(__file__).parents[2]
 FILES, FIT = 5, 2
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
-        yield running
-
-
 @pytest.fixture
 def stage(server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
     server.clear_faults()

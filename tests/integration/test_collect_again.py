@@ -28,12 +28,6 @@ MONTH, WEEK = timedelta(days=31), timedelta(days=7)
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
-        yield running
-
-
 @pytest.fixture(params=["openai", "anthropic"])
 def back(
     request: pytest.FixtureRequest, server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path

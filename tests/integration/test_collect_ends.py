@@ -31,12 +31,6 @@ HOUR = timedelta(hours=1)
 MakeBack = Callable[..., Back]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
-        yield running
-
-
 @pytest.fixture
 def make_back(server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path) -> Iterator[MakeBack]:
     server.clear_faults()

@@ -1,10 +1,7 @@
 """Records that ask the same are asked once, paid once, and each comes out once: also where they are carried or fail."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from deploy.rehearsal.folder import rehearsal_folder
 from deploy.rehearsal.trial import Tried, attempt
@@ -15,12 +12,6 @@ from tests.rig.samples import definition, sealed_line
 from tests.rig.stage import ENVIRON, Stage
 
 TEXTS = ["A wonderful film.", "Awful, bad.", "A wonderful film.", None, "A wonderful film.", "Awful, bad."]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
-        yield running
 
 
 def bring(server: ProviderServer, tag: Path, **options: object) -> Tried:

@@ -16,13 +16,8 @@ from tests.rig.kafka import read_topic
 from tests.rig.results import SINK_TOPIC, Back, requests_of, sink
 from tests.rig.stage import Stage
 
+PROCESSING_SECONDS = 0.1
 RECORDS = 20
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.1) as running:
-        yield running
 
 
 @pytest.fixture

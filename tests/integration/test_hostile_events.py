@@ -29,6 +29,7 @@ from tests.rig.results import SINK_TOPIC, requests_of, sink
 from tests.rig.stage import ENVIRON, Stage
 from tests.rig.waiting import wait_until
 
+PROCESSING_SECONDS = 0.1
 EVENTS, RECORDS = 1000, 4
 MOST_GROWTH = 32 << 10
 """Kilobytes that the daemon may grow beyond what it has needed at most for one batch: reading a thousand events, and
@@ -39,12 +40,6 @@ MOST_LINES = 60
 BATCHES_TOPIC = TopicSettings(cleanup="compact", config={"max.message.bytes": "2000000"})
 
 Message = tuple[bytes, bytes | None]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.1) as running:
-        yield running
 
 
 @pytest.fixture

@@ -24,12 +24,6 @@ WEEK = 7 * DAY
 RECORDS = 3
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
-        yield running
-
-
 @pytest.fixture
 def back(server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path) -> Iterator[Back]:
     topic = make_topic("sentiments", SINK_TOPIC)

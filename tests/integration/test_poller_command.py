@@ -22,14 +22,9 @@ from tests.rig.results import SINK_TOPIC, requests_of, sink
 from tests.rig.stage import ENVIRON, Stage
 from tests.rig.waiting import wait_until
 
+PROCESSING_SECONDS = 0.3
 HEALTHY, WRONG, ATTENTION, AWAY = 0, 2, 3, 4
 Started = Callable[..., Child]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.3) as running:
-        yield running
 
 
 @pytest.fixture

@@ -16,14 +16,9 @@ from shared.spool import MANIFEST, REQUESTS
 from shared.store import Batch
 from tests.rig.stage import Stage
 
+PROCESSING_SECONDS = 0.2
 WEEK = timedelta(days=7)
 OLDER = WEEK + timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.2) as running:
-        yield running
 
 
 @pytest.fixture(params=["openai", "anthropic"])

@@ -17,11 +17,7 @@ from shared.store import Batch
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.3) as running:
-        yield running
+PROCESSING_SECONDS = 0.3
 
 
 @pytest.fixture(params=["openai", "anthropic"])

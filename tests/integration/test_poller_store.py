@@ -22,12 +22,6 @@ RECORDS = 6
 WEEK = timedelta(days=7)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
-        yield running
-
-
 @pytest.fixture
 def back(
     server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, object_store: ObjectStore, tmp_path: Path

@@ -19,13 +19,8 @@ from shared.store import Lease
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
+PROCESSING_SECONDS = 0.3
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.3) as running:
-        yield running
 
 
 @pytest.fixture(params=["openai", "anthropic"])

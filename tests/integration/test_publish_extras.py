@@ -15,16 +15,11 @@ from tests.rig.fixtures import MakeTopic
 from tests.rig.results import SINK_TOPIC, Back, sink
 from tests.rig.stage import Stage
 
+PROCESSING_SECONDS = 0.1
 RECORDS = 20
 LONG = "Judge the sentiment of the review by these rules. " * 100
 KEPT: dict[str, Any] = {"system_prompt": LONG, "parameters": {"batch.prompt-cache": "1h"}}
 TYPES = {**extras.NAMES, extras.HTTP_STATUS: extras.METADATA["http-status-code"][1]}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.1) as running:
-        yield running
 
 
 @pytest.fixture(params=["openai", "anthropic"])

@@ -30,12 +30,6 @@ RECORDS = 200
 BOUNDS = Bounds(records=60)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
-        yield running
-
-
 @contextmanager
 def collected(server: ProviderServer, broker: LocalBroker, folder: Path, topic: str, **more: Any) -> Iterator[Back]:
     """One collected batch, with its shard."""

@@ -13,11 +13,7 @@ from tests.rig.fixtures import MakeTopic
 from tests.rig.results import SINK_TOPIC, Back, requests_of, sink
 from tests.rig.stage import Stage
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.1) as running:
-        yield running
+PROCESSING_SECONDS = 0.1
 
 
 @pytest.fixture(params=["openai", "anthropic"])

@@ -32,12 +32,6 @@ PUBLISHED = Prices()
 ROWS = [{"id": "1", "review": "A wonderful film."}, {"id": "2", "review": " "}, {"id": "3", "review": "Awful, bad."}]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.05) as running:
-        yield running
-
-
 @pytest.fixture
 def folder(server: ProviderServer) -> Iterator[Folder]:
     server.clear_faults()

@@ -12,12 +12,6 @@ from tests.rig.fixtures import MakeTopic
 from tests.rig.stage import Stage
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderServer]:
-    with ProviderServer(tmp_path_factory.mktemp("provider"), processing_seconds=0.3) as running:
-        yield running
-
-
 @pytest.fixture
 def stage(server: ProviderServer, tmp_path: Path, broker: LocalBroker) -> Iterator[Stage]:
     made = Stage(server, tmp_path, sink={"bootstrap_servers": broker.bootstrap})

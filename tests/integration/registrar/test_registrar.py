@@ -20,6 +20,8 @@ from tests.rig.registering import SHARDS, announce, event_of, registrar
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
+PROCESSING_SECONDS = 0.3
+
 
 def test_an_event_of_a_known_batch_changes_nothing_and_gives_it_a_shard(
     stage: Stage, broker: LocalBroker, topic: str

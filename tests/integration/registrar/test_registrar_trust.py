@@ -22,6 +22,8 @@ from tests.rig.registering import announce, event_of, produce, registrar
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
+PROCESSING_SECONDS = 0.3
+
 HOSTILE: dict[str, Callable[[Stage, str], tuple[bytes | None, bytes | None]]] = {
     "no JSON": lambda _, key: (key.encode(), b"\xff\x00 nonsense"),
     "no object": lambda _, key: (key.encode(), b"[1,2]"),
