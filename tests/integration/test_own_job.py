@@ -329,7 +329,7 @@ def test_a_password_of_the_environment_is_stored_as_its_name() -> None:
     ]
     nothing, faults = read({"SOME_PASSWORD": "another-one"})
     assert nothing is None
-    assert {fault.place.statement for fault in faults.errors} == {"input reviews", "sentiments"}
+    assert {fault.place.statement for fault in faults.errors} == {"input reviews", "sink answers"}
     for fault in faults.errors:
         assert fault.place.option == "properties.sasl.jaas.config"
         assert "export it as a variable" in fault.message
