@@ -13,6 +13,7 @@ from submitter.pipeline.lexer import Token, is_blank
 
 _REST = re.compile(r",? +after : \".*", re.DOTALL)
 """Where a message goes on with all of the text that could not be read."""
+_ENCOUNTERED = re.compile(r'Encountered "(\w+)"')
 _UNCLOSED = (
     "; a quotation mark or a comment that is opened here or later has no end, so that what follows is not judged"
 )
@@ -58,7 +59,7 @@ def _parse_pieces(text: str, tokens: Sequence[Token], flink: Reflection) -> Piec
             if _wants_more(error) and end < len(text):
                 continue
             line = text[: end - len(text[start:end].lstrip())].count("\n") + 1
-            refusals.append(_refusal(error, line, _UNCLOSED if unclosed >= start else ""))
+            refusals.append(_refusal(error, line, flink, _UNCLOSED if unclosed >= start else ""))
             unread.append(text[start : None if unclosed >= start else end])
             if unclosed >= start:
                 break
@@ -66,9 +67,23 @@ def _parse_pieces(text: str, tokens: Sequence[Token], flink: Reflection) -> Piec
     return Pieces(tuple(trees), tuple(refusals), "\n".join(unread))
 
 
-def _refusal(error: Exception, begin: int, more: str) -> Refusal:
+def _refusal(error: Exception, begin: int, flink: Reflection, more: str) -> Refusal:
     message, line = reason(error)
-    return Refusal(f"Flink can't parse it: {_REST.sub('', message)}{more}", line or begin)
+    told = _REST.sub("", message)
+    word = _ENCOUNTERED.search(told)
+    hint = (
+        f"; {word[1]} is a word of SQL's own: a name is written `{word[1]}`" if word and _is_sql(word[1], flink) else ""
+    )
+    return Refusal(f"Flink can't parse it: {told}{hint}{more}", line or begin)
+
+
+def _is_sql(word: str, flink: Reflection) -> bool:
+    """Whether a word is reserved, so that nothing can be called so without backticks."""
+    try:
+        flink.parse(f"SELECT 1 AS {word}")
+    except Exception:  # noqa: BLE001 - as above
+        return True
+    return False
 
 
 def _wants_more(error: Exception) -> bool:

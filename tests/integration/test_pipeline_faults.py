@@ -17,6 +17,7 @@ from tests.integration.pipeline_files import (
 WRONG: list[tuple[str, str, str]] = [
     # what is replaced in the whole file, what by, what is said of it
     ("CREATE MODEL", "CREATE MODLE", "Flink can't parse it"),
+    ("(id STRING, label", "(raw STRING, label", "raw is a word of SQL's own: a name is written `raw`"),
     ("'${OPENAI_API_KEY}'", "'a-literal-key'", "option 'api-key': a key may not stand in the file"),
     ("'gpt-5-mini'", "'sk-proj-abcdefghijklmnopqrstuv'", "looks like a provider's key"),
     ("'topic' = 'reviews'", "'topic' = '${NOT_SET}'", "${NOT_SET} is not set: export the environment variable NOT_SET"),
