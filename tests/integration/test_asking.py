@@ -194,10 +194,11 @@ def test_a_stretch_ends_in_time_and_the_next_one_goes_on(make_stage: MakeStage) 
     stage.server.set_fault("slow_response", endpoint=SYNC["openai"], seconds=0.2)
     key = stage.plan(RECORDS)
     how = PASS.__class__(stretch=0.3, budget=0.3, asking=PASS.asking)
-    asker = Road(stage, how).asker()
+    road = Road(stage, how)
 
     def one_pass() -> int:
-        assert moved(asker.run_once()) == 0, "a single pass would not come back for it"
+        # A whole pass has so much time, and the first one may spend it on loading the SDK.
+        assert moved(road.asker().run_once()) == 0, "a single pass would not come back for it"
         return answered(stage, key)
 
     assert wait_until(one_pass, 30, "the first answers") < RECORDS
