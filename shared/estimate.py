@@ -68,7 +68,7 @@ def asked_tokens(definition: Definition, requests: int, size: int, rate: float =
 def estimated_cost(
     model: Model, requests: int, tokens: int, mode: Mode = "batch", answers: int | None = None
 ) -> float | None:
-    """US dollars for so many requests with so many prompt tokens, each answered as long as it may be.
+    """US dollars for so many requests with so many prompt tokens, each answered as `answer_tokens` says.
 
     `answers`: the tokens of all of them, where they are known better. None without a known price.
     """

@@ -168,8 +168,8 @@ def _called(calls: Any, text: str | None) -> Any:
     ]
     for function in functions:
         if function.get("name") == SCHEMA_NAME:
-            return function["arguments"]
-    return text if text and not text.isspace() else functions[0]["arguments"]
+            return function.get("arguments")
+    return text if text and not text.isspace() else functions[0].get("arguments")
 
 
 def _by_shape(body: Object) -> Callable[[str, Object], Answer]:

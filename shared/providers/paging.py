@@ -15,26 +15,24 @@ _NEIGHBOURS = timedelta(seconds=5)
 
 
 def newest_first(page: Any, read: Callable[[Any], RemoteBatch], least: datetime) -> Iterator[RemoteBatch]:
-    """The batches that were created at a moment or later.
+    """The batches that were created at a moment or later; neighbours in either order.
 
-    Ends before the list does only where the list has shown that it begins with the newest; one in which neighbours
-    stand in another order by seconds is walked to its end. Raises Unknown for any other order: such a list may move
-    while it is walked.
+    Ends before the list does only where the list has shown that it begins with the newest, and none that is wanted can
+    stand further on. Raises Unknown for a list in another order: it may move while it is walked.
     """
-    lowest: datetime | None = None
-    has_fallen = has_risen = False
+    highest = lowest = None
+    has_fallen = False
     for items in pages(page):
         for item in items:
             found = read(item)
-            if lowest is not None:
-                if found.created_at > lowest + _NEIGHBOURS:
-                    raise Unknown(f"a list that can't be walked: {found.id} is newer than the one before it")
-                has_fallen |= found.created_at < lowest
-                has_risen |= found.created_at > lowest
+            if lowest is not None and found.created_at > lowest + _NEIGHBOURS:
+                raise Unknown(f"a list that can't be walked: {found.id} is newer than the one before it")
+            highest = max(highest or found.created_at, found.created_at)
             lowest = min(lowest or found.created_at, found.created_at)
+            has_fallen |= found.created_at + _NEIGHBOURS < highest
             if found.created_at >= least:
                 yield found
-        if lowest is not None and lowest < least and has_fallen and not has_risen:
+        if lowest is not None and lowest + _NEIGHBOURS < least and has_fallen:
             return
 
 

@@ -191,7 +191,10 @@ class Provider(Protocol):
         ...
 
     def created_since(self, moment: datetime) -> Iterator[RemoteBatch]:
-        """All batches of the account that were created at a moment or later, newest first, page by page."""
+        """All batches of the account that were created at a moment or later, the newest before old ones, page by page.
+
+        Those of the same seconds come in any order.
+        """
         ...
 
     def uploads(self) -> Iterator[RemoteFile]:

@@ -84,15 +84,23 @@ def test_batches_since_a_moment_end_with_the_page_on_which_an_older_one_stands()
 
 def test_a_list_that_has_not_shown_its_order_is_walked_on() -> None:
     assert since(Page(["2", "2:0"], has_more=True, following=Page(["2:00"], has_more=False)), 7) == []
-    swapped = Page(["6:59", "7:01"], has_more=True, following=Page(["7", "6:58"], has_more=False))
-    assert since(swapped, 7) == ["7:01", "7"], "neighbours, by another stamp"
+    assert since(Page(["2:02", "2"], has_more=True, following=Page(["2:03"], has_more=False)), 7) == []
+
+
+def test_neighbours_may_stand_in_either_order() -> None:
+    swapped = Page(["9", "7:02", "6:59"], has_more=True, following=Page(["7:01", "6:58"], has_more=False))
+    assert since(swapped, 7) == ["9", "7:02", "7:01"]
+    assert since(Page(["7", "7:05"], has_more=False), 7) == ["7", "7:05"]
+    long_ago = Page(["5", "4"], has_more=True)
+    assert since(Page(["9:00", "9:01", "8"], has_more=True, following=long_ago), 7) == ["9:00", "9:01", "8"]
 
 
 @pytest.mark.parametrize(
     "page",
     [
         Page(["2", "2:0"], has_more=True, following=Page(["9"], has_more=False)),
-        Page(["2", "2:01"], has_more=True, following=Page(["9"], has_more=False)),
+        Page(["2:02", "2"], has_more=True, following=Page(["2:03", "9"], has_more=False)),
+        Page(["7", "7:06"], has_more=False),
         Page(["2", "3", "9"], has_more=False),
         Page(["2", "3"], has_more=True, following=Page(["9"], has_more=False)),
         Page(["8", "2", "9"], has_more=False),
@@ -101,6 +109,7 @@ def test_a_list_that_has_not_shown_its_order_is_walked_on() -> None:
     ids=[
         "equal, and more",
         "neighbours, and more",
+        "six seconds",
         "the oldest first",
         "the oldest first, and more",
         "no order",

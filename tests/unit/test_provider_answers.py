@@ -144,6 +144,7 @@ def test_an_embedding_comes_as_numbers_or_as_base64(encoded: bool) -> None:
         (response([said("half an ans")], "incomplete", "max_output_tokens"), Cause.TRUNCATED),
         (response([said("half")], "incomplete", "content_filter"), Cause.CONTENT_FILTER),
         (response([], "incomplete", "max_output_tokens"), Cause.TRUNCATED),
+        (response([{"type": "function_call", "name": "f"}], "incomplete", "max_output_tokens"), Cause.TRUNCATED),
         (message([], "refusal", stop_details={"explanation": "I can't"}), Cause.REFUSAL),
         (message([{"type": "text", "text": "half an ans"}], "max_tokens"), Cause.TRUNCATED),
     ],
