@@ -59,8 +59,13 @@ class Translation:
     properties: dict[str, str] = field(default_factory=dict)
     untranslatable: dict[str, str] = field(default_factory=dict)
     """Property to the reason."""
-    literal_secrets: list[str] = field(default_factory=list)
-    """Properties that hold a secret as it is."""
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Properties that hold a secret, by Flink's names, to the secret's text or the reference to it."""
+
+    @property
+    def literal_secrets(self) -> list[str]:
+        """Properties that hold a secret as it is."""
+        return [name for name, value in self.secrets.items() if not referenced(value)]
 
 
 def translate(properties: Mapping[str, str]) -> Translation:
@@ -75,9 +80,8 @@ def translate(properties: Mapping[str, str]) -> Translation:
             _SPECIAL[name](made, properties)
         elif not _OTHERS.fullmatch(name):
             made.untranslatable[name] = "there is no such property here"
-    for name in SECRET & made.properties.keys():
-        if not referenced(made.properties[name]):
-            made.literal_secrets.append(origins.get(name, "sasl.jaas.config"))
+    for name in sorted(SECRET & made.properties.keys()):
+        made.secrets[origins.get(name, "sasl.jaas.config")] = made.properties[name]
     return made
 
 

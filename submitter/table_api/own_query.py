@@ -147,8 +147,8 @@ def _known(
     for table in tables:
         left = {name: found[value] for name, value in table.options.items()}
         texts.refuse_keys(left, Place(statement=f"table {table.name}"))
-        if table is input_ and table.connector == "kafka":
-            texts.refuse_passwords(left, Place(statement=f"input {table.name}"))
+        if table is input_ and table.connector == "kafka" and "topic-pattern" not in table.options:
+            texts.refuse_passwords(table.options, secrets, Place(statement=f"input {table.name}"))
     found |= secrets | texts.unresolved
     return Known(
         environ,

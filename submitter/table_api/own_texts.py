@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from submitter.pipeline.faults import Faults, Place
 from submitter.pipeline.kafka_properties import of_table, translate
-from submitter.pipeline.references import referenced
+from submitter.pipeline.references import referenced, unresolved
 from submitter.pipeline.telling import refuse_key, told
 
 _REFERENCE = "api-key"
@@ -31,14 +31,18 @@ class OwnTexts:
             if name != _REFERENCE:
                 refuse_key(value, self._faults, place.at(name))
 
-    def refuse_passwords(self, options: Mapping[str, str], place: Place) -> None:
-        """The job's workers watch an input's topics, and are told how to reach them: by no password as it is."""
-        for name in translate(of_table(options)).literal_secrets:
-            message = (
-                "a secret would stand in the job's graph: export it as a variable of 8 characters or more, here and "
-                "where the job's workers run, and take it from there with os.environ"
-            )
-            self._faults.add(message, place.at(f"properties.{name}"))
+    def refuse_passwords(self, options: Mapping[str, str], known: Mapping[str, str], place: Place) -> None:
+        """The job's workers watch an input's topics, and are told how to reach them: by no password as it is.
+
+        `known`: the environment's secrets, each with the reference that is told in its place.
+        """
+        for name, value in translate(of_table(options)).secrets.items():
+            if not referenced(unresolved(value, known)):
+                message = (
+                    "a password would stand in the job's graph: export the password itself, of 8 characters or more, "
+                    "as a variable, here and where the job's workers run, and take it from there with os.environ"
+                )
+                self._faults.add(message, place.at(f"properties.{name}"))
 
     def refuse_references(self, options: Mapping[str, str], place: Place) -> None:
         """A model of the catalog was made without us: what it refers to would be sent as it is."""

@@ -332,5 +332,5 @@ def test_a_password_of_the_environment_is_stored_as_its_name() -> None:
     assert {fault.place.statement for fault in faults.errors} == {"input reviews", "sink answers"}
     for fault in faults.errors:
         assert fault.place.option == "properties.sasl.jaas.config"
-        assert "export it as a variable" in fault.message
+        assert "as a variable" in fault.message
         assert "pass'word" not in fault.message

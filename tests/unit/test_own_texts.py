@@ -1,6 +1,10 @@
 """The texts of a prediction in Python: references as in a file, keys refused."""
 
+import pytest
+
 from submitter.pipeline.faults import Faults, Place
+from submitter.pipeline.kafka_properties import passwords
+from submitter.pipeline.references import credentials
 from submitter.table_api.own_texts import OwnTexts
 
 ENVIRON = {"OPENAI_API_KEY": "the-openai-key", "MODEL": "gpt-5-mini", "TOP_SECRET": "hunter22"}
@@ -56,3 +60,26 @@ def test_a_model_of_the_catalog_has_its_values_already() -> None:
     OwnTexts(ENVIRON, faults).refuse_references({"api-key": "${OPENAI_API_KEY}", "model": "${MODEL}"}, MODEL)
     (only,) = said(faults)
     assert only.startswith("job.py: model sentiment: option 'model': '${MODEL}' would be sent as it is")
+
+
+LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required username='me' password="
+
+
+@pytest.mark.parametrize(
+    ("jaas", "environ", "is_told"),
+    [
+        (f'{LOGIN}"a-password";', {"PW": "a-password"}, False),
+        (f'{LOGIN}"quo\\"te-and-more";', {"PW": 'quo"te-and-more'}, False),
+        (f'{LOGIN}"a-password";', {"OTHER": "b-password"}, True),
+        (f'{LOGIN}"a-password";', {"KAFKA_JAAS": f'{LOGIN}"a-password";'}, True),
+    ],
+    ids=["by its name", "escaped", "of nobody", "only within a whole login"],
+)
+def test_an_input_s_password_stands_in_a_variable_of_its_own(jaas: str, environ: dict[str, str], is_told: bool) -> None:
+    faults, options = Faults(), {"topic": "reviews", "properties.sasl.jaas.config": jaas}
+    known = credentials(environ, passwords(options))
+    OwnTexts(environ, faults).refuse_passwords(options, known, Place(statement="input reviews"))
+    assert [each.partition(": a password")[0] for each in said(faults)] == (
+        ["job.py: input reviews: option 'properties.sasl.jaas.config'"] if is_told else []
+    )
+    assert "a-password" not in "".join(said(faults))
