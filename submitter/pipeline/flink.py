@@ -17,6 +17,7 @@ _DEEP = "it is nested too deeply"
 _MUTE = "SqlParseException.getMessage()"
 """What Flink stumbles over where its parser's stack overflowed."""
 _POSITION = re.compile(r"[Ff]rom line (\d+), column \d+ to line \d+, column \d+: ?|at line (\d+), column \d+")
+_AT = re.compile(r"at line (\d+), column (\d+)")
 _LISTS = re.compile(r"\n\s*\n(?=Supported options:|Query schema:)")
 """Where a message of Flink's goes on with a long list."""
 _ZONED = {"TIMESTAMP_WITH_LOCAL_TIME_ZONE", "TIMESTAMP_WITH_TIME_ZONE", "TIMESTAMP_WITHOUT_TIME_ZONE"}
@@ -193,6 +194,12 @@ def reason(error: Exception) -> tuple[str, int | None]:
     text = _POSITION.sub("", messages[-1]).replace(" .", ".").strip()
     kept = [each.strip() for each in _LISTS.split(text)[0].splitlines() if each.strip()]
     return " ".join(kept[:6])[:600], line or None
+
+
+def position(error: Exception) -> tuple[int, int] | None:
+    """Line and column, from 1, at which a Java exception says that a script can't go on."""
+    found = (_AT.search(text) for text in _messages(error))
+    return next(((int(at[1]), int(at[2])) for at in found if at), None)
 
 
 def _unsaid(error: Exception) -> str:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from submitter.pipeline.flink import Reflection, reason
+from submitter.pipeline.flink import Reflection, position, reason
 from submitter.pipeline.lexer import Token, is_blank
 
 _REST = re.compile(r",? +after : \".*", re.DOTALL)
 """Where a message goes on with all of the text that could not be read."""
-_ENCOUNTERED = re.compile(r'Encountered "(\w+)"')
+_WORD = re.compile(r"[A-Za-z_]\w*")
 _UNCLOSED = (
     "; a quotation mark or a comment that is opened here or later has no end, so that what follows is not judged"
 )
@@ -59,7 +59,8 @@ def _parse_pieces(text: str, tokens: Sequence[Token], flink: Reflection) -> Piec
             if _wants_more(error) and end < len(text):
                 continue
             line = text[: end - len(text[start:end].lstrip())].count("\n") + 1
-            refusals.append(_refusal(error, line, flink, _UNCLOSED if unclosed >= start else ""))
+            more = _UNCLOSED if unclosed >= start else _hint(error, _blanked(text[:start]) + text[start:end], flink)
+            refusals.append(_refusal(error, line, more))
             unread.append(text[start : None if unclosed >= start else end])
             if unclosed >= start:
                 break
@@ -67,23 +68,24 @@ def _parse_pieces(text: str, tokens: Sequence[Token], flink: Reflection) -> Piec
     return Pieces(tuple(trees), tuple(refusals), "\n".join(unread))
 
 
-def _refusal(error: Exception, begin: int, flink: Reflection, more: str) -> Refusal:
+def _refusal(error: Exception, begin: int, more: str) -> Refusal:
     message, line = reason(error)
-    told = _REST.sub("", message)
-    word = _ENCOUNTERED.search(told)
-    hint = (
-        f"; {word[1]} is a word of SQL's own: a name is written `{word[1]}`" if word and _is_sql(word[1], flink) else ""
-    )
-    return Refusal(f"Flink can't parse it: {told}{hint}{more}", line or begin)
+    return Refusal(f"Flink can't parse it: {_REST.sub('', message)}{more}", line or begin)
 
 
-def _is_sql(word: str, flink: Reflection) -> bool:
-    """Whether a word is reserved, so that nothing can be called so without backticks."""
+def _hint(error: Exception, text: str, flink: Reflection) -> str:
+    """What to do where only a name is wrong, which is a word of SQL's; nothing where more is."""
+    lines, (number, column) = text.split("\n"), position(error) or (0, 0)
+    line = lines[number - 1] if 0 < number <= len(lines) else ""
+    word = _WORD.match(line, column - 1)
+    if word is None:
+        return ""
+    lines[number - 1] = f"{line[: word.start()]}`{word[0]}`{line[word.end() :]}"
     try:
-        flink.parse(f"SELECT 1 AS {word}")
+        flink.parse("\n".join(lines))
     except Exception:  # noqa: BLE001 - as above
-        return True
-    return False
+        return ""
+    return f"; {word[0]} is a word of SQL's own: a name is written `{word[0]}`"
 
 
 def _wants_more(error: Exception) -> bool:

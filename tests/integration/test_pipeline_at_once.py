@@ -139,6 +139,7 @@ WRONG_LATER = SINK.replace("'key.format' = 'json'", "'key.format' = 'avro'")
         # what stands between two statements that are judged, and what is said of it
         (MODEL.replace("CREATE MODEL", "CREATE MODLE"), 'Encountered "MODLE"'),
         (MODEL.replace("'provider' =", "'provider'"), "Encountered"),
+        (MODEL.replace("WITH (", "WITH ('seed' = 20, "), 'Encountered "20"'),
         (MODEL.replace(";", ""), 'Encountered "CREATE"'),
         ("EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT 1; INSERT INTO a SELEC 1; END;" + MODEL, "can't parse it"),
     ],
@@ -151,6 +152,7 @@ def test_a_statement_that_flink_cannot_parse_leaves_the_others_to_be_judged(
     assert any("INTT" in fault for fault in found)
     (refused,) = (fault for fault in found if "Flink can't parse it" in fault)
     assert said in refused
+    assert "a word of SQL's own" not in refused
     assert refused.startswith(f"file.sql:{line_of(whole, text.strip().splitlines()[0])}:") or "file.sql:1" in refused
     assert ("'avro' can't be written here" in "\n".join(found)) == (text.strip()[-1] == ";")
 
