@@ -83,7 +83,7 @@ def load_clusters(path: Path | None, environ: Mapping[str, str]) -> KafkaCluster
     if path is None:
         return KafkaClusters(environ=environ)
     parser = configparser.ConfigParser(interpolation=None, delimiters=("=",), comment_prefixes=("#", ";"))
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # configparser's documented way to keep case
     try:
         parser.read_string(read_text(path, _MOST_BYTES), str(path))
     except OSError as error:

@@ -123,4 +123,4 @@ class Queues:
 
 def _held(connection: Connection, now: datetime, batch: Batch, why: Wait) -> Batch:
     changes = {"held_reason": why.reason, "held_until": why.until}
-    return advance(connection, now, batch.batch_key, Event.HOLD, changes)  # type: ignore[arg-type]
+    return advance(connection, now, batch.batch_key, Event.HOLD, changes)  # type: ignore[arg-type]  # columns by name

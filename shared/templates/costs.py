@@ -94,8 +94,8 @@ def _strip(value: Any, chars: Any = None) -> int:
 
 
 FILTERS: Mapping[str, Callable[..., int]] = {
-    "batch": lambda value, linecount, fill_with=None: 0 if fill_with is None else _whole(linecount),  # noqa: ARG005
-    "center": lambda value, width=80: _whole(width),  # noqa: ARG005
+    "batch": lambda value, linecount, fill_with=None: 0 if fill_with is None else _whole(linecount),  # noqa: ARG005 the filter's own names
+    "center": lambda value, width=80: _whole(width),  # noqa: ARG005 the filter's own names
     "format": lambda value, *args, **kwargs: formatted(value, kwargs or args),
     "indent": _indent,
     "join": _join,

@@ -172,7 +172,7 @@ class Desk:
             except MissingCredential as error:
                 # Another process may have it: the poller's, or the next one of this run.
                 if error.account not in self._keyless:
-                    LOG.error("the batches of %s are left to others: %s", error.account, error)  # noqa: TRY400
+                    LOG.error("the batches of %s are left to others: %s", error.account, error)  # noqa: TRY400 its trace says no more
                 self._keyless.add(error.account)
             except Exception:
                 LOG.exception("%s did not succeed; it is tried again", name)

@@ -37,7 +37,7 @@ class Submit(KeyedProcessFunction):
         self._announced = runtime_context.get_map_state(known)
         self._desk = self._open_desk()
 
-    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:  # noqa: ARG002
+    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:  # noqa: ARG002 Flink's name
         if self._desk is None or self._announced is None:
             return
         current = self._desk.announcements(value[0])

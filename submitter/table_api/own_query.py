@@ -43,7 +43,7 @@ def read_query(
             input_ = catalog.table(_parts(flink, source), place)
             options = _judged(texts, asked, known_model)
             known = _known(settings, environ, sink, input_, texts)
-            columns = [str(name) for name in table._j_table.getResolvedSchema().getColumnNames()]  # noqa: SLF001
+            columns = [str(name) for name in table._j_table.getResolvedSchema().getColumnNames()]  # noqa: SLF001 PyFlink has no other way to it
             outputs = [column.name for column in known_model.output]
             taken = _taken(sink, [*columns, *outputs, *NAMES], asked.select, faults)
             descriptor = asked.columns or [column.name for column in known_model.input]

@@ -88,7 +88,7 @@ class SandboxUser:
         return {line["custom_id"]: line for line in found}
 
     def create_messages(self, requests: list[dict[str, Any]]) -> MessageBatch:
-        return self.anthropic.messages.batches.create(requests=requests)  # type: ignore[arg-type]
+        return self.anthropic.messages.batches.create(requests=requests)  # type: ignore[arg-type]  # dicts in the SDK's place of types
 
     def ended_messages(self, batch_id: str) -> MessageBatch:
 

@@ -103,7 +103,7 @@ def test_a_moderation_judges_text_and_image_together(shared_sandbox_server: Prov
     model = {"input": inputs, "descriptor": ("note", "photo")}
     account = changed(shared_sandbox_server, tmp_path, "moderations", model, media_columns=("photo",))
     row = {"note": "I hate it", "photo": PICTURES[0]}
-    account.prompts = [content_of(account.definition)(row)]  # type: ignore[list-item]
+    account.prompts = [content_of(account.definition)(row)]  # type: ignore[list-item]  # text, for this task
     (found,) = answered(account)
     result = orjson.loads(found.text or "")
     assert result["flagged"] is True

@@ -71,7 +71,7 @@ def test_the_list_pages_forwards_and_backwards(sandbox_user: SandboxUser) -> Non
 def test_a_bad_create_fails_as_a_whole_at_once(sandbox_user: SandboxUser, requests: list[dict[str, Any]]) -> None:
     with pytest.raises(anthropic.BadRequestError) as refused:
         sandbox_user.create_messages(requests)
-    assert refused.value.body["error"]["type"] == "invalid_request_error"  # type: ignore[index]
+    assert refused.value.body["error"]["type"] == "invalid_request_error"  # type: ignore[index]  # one of a union
 
 
 def test_bad_params_are_errored_one_by_one(sandbox_user: SandboxUser) -> None:
@@ -98,7 +98,7 @@ def test_structured_output_and_tools_obey_the_schema(sandbox_user: SandboxUser) 
         messages=text,
         output_config={"format": {"type": "json_schema", "schema": SCHEMA}},
     )
-    value = json.loads(made.content[0].text)  # type: ignore[union-attr]
+    value = json.loads(made.content[0].text)  # type: ignore[union-attr]  # one of a union
     assert value["label"] == "positive"
     assert value["score"] > 0.5
     tool: Any = {"name": "classify", "input_schema": SCHEMA}
@@ -110,7 +110,7 @@ def test_structured_output_and_tools_obey_the_schema(sandbox_user: SandboxUser) 
         tool_choice={"type": "tool", "name": "classify"},
     )
     assert used.stop_reason == "tool_use"
-    assert used.content[0].input == value  # type: ignore[union-attr]
+    assert used.content[0].input == value  # type: ignore[union-attr]  # one of a union
     short = create(model="claude-haiku-4-5", max_tokens=3, messages=text)
     assert (short.stop_reason, short.usage.output_tokens) == ("max_tokens", 3)
 

@@ -226,7 +226,7 @@ def test_refusal(sandbox_user: SandboxUser) -> None:
     result = sandbox_user.results(sandbox_user.run_messages(TEN_MESSAGES).id)[0]["result"]["message"]
     assert (result["stop_reason"], result["content"]) == ("refusal", [])
     told = sandbox_user.openai.responses.create(model="gpt-5-mini", input="x")
-    assert told.output[0].content[0].type == "refusal"  # type: ignore[union-attr, index]
+    assert told.output[0].content[0].type == "refusal"  # type: ignore[union-attr, index]  # one of a union
 
 
 def test_cut_at_max_tokens(sandbox_user: SandboxUser) -> None:

@@ -176,7 +176,7 @@ def test_embeddings_are_unit_vectors_in_both_encodings(sandbox_user: SandboxUser
     assert floats.data[0].embedding == pytest.approx(embedding("b", 8))
     assert sum(part * part for part in floats.data[0].embedding) == pytest.approx(1)
     line = {"custom_id": "e", "method": "POST", "url": "/v1/embeddings"}
-    line["body"] = {"model": "text-embedding-3-small", "input": "b", "dimensions": 8}  # type: ignore[assignment]
+    line["body"] = {"model": "text-embedding-3-small", "input": "b", "dimensions": 8}  # type: ignore[assignment]  # another kind of body
     batch = sandbox_user.run([line], endpoint="/v1/embeddings")
     body = sandbox_user.lines(batch.output_file_id)[0]["response"]["body"]
     assert body["data"][0]["embedding"] == pytest.approx(embedding("b", 8))

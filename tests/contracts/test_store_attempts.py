@@ -135,7 +135,7 @@ def test_no_create_follows_one_that_an_operator_must_decide_on(store: Store) -> 
     walk(store, "k-0", Event.DOUBT, Event.HOLD)
     with pytest.raises(StaleState, match="still unknown"):
         intend(store)
-    assert store.batches.get("k-0").state is State.HELD  # type: ignore[union-attr]
+    assert store.batches.get("k-0").state is State.HELD  # type: ignore[union-attr]  # it is there
     assert intend(store, "k-1", serial=True).attempt == 1, "the account goes on"
     store.attempts.allow_another("k-0", 1, None)
     store.attempts.resolve("k-0", 1, None, Event.CLEAR)

@@ -94,7 +94,7 @@ def test_counts_that_do_not_add_up_are_refused(store: Store, counts: dict[str, i
     walk(store, "k-0", *TO_ENDED)
     before = store.batches.get("k-0")
     with pytest.raises(Unbalanced, match="10 records = "):
-        store.batches.record("k-0", **counts)  # type: ignore[arg-type]
+        store.batches.record("k-0", **counts)  # type: ignore[arg-type]  # columns by name
     assert store.batches.get("k-0") == before
 
     # The second line: the tables themselves refuse it.
@@ -145,8 +145,8 @@ def test_registering_inserts_once_and_never_moves_a_state(store: Store, clock: S
         new = store.batches.get(key) is None
         walk(store, key, *events)
         known = {"provider_batch_id": f"batch-{key}", "submitted_at": NOON}
-        assert store.batches.register(planned(key), **known) is new  # type: ignore[arg-type]
-        assert store.batches.register(planned(key), **known) is False  # type: ignore[arg-type]
+        assert store.batches.register(planned(key), **known) is new  # type: ignore[arg-type]  # columns by name
+        assert store.batches.register(planned(key), **known) is False  # type: ignore[arg-type]  # columns by name
     known_, inserted = store.batches.get("k-0"), store.batches.get("k-1")
     assert known_
     assert inserted

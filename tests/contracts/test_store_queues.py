@@ -44,7 +44,7 @@ def send(store: Store, key: str, **intend: int) -> None:
     batch = store.batches.get(key)
     assert batch is not None
     assert batch.is_admitted
-    attempt = store.attempts.intend(key, None, account=batch.account, requests=1, bytes=1, **intend)  # type: ignore[arg-type]
+    attempt = store.attempts.intend(key, None, account=batch.account, requests=1, bytes=1, **intend)  # type: ignore[arg-type]  # columns by name
     now = attempt.started_at
     store.attempts.resolve(key, attempt.attempt, None, Event.ACCEPT, provider_batch_id=f"b-{key}", submitted_at=now)
 
@@ -87,7 +87,7 @@ def test_room_comes_however_a_batch_leaves(store: Store, clock: SetClock, leaves
         send(store, key)
     admit(store, "k-3")
     held = {"held_reason": "x", "held_until": clock.now + MINUTE} if leaves is Event.BOUNCE else {}
-    store.batches.apply("k-1", leaves, **held)  # type: ignore[arg-type]
+    store.batches.apply("k-1", leaves, **held)  # type: ignore[arg-type]  # columns by name
     assert due(store, clock) == ["k-3"]
 
 

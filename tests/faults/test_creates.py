@@ -109,7 +109,7 @@ def test_row_18_files_do_not_pile_up_at_the_provider(openai: Road) -> None:
     """An upload asks for its own end, should nobody come to delete it."""
     key = openai.stage.submit(RECORDS)
     (attempt,) = openai.stage.store.attempts.of(key)
-    client = openai.stage.models().provider_of(openai.stage.batch(key))._session.client  # type: ignore[attr-defined]
+    client = openai.stage.models().provider_of(openai.stage.batch(key))._session.client  # type: ignore[attr-defined]  # the SDK behind the port
     uploaded = client.files.retrieve(attempt.input_file_id)
     assert uploaded.expires_at is not None
     assert uploaded.expires_at - uploaded.created_at == timedelta(days=30).total_seconds()

@@ -13,16 +13,16 @@ from submitter import jvm
 
 jvm.prepare()
 
-from py4j.protocol import Py4JError  # noqa: E402
+from py4j.protocol import Py4JError  # noqa: E402 after the JVM is prepared
 from pyflink.common import Configuration  # noqa: E402 - the log is silenced first
-from pyflink.datastream import StreamExecutionEnvironment  # noqa: E402
-from pyflink.table import StreamTableEnvironment  # noqa: E402
+from pyflink.datastream import StreamExecutionEnvironment  # noqa: E402 after the JVM is prepared
+from pyflink.table import StreamTableEnvironment  # noqa: E402 after the JVM is prepared
 
-from submitter.job.configuration import embedded  # noqa: E402
-from submitter.job.rest import root_cause  # noqa: E402
-from submitter.job.sealing import Branch, Rolling, endless_ddl, insert, sealed_ddl  # noqa: E402
-from submitter.temporary import temporary  # noqa: E402
-from tests.integration.job_files import free_port, sealed_rows  # noqa: E402
+from submitter.job.configuration import embedded  # noqa: E402 after the JVM is prepared
+from submitter.job.rest import root_cause  # noqa: E402 after the JVM is prepared
+from submitter.job.sealing import Branch, Rolling, endless_ddl, insert, sealed_ddl  # noqa: E402 after the JVM is prepared
+from submitter.temporary import temporary  # noqa: E402 after the JVM is prepared
+from tests.integration.job_files import free_port, sealed_rows  # noqa: E402 after the JVM is prepared
 
 
 def main(folder: Path, variant: str, rows: int, restore: str | None) -> None:

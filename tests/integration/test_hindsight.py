@@ -102,7 +102,7 @@ def test_what_nobody_knows_to_be_sent_waits_for_an_operator_when_its_requests_ar
     assert [each.kind for each in report(stage.store, stage.clock).attention] == ["decision"]
     assert stage.store.batches.due((State.HELD,), stage.clock(), 10) == []
     Resolving(stage.store, Keeper(stage.store, this_process()), stage.clock).fail(key)
-    assert Back(stage, None, "progress").collector().run_once() == {"collected": 1}  # type: ignore[arg-type]
+    assert Back(stage, None, "progress").collector().run_once() == {"collected": 1}  # type: ignore[arg-type]  # no broker is needed
 
 
 def test_what_may_have_been_sent_is_looked_up_without_its_requests(stage: Stage) -> None:

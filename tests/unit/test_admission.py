@@ -24,7 +24,7 @@ def admitted(queue: Queue, now: datetime = NOON) -> list[str]:
 
 
 def known(limit: int = LIMIT, **more: object) -> Learned:
-    return replace(Learned(limit, NOON, NOON), **more)  # type: ignore[arg-type]
+    return replace(Learned(limit, NOON, NOON), **more)  # type: ignore[arg-type]  # fields by name
 
 
 def test_first_sealed_is_first_admitted_and_no_more_than_fits() -> None:
@@ -192,7 +192,7 @@ def test_an_endless_stream_of_small_ones_does_not_starve_a_large_one(large: int,
     provider.arrive(large)
     key = provider.line[-1].key
     for _ in range(2 * LIMIT):
-        provider.inside.pop(seed.randrange(len(provider.inside)))  # type: ignore[attr-defined]
+        provider.inside.pop(seed.randrange(len(provider.inside)))  # type: ignore[attr-defined]  # hypothesis's Random
         provider.arrive(small)
         while provider.admit():
             pass

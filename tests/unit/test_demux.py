@@ -41,7 +41,7 @@ def scanned(folder: Path, data: bytes, requests: int) -> tuple[Scan, Results]:
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), seed=st.randoms(use_true_random=False), newline=st.booleans())
 def test_answers_in_any_order_are_found_by_their_request(texts: list[str], seed: object, newline: bool) -> None:
     lines = [line(text, request) for request, text in enumerate(texts)]
-    seed.shuffle(lines)  # type: ignore[attr-defined]
+    seed.shuffle(lines)  # type: ignore[attr-defined]  # hypothesis's Random
     data = b"".join(lines)
     with TemporaryDirectory() as folder:
         counts, results = scanned(Path(folder), data if newline else data.removesuffix(b"\n"), len(texts))

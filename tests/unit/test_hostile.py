@@ -250,7 +250,7 @@ def test_no_address_leads_out_of_the_spool(tmp_path: Path, address: str) -> None
     assert (tmp_path / "outside").exists()
 
 
-@pytest.mark.parametrize("name", ["..", ".", "", ".x", "a/b", "a\\b", "a\0", "a\n", "аbc", "a" * 101, "ａ", "a b", "~"])  # noqa: RUF001
+@pytest.mark.parametrize("name", ["..", ".", "", ".x", "a/b", "a\\b", "a\0", "a\n", "аbc", "a" * 101, "ａ", "a b", "~"])  # noqa: RUF001 letters that look alike
 def test_no_such_name_stands_in_a_path(spool: Spool, name: str) -> None:
     with pytest.raises(SpoolError):
         spool.batch(name, "sentiments", KEY)
@@ -266,7 +266,7 @@ def test_what_the_spool_holds_is_its_owners_alone(tmp_path: Path) -> None:
         files.create(f"{FOLDER}/{DECISION}", Decision(results="0" * 32, refused=False).model_dump_json().encode())
         work = Path(files.work(f"{FOLDER}/results"))
         with ResultsWriter(work, 1) as writer:
-            writer.put(0, 1, b"x")  # type: ignore[arg-type]
+            writer.put(0, 1, b"x")  # type: ignore[arg-type]  # a name from elsewhere
             writer.seal()
     finally:
         os.umask(before)

@@ -9,7 +9,7 @@ TEXT, INT = SqlType(root="VARCHAR", length=2**31 - 1), SqlType(root="INTEGER")
 def column(name: str, type_: SqlType = TEXT, key: str | None = None) -> CatalogColumn:
     kind = "physical" if key is None else "metadata"
     sql = "VARCHAR(2147483647)" if type_ is TEXT else "INT"
-    return CatalogColumn(name, type_, sql, kind=kind, metadata_key=key)  # type: ignore[arg-type]
+    return CatalogColumn(name, type_, sql, kind=kind, metadata_key=key)  # type: ignore[arg-type]  # Literal by name
 
 
 def test_metadata_of_an_answer_is_told_by_its_key_or_by_its_own_name() -> None:

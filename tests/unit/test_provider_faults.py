@@ -209,7 +209,7 @@ def test_a_model_without_a_known_price_costs_nobody_knows_what() -> None:
 def test_the_ladder_needs_no_sdk() -> None:
     shaped = SimpleNamespace(headers={"retry-after": "3"})
     error = Exception("limited")
-    error.status_code, error.response = 429, shaped  # type: ignore[attr-defined]
+    error.status_code, error.response = 429, shaped  # type: ignore[attr-defined]  # as the SDK sets it
     found = verdict(error, NOW)
     assert isinstance(found, Throttled)
     assert found.retry_after == timedelta(seconds=3)

@@ -124,7 +124,7 @@ class ProviderServer:
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Call the control API; ValueError tells what it found wrong."""
         data = None if body is None else orjson.dumps(body)
-        request = urllib.request.Request(f"{self.base_url}/sandbox/{path}", data=data, method=method)  # noqa: S310
+        request = urllib.request.Request(f"{self.base_url}/sandbox/{path}", data=data, method=method)  # noqa: S310 our own address
         try:
             with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - loopback
                 return orjson.loads(response.read())

@@ -17,7 +17,7 @@ from deploy.sandbox.provider.engine import Engine
 class AbortableProtocol(H11Protocol):
     """Puts `abort` into the scope: it resets the connection, as a lost response looks to a client."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # a TCP transport always
         super().connection_made(transport)
         app = self.app
 
