@@ -18,6 +18,7 @@ from shared.errors import (
 
 _GATEWAY = frozenset({408, 502, 504, 520, 522, 524})
 """Statuses of a gateway that did not wait for the answer: the call may have been done, and billed."""
+_OVERLOADED = 503
 _READ = 1 << 20
 
 
@@ -27,7 +28,7 @@ class Effect(StrEnum):
     REFUSED = "refused"
     """Nothing, for the request's own fault: that is its result."""
     THROTTLED = "throttled"
-    """Nothing: it came too early."""
+    """Nothing: it came too early, or the server has too much to do."""
     NOT_SENT = "not sent"
     FAILED = "failed"
     """Nothing, says the provider: it failed on it."""
@@ -51,7 +52,10 @@ _LADDER: dict[type[Exception], Effect] = {
 def effect(error: Exception) -> Effect:
     """The ladder: one verdict for each failure of a call."""
     if isinstance(error, Unknown):
-        return Effect.UNKNOWN if error.status is None or error.status in _GATEWAY else Effect.FAILED
+        if error.status is None or error.status in _GATEWAY:
+            return Effect.UNKNOWN
+        # How servers of one's own say that their queue is full; and whoever names a time wants to be asked again.
+        return Effect.THROTTLED if error.status == _OVERLOADED or error.retry_after is not None else Effect.FAILED
     if isinstance(error, NotFound):
         # With a word of the provider's own it is the model that is not there; without, perhaps the address.
         return Effect.REFUSED if error.code else Effect.FAILED

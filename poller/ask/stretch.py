@@ -32,7 +32,10 @@ class Asking:
     call_timeout: timedelta = timedelta(minutes=10)
     """As long as both SDKs wait by themselves."""
     tries: int = 3
-    """Calls of one request that may fail; then its failure is its result, and another batch may carry it."""
+    """Calls of one request that may fail; then its failure is its result, and another batch may carry it.
+
+    One that the provider had no room for counts for nothing.
+    """
     linger: float = 0.1
     """Seconds between two parts of the journal, at least: answers that come meanwhile share one."""
     patience: timedelta = timedelta(seconds=5)
@@ -193,7 +196,7 @@ class Stretch:
             self._refuse(request, error, part)
             return
         if said is Effect.THROTTLED:
-            self._pace.throttled(now, roll, error.retry_after if isinstance(error, Throttled) else None)
+            self._pace.throttled(now, roll, error.retry_after if isinstance(error, Throttled | Unknown) else None)
         elif said in (Effect.ACCOUNT, Effect.OURS):
             self._stopper = error
         else:

@@ -23,7 +23,7 @@ from shared.providers.prices import cost
 from shared.spool import REQUESTS
 from shared.store import Batch
 from submitter.run.tally import Counter
-from tests.rig.asking import PASS, Road, deadline_in
+from tests.rig.asking import PACE, PASS, Road, deadline_in
 from tests.rig.processes import Processes
 from tests.rig.stage import ENVIRON, Stage
 from tests.rig.waiting import wait_until
@@ -87,14 +87,34 @@ def test_throttled_calls_are_made_again_and_nothing_is_paid_twice(make_stage: Ma
     assert billed(stage) == [1] * RECORDS
 
 
-def test_a_long_retry_after_holds_the_batch_till_then(make_stage: MakeStage) -> None:
-    stage = make_stage()
-    stage.server.set_fault("http_429_retry_after", endpoint=SYNC["openai"], retry_after=7200)
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_calls_that_an_overloaded_server_refuses_are_made_again_at_a_lower_pace(
+    make_stage: MakeStage, provider: str
+) -> None:
+    """However often: one at a time, the same request is refused more often than a request may fail."""
+    stage = make_stage(provider, fallback_max_concurrency=1)
+    again = [1, *range(RECORDS + 1, RECORDS + 1 + 2 * PASS.asking.tries)]
+    stage.server.set_fault("http_5xx", endpoint=SYNC[provider], status=503, nth=again, retry_after=0.1)
     key = stage.plan(RECORDS)
-    held = ask_until(Road(stage), key, State.HELD)
-    assert "429" in (held.held_reason or "")
+    batch = ask_until(Road(stage), key, State.ENDED)
+    assert (batch.unknown_calls, answered(stage, key)) == (0, RECORDS)
+    assert billed(stage) == [1] * RECORDS
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [("http_429_retry_after", {}), ("http_5xx", {"status": 503})], ids=["429", "503"]
+)
+def test_a_long_retry_after_holds_the_batch_till_then(
+    make_stage: MakeStage, fault: str, status: dict[str, int]
+) -> None:
+    stage = make_stage()
+    stage.server.set_fault(fault, endpoint=SYNC["openai"], retry_after=7200, **status)
+    key, road = stage.plan(RECORDS), Road(stage)
+    held = ask_until(road, key, State.HELD)
+    assert str(status.get("status", 429)) in (held.held_reason or "")
     assert held.held_until is not None
     assert held.held_until - stage.clock() > timedelta(minutes=110)
+    assert road.paces.of(held.account, held.model).limit < PACE.first, "fewer at once"
     assert not any(billed(stage))
 
 
