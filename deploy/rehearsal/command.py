@@ -90,7 +90,8 @@ def try_command(
     ROWS.JSONL holds a JSON object for each row that ML_PREDICT reads, a line each. The sandbox's provider answers,
     or, for the first N of them with --live, the real one, once its price is said.
 
-    Ends with 0, 2 when the file, a row or an option is wrong, 1 when the provider does not answer.
+    Ends with 0, 2 when the file, a row or an option is wrong, 1 when the provider does not answer, or the sandbox can't
+    play the answer's format.
     """
     try:
         with told(), flink(stop):
@@ -171,7 +172,8 @@ def _in_sandbox(statement: "Statement", lines: list[bytes]) -> "Tried":
     from deploy.rehearsal.trial import attempt
 
     with rehearsal_folder() as folder, sandbox(folder.path / "provider") as running:
-        return attempt(folder, running.instead(statement.definition), lines, running.environ(statement.definition))
+        definition = statement.definition
+        return attempt(folder, running.instead(definition), lines, running.environ(definition), running.dictate)
 
 
 def _show_quotes(quotes: "list[Quote]", *, as_json: bool) -> None:

@@ -51,6 +51,7 @@ def rehearse(flink_of_rehearsals: None, sandbox_of_rehearsals: Sandbox) -> Rehea
         lines = list(sealed_lines(definition, [orjson.dumps(row) for row in rows], "rows"))
         here = sandbox_of_rehearsals.instead(definition)
         with rehearsal_folder() as folder:
-            return attempt(folder, here, lines, sandbox_of_rehearsals.environ(definition))
+            environ = sandbox_of_rehearsals.environ(definition)
+            return attempt(folder, here, lines, environ, sandbox_of_rehearsals.dictate)
 
     return run

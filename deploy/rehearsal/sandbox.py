@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from deploy.rehearsal.prompter import Dictate
 from shared.definition import Definition
 from shared.errors import SettingsError
 
@@ -18,6 +19,8 @@ class Sandbox:
 
     openai: str
     anthropic: str
+    dictate: Dictate
+    """What its model is to say."""
 
     def instead(self, definition: Definition) -> Definition:
         """A definition that asks here."""
@@ -39,4 +42,4 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
     from deploy.sandbox.provider import ProviderServer
 
     with ProviderServer(folder, processing_seconds=0.05) as server:
-        yield Sandbox(server.openai_base_url, server.anthropic_base_url)
+        yield Sandbox(server.openai_base_url, server.anthropic_base_url, server.dictate)

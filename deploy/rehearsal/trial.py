@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from deploy.rehearsal.folder import Folder, with_options
 from deploy.rehearsal.paper import Message, Paper
+from deploy.rehearsal.prompter import Dictate, Prompter
 from poller.accounts import Keyless
 from poller.ask.asker import ASKED, Asker, Pass
 from poller.ask.deadline import DEADLINE
@@ -65,10 +66,17 @@ class Tried:
         return sum(not each.answered for each in self.messages)
 
 
-def attempt(folder: Folder, definition: Definition, lines: Iterable[bytes], environ: Mapping[str, str]) -> Tried:
+def attempt(
+    folder: Folder,
+    definition: Definition,
+    lines: Iterable[bytes],
+    environ: Mapping[str, str],
+    dictate: Dictate | None = None,
+) -> Tried:
     """Send rows (lines of a sealed file) through a definition's road, at the address that its model names.
 
-    Raises TrialFailed where the provider does not answer, MissingCredential, SpoolError for a line that is no row.
+    A sandbox there is told what to say by `dictate`. Raises TrialFailed where the provider does not answer, Unplayable
+    where the sandbox can't, MissingCredential, SpoolError for a line that is no row.
     """
     began = time.monotonic()
     asked = with_options(definition, mode="sync", deadline=None, fallback=None, fallback_max_cost=None)
@@ -78,7 +86,12 @@ def attempt(folder: Folder, definition: Definition, lines: Iterable[bytes], envi
     planner.plan(asked.pipeline, asked.statement, file)
     mine = [batch.batch_key for batch in folder.store.batches.rows(sealed_file=file.address)]
     requests = [line for key in mine for line in _requests(folder, asked, key)]
-    paper = _work(folder, models, asked)
+    prompter = None if dictate is None else Prompter(folder, asked, dictate)
+    try:
+        paper = _work(folder, models, asked, prompter)
+    finally:
+        if prompter is not None:
+            prompter.forget()
     batches = folder.store.batches.rows(sealed_file=file.address)
     used, made = sum(each.input_tokens for each in batches), sum(each.output_tokens for each in batches)
     price = cost_of(definition.model, used, made)
@@ -95,7 +108,7 @@ def attempt(folder: Folder, definition: Definition, lines: Iterable[bytes], envi
     )
 
 
-def _work(folder: Folder, models: Models, definition: Definition) -> Paper:
+def _work(folder: Folder, models: Models, definition: Definition, prompter: Prompter | None) -> Paper:
     """Ask, collect and publish until everything is out."""
     store, spool, paper = folder.store, folder.spool, Paper()
     keeper, watchdog, paces = Keeper(store, this_process()), Watchdog(store, this_process()), Paces()
@@ -109,6 +122,8 @@ def _work(folder: Folder, models: Models, definition: Definition) -> Paper:
     publication = Publication(store, spool, paper)
     end, never = time.monotonic() + PATIENCE, threading.Event()
     while not never.wait(_PAUSE):
+        if prompter is not None:
+            prompter.prompt()
         asker.run_once()
         collector.run_once()
         with keeper.hold(paper.shard.lease) as lease:

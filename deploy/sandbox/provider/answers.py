@@ -90,21 +90,27 @@ def sentiment(text: str) -> tuple[str, float]:
     return ("negative" if compound <= NEGATIVE else "neutral"), compound
 
 
-def answer(ask: Ask) -> Answer:
-    """Return the whole answer, cut only where the request's own max_tokens says so; ProviderError for a bad schema."""
-    pack = pack_of(ask)
-    if pack is not None:
-        text = written(pack, entries(pack, _of_one))
-    else:
-        value = _of_one(ask)
-        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+def answer(ask: Ask, dictated: str | None = None) -> Answer:
+    """Return the whole answer, cut only where the request's own max_tokens says so; ProviderError for a bad schema.
+
+    What is dictated is said as it stands.
+    """
+    text = _said(ask) if dictated is None else dictated
     whole = Answer(text, prompt_tokens(ask), tokens(len(text)) or 1)
     if ask.max_tokens is not None and whole.output_tokens > ask.max_tokens:
         return cut(whole, ask.max_tokens * 4)
     return whole
 
 
-def _of_one(ask: Ask) -> Any:
+def _said(ask: Ask) -> str:
+    pack = pack_of(ask)
+    if pack is not None:
+        return written(pack, entries(pack, of_one))
+    value = of_one(ask)
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def of_one(ask: Ask) -> Any:
     """What the model says of one text: a value that obeys the schema, or a text."""
     about_sentiment = "sentiment" in ask.system.lower()
     if ask.schema is None:

@@ -1,4 +1,4 @@
-"""The sandbox's own API, for loopback only: health, faults, clock."""
+"""The sandbox's own API, for loopback only: health, faults, clock, answers that are dictated."""
 
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
@@ -27,7 +27,10 @@ def _loopback(endpoint: Endpoint) -> Endpoint:
 
 
 def routes(engine: Engine) -> list[Route]:
-    """GET health · GET, POST, DELETE faults (`?fault=name`) · GET, POST clock ({"advance": seconds})."""
+    """GET health · GET, POST, DELETE faults (`?fault=name`) · GET, POST clock ({"advance": seconds}).
+
+    POST, DELETE answers ({the hash of a synchronous request's body: the text that the model says to it}).
+    """
 
     async def health(_: Request) -> Response:
         return JsonResponse({"status": "ok", "limits": engine.limits.as_dict(), "now": engine.clock.now()})
@@ -45,7 +48,16 @@ def routes(engine: Engine) -> list[Route]:
             engine.tick()
         return JsonResponse({"now": engine.clock.now()})
 
+    async def answers(request: Request) -> Response:
+        if request.method == "DELETE":
+            engine.dictated.clear()
+        else:
+            told = orjson.loads(await request.body()).items()
+            engine.dictated |= {str(known): str(text) for known, text in told}
+        return JsonResponse({"dictated": len(engine.dictated)})
+
     return [
+        Route("/sandbox/answers", _loopback(answers), methods=["POST", "DELETE"]),
         Route("/sandbox/health", _loopback(health)),
         Route("/sandbox/faults", _loopback(faults), methods=["GET", "POST", "DELETE"]),
         Route("/sandbox/clock", _loopback(clock), methods=["GET", "POST"]),

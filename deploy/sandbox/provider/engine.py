@@ -57,6 +57,8 @@ class Engine:
     pool: Executor = field(default_factory=_processes)
     prompts: set[str] = field(default_factory=set)
     """The prompt cache of the synchronous endpoint."""
+    dictated: dict[str, str] = field(default_factory=dict)
+    """What is said to synchronous requests, by the hash of their bodies; to all others, what the model finds."""
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -31,13 +31,13 @@ def _refuse_stream(body: dict[str, Any]) -> None:
         raise ProviderError(400, "The sandbox answers at once: 'stream' is not supported.", param="stream")
 
 
-async def _answer(call: Call, ask: Ask) -> Answer:
+async def _answer(call: Call, body: dict[str, Any], ask: Ask) -> Answer:
     """Answer in a thread: the model's work must not hold up the other calls."""
     faults = call.engine.faults.draw_all(Occasion.LINE, call.endpoint, call.key)
     errored = faults.get("line_errored")
     if errored is not None:
         raise ProviderError(errored["status"], errored["message"], code=errored["code"], type=errored["type"])
-    told = await asyncio.to_thread(answer, ask)
+    told = await asyncio.to_thread(answer, ask, call.engine.dictated.get(body_hash(body)))
     for fault in SPOILING:
         if fault in faults:
             return spoilt(told, fault, faults[fault])
@@ -68,7 +68,7 @@ def openai(endpoint: str) -> Handler:
         body = await call.json()
         _refuse_stream(body)
         ask = ask_of(endpoint, body)
-        told = wordless(endpoint, ask) if endpoint in WORDLESS else await _answer(call, ask)
+        told = wordless(endpoint, ask) if endpoint in WORDLESS else await _answer(call, body, ask)
         await _billed(call, body, ask, told)
         answered = openai_body(endpoint, body, ask, told, new_id(""), int(time.time()))
         return JsonResponse(plain(answered) if call.engine.limits.openai_plain else answered)
@@ -80,6 +80,6 @@ async def messages(call: Call) -> Response:
     body = await call.json()
     _refuse_stream(body)
     ask = ask_of("/v1/messages", body)
-    told = await _answer(call, ask)
+    told = await _answer(call, body, ask)
     await _billed(call, body, ask, told)
     return JsonResponse(message(ask, told, new_id(""), cache_use(ask, call.engine.prompts)))

@@ -142,6 +142,10 @@ class ProviderServer:
         """Return the rules in force, with how often each was `seen` and `struck`."""
         return list(self.control("GET", "faults"))
 
+    def dictate(self, answers: Mapping[str, str]) -> None:
+        """Say these texts to synchronous requests, by their bodies' hashes; an empty mapping forgets all of them."""
+        self.control("POST" if answers else "DELETE", "answers", dict(answers) or None)
+
     def advance(self, seconds: float) -> None:
         """Move the provider's clock forward."""
         self.control("POST", "clock", {"advance": seconds})
