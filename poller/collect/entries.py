@@ -19,10 +19,14 @@ class Entry(NamedTuple):
     number: int | None
     """None where it names none; NOBODY where what it names is no number."""
     fields: Any
+    """None where there are none, or none that are clearly this record's."""
 
 
-Split = Callable[[str], tuple[list[Entry], bool]]
-"""Gives a text's entries, and whether something had to be forgiven. Raises Unreadable."""
+Split = Callable[[str, int], tuple[list[Entry], bool]]
+"""Gives a text's entries, told the number of records that it answers, and whether something had to be forgiven.
+
+Raises Unreadable. An entry whose text may not be its own alone comes without fields.
+"""
 
 
 def index_of(value: Any) -> int | None:
@@ -32,3 +36,8 @@ def index_of(value: Any) -> int | None:
     if value is None or (type(value) is int and 0 <= value < 10**_LONGEST_INDEX):
         return value
     return NOBODY
+
+
+def without_fields(entries: list[Entry], numbers: set[int | None]) -> list[Entry]:
+    """The entries, those of these records without what they say: another of the same record proves nothing."""
+    return [entry._replace(fields=None) if entry.number in numbers else entry for entry in entries]

@@ -30,7 +30,7 @@ class JsonSplitter:
         self._find: Callable[[Any], list[Any]] = own if path is None else json_path(path)
         self._decoder, self._lenient = _decoder(strict=True), _decoder(strict=False)
 
-    def __call__(self, text: str) -> tuple[list[Entry], bool]:
+    def __call__(self, text: str, _records: int) -> tuple[list[Entry], bool]:
         try:
             values, is_forgiven = [self._decoder.decode(text)], False
         except (ValueError, RecursionError):

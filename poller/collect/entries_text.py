@@ -3,16 +3,20 @@
 XML is read without entities, documents of another and network; patterns are RE2's, whose time is linear.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Container, Iterable
 from typing import Any
 
 from lxml import etree
 
-from poller.collect.entries import NOBODY, Entry, Split, Unreadable, index_of
+from poller.collect.entries import NOBODY, Entry, Split, Unreadable, index_of, without_fields
 from shared.definition import AnswerFormat, Definition
 from shared.errors import SettingsError
 from shared.queries import pattern, x_path
 from shared.schema import TEXT, is_text
+
+_FENCE = "```"
+_DIGITS = re.compile(r"[0-9]+")
 
 
 def text_splitter_of(definition: Definition, form: AnswerFormat) -> Split:
@@ -49,7 +53,7 @@ class _Xml:
         self._fields = _Fields(definition)
         self._find = x_path(definition.batch.response_path or "//result")
 
-    def __call__(self, text: str) -> tuple[list[Entry], bool]:
+    def __call__(self, text: str, _records: int) -> tuple[list[Entry], bool]:
         inner = text[max(text.find("<"), 0) : text.rfind(">") + 1]
         root = self._parsed(inner)
         try:
@@ -59,7 +63,10 @@ class _Xml:
         elements = [each for each in found if isinstance(each, etree._Element)] if isinstance(found, list) else []  # noqa: SLF001 lxml has no other name for it
         if not elements:
             raise Unreadable("'batch.response.path' finds no element in it")
-        return [self._entry(element) for element in elements], inner != text.strip()
+        # What stands within an entry is what that one quotes.
+        every = set(elements)
+        own = [each for each in elements if every.isdisjoint(each.iterancestors())]
+        return [self._entry(element) for element in own], inner != text.strip()
 
     def _parsed(self, text: str) -> Any:
         parser = etree.XMLParser(
@@ -76,7 +83,7 @@ class _Xml:
     def _entry(self, element: Any) -> Entry:
         fields = self._fields
         values = {name: _part(element, name) for name in fields.names}
-        if fields.is_text and values[fields.names[0]] is None and fields.value is None:
+        if fields.is_text and fields.value is None and not _parts(element, fields.names[0]):
             values[fields.names[0]] = _text(element, fields.index)
         return fields.entry(_part(element, fields.index), values)
 
@@ -88,28 +95,52 @@ def _text(element: Any, index: str) -> str:
 
 
 def _part(element: Any, name: str) -> str | None:
-    if name in element.attrib:
-        return str(element.attrib[name])
-    child = next((each for each in element if each.tag == name), None)
-    return None if child is None else "".join(child.itertext()).strip()
+    """What an element says under a name; None where it says nothing, or two things."""
+    parts = _parts(element, name)
+    return parts.pop() if len(parts) == 1 else None
+
+
+def _parts(element: Any, name: str) -> set[str]:
+    parts = {"".join(each.itertext()).strip() for each in element if each.tag == name}
+    return parts | {str(element.attrib[name])} if name in element.attrib else parts
 
 
 class _Delimited:
     """Splits lines: the record's index and its columns in their order, with a delimiter between them.
 
-    The last column may hold the delimiter itself.
+    The last column may hold the delimiter itself. A line that is no entry goes on with the one above it, whose end can't be
+    known then; so can't that of a line which may be two that lost their break.
     """
 
     def __init__(self, definition: Definition) -> None:
         self._fields, self._delimiter = _Fields(definition), definition.batch.response_delimiter
+        self._before = re.compile(rf"([0-9]+)\s*{re.escape(self._delimiter)}")
 
-    def __call__(self, text: str) -> tuple[list[Entry], bool]:
+    def __call__(self, text: str, records: int) -> tuple[list[Entry], bool]:
         # At "\n" alone: U+2028 and its kin stand within a text.
         lines = [line for line in text.split("\n") if line.strip()]
-        entries = [entry for line in lines if (entry := self._entry(line)) is not None]
-        if not entries:
+        found = [self._entry(line) for line in lines]
+        own = [place for place, entry in enumerate(found) if entry is not None]
+        if not own:
             raise Unreadable(f"it has no line of {self._count()} fields with '{self._delimiter}' between them")
-        return entries, len(entries) != len(lines)
+        numbers = {entry.number for entry in found if entry is not None}
+        is_whole = not self._fields.is_packed or numbers.issuperset(range(1, records + 1))
+        entries: list[Entry] = []
+        unclear: set[int | None] = set()
+        for place in range(own[0], _end(lines, own)):
+            entry = found[place]
+            if entry is not None:
+                entries.append(entry)
+            if entry is None or self._may_be_two(lines[place], records, is_whole=is_whole):
+                unclear.add(entries[-1].number)
+        return without_fields(entries, unclear), len(entries) != len(lines)
+
+    def _may_be_two(self, line: str, records: int, *, is_whole: bool) -> bool:
+        """Whether more delimiters than a line needs may come of another record's line, which stands nowhere else."""
+        *_, last = line.split(self._delimiter, self._count() - 1)
+        if not self._fields.is_packed or self._delimiter not in last:
+            return False
+        return not is_whole or _names_one(self._before.findall(last), range(1, records + 1))
 
     def _count(self) -> int:
         return len(self._fields.names) + self._fields.is_packed
@@ -124,22 +155,46 @@ class _Delimited:
         return None if self._fields.is_packed and entry.number == NOBODY else entry
 
 
+def _end(lines: list[str], own: list[int]) -> int:
+    """Where entries end: at the closing fence where one was opened before them, else with the text."""
+    is_fenced = any(line.startswith(_FENCE) for line in lines[: own[0]])
+    closing = [place for place in range(own[-1] + 1, len(lines)) if lines[place].startswith(_FENCE)]
+    return closing[-1] if is_fenced and closing else len(lines)
+
+
 class _Regex:
-    """Splits what a pattern finds: a group is called as the field that it holds."""
+    """Splits what a pattern finds: a group is called as the field that it holds.
+
+    What a pattern takes for a record's text is that, unless a number in it, or behind it, is one that has no entry.
+    """
 
     def __init__(self, definition: Definition) -> None:
         self._fields = _Fields(definition)
         self._pattern = pattern(definition.batch.response_pattern or "")
 
-    def __call__(self, text: str) -> tuple[list[Entry], bool]:
-        entries = list(self._found(text))
-        if not entries:
+    def __call__(self, text: str, records: int) -> tuple[list[Entry], bool]:
+        found = list(self._pattern.finditer(text))
+        if not found:
             raise Unreadable("'batch.response.pattern' finds nothing in it")
-        return entries, False
+        entries = [self._entry(match.groupdict()) for match in found]
+        missing = set(range(1, records + 1)).difference(entry.number for entry in entries)
+        group = self._pattern.groupindex.get(self._fields.index)
+        if not self._fields.is_packed or not missing or group is None:
+            return entries, False
+        unclear: set[int | None] = set()
+        ends = [*(match.start() for match in found[1:]), len(text)]
+        for match, entry, end in zip(found, entries, ends, strict=True):
+            first, last = match.span(group)
+            if _names_one(_DIGITS.findall(f"{text[match.start() : first]} {text[last:end]}"), missing):
+                unclear.add(entry.number)
+        return without_fields(entries, unclear), False
 
-    def _found(self, text: str) -> Iterator[Entry]:
-        for match in self._pattern.finditer(text):
-            groups = match.groupdict()
-            yield self._fields.entry(
-                groups.get(self._fields.index), {name: groups.get(name) for name in self._fields.names}
-            )
+    def _entry(self, groups: dict[str, str | None]) -> Entry:
+        return self._fields.entry(
+            groups.get(self._fields.index), {name: groups.get(name) for name in self._fields.names}
+        )
+
+
+def _names_one(numbers: Iterable[str], records: Container[int]) -> bool:
+    """Whether digits are a record's number, or end with one: another's text may stand before it."""
+    return any(int(digits[at:]) in records for digits in numbers for at in range(max(0, len(digits) - 9), len(digits)))

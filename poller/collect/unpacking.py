@@ -86,7 +86,7 @@ class _Texts:
         text = answer.text if answer.text is not None else answer.raw or ""
         if answer.cause == Cause.TRUNCATED and self._is_whole_when_cut:
             raise Unreadable("it was cut, and where its last entry ends can't be known")
-        entries, is_forgiven = self._split(text)
+        entries, is_forgiven = self._split(text, records)
         if not self._is_packed:
             entries = [entry._replace(number=1) for entry in entries]
         elif records == 1 and len(entries) == 1 and entries[0].number is None:
@@ -139,7 +139,7 @@ def _best(candidates: list[bytes | None], read: Read) -> bytes | str:
     """The one answer among a record's entries: where several differ, the only one that the OUTPUT columns take."""
     distinct = list(dict.fromkeys(value for value in candidates if value is not None))
     if not distinct:
-        return "the answer's entry for it holds no value" if candidates else "the answer has no entry for it"
+        return f"the answer {'has no value that is clearly its own' if candidates else 'has no entry'} for it"
     if len(distinct) == 1:
         return distinct[0]
     fitting = [value for value in distinct if _fits(value, read)]

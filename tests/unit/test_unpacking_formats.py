@@ -39,7 +39,7 @@ def test_a_path_may_find_the_text_itself() -> None:
         ),
         ({"response_format": "delimited"}, "index|label\n2|b|b\n1| a", [b"a", b"b|b"]),
         ({"response_format": "delimited"}, "1|a\u2028c\n2|b", ["a\u2028c".encode(), b"b"]),
-        ({"response_format": "delimited", "response_delimiter": " :: "}, "1 :: a\n\nbye\n2 :: b", [b"a", b"b"]),
+        ({"response_format": "delimited", "response_delimiter": " :: "}, "Hi:\n1 :: a\n\n2 :: b", [b"a", b"b"]),
         ({"response_format": "regex", "response_pattern": PATTERN}, "2) b\n1. a\n", [b"a", b"b"]),
     ],
 )
