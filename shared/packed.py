@@ -130,6 +130,8 @@ def _wanted(definition: Definition) -> str:
     if form == "xml":
         inner = value if value and is_text(output) else None
         parts = "".join(f"<{name}>…</{name}>" for name in ([inner] if inner else names))
+        if value and not inner:
+            parts = f"<{value}>{parts}</{value}>"
         return (
             f'Answer with XML only: <{RESULTS}>, and in it for each record one <result {index}="its index">{parts}'
             f"</result>."

@@ -3,8 +3,9 @@
 RE2 is linear in time, whatever a user's pattern and a model's answer say.
 """
 
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from shared.errors import SettingsError
 
@@ -43,6 +44,27 @@ def x_path(text: str) -> Callable[[Any], Any]:
             raise SettingsError(f"the path can't be applied: {error}") from None
 
     return find
+
+
+def x_path_gives(text: str) -> Literal["elements", "texts", "a number or a boolean"]:
+    """What kind of thing a path can find; raises SettingsError for one that can't be applied to any document."""
+    from lxml import etree
+
+    found = x_path(text)(etree.Element("none"))
+    if not isinstance(found, list):
+        return "texts" if isinstance(found, str) else "a number or a boolean"
+    # What stands in quotes and in brackets chooses among what is found, and doesn't say what that is.
+    bare = _QUOTED.sub("", text)
+    while (outer := _BRACKETS.sub("", bare)) != bare:
+        bare = outer
+    return "texts" if all(_TEXT_STEP.search(path) for path in bare.split("|")) else "elements"
+
+
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+_BRACKETS = re.compile(r"\[[^\[\]]*\]")
+_TEXT_STEP = re.compile(
+    r"(?:\b(?:text|comment|processing-instruction)\s*\(\s*\)|(?:@|\b(?:attribute|namespace)\s*::)\s*[^/@|()]+)[\s)]*$"
+)
 
 
 def pattern(text: str) -> Any:

@@ -60,7 +60,12 @@ class _Xml:
             found = self._find(root)
         except SettingsError as error:
             raise Unreadable(str(error)) from None
-        elements = [each for each in found if isinstance(each, etree._Element)] if isinstance(found, list) else []  # noqa: SLF001 lxml has no other name for it
+        parts = found if isinstance(found, list) else [found]
+        elements = [each for each in parts if isinstance(each, etree._Element)]  # noqa: SLF001 lxml has no other name for it
+        if not elements and self._fields.is_text and not self._fields.is_packed:
+            said = [str(each).strip() for each in parts if isinstance(each, str) and each.strip()]
+            if said:
+                return [self._fields.entry(None, {self._fields.names[0]: each}) for each in said], inner != text.strip()
         if not elements:
             raise Unreadable("'batch.response.path' finds no element in it")
         # What stands within an entry is what that one quotes.
@@ -82,7 +87,10 @@ class _Xml:
 
     def _entry(self, element: Any) -> Entry:
         fields = self._fields
-        values = {name: _part(element, name) for name in fields.names}
+        is_inner = fields.value is not None and not fields.is_text
+        holders = [each for each in element if each.tag == fields.value] if is_inner else [element]
+        holder = holders[0] if len(holders) == 1 else etree.Element("none")
+        values = {name: _part(holder, name) for name in fields.names}
         if fields.is_text and fields.value is None and not _parts(element, fields.names[0]):
             values[fields.names[0]] = _text(element, fields.index)
         return fields.entry(_part(element, fields.index), values)
@@ -108,8 +116,8 @@ def _parts(element: Any, name: str) -> set[str]:
 class _Delimited:
     """Splits lines: the record's index and its columns in their order, with a delimiter between them.
 
-    The last column may hold the delimiter itself. A line that is no entry goes on with the one above it, whose end can't be
-    known then; so can't that of a line which may be two that lost their break.
+    The last column may hold the delimiter itself. A line that is no entry goes on with the one above it, whose end
+    can't be known then; so can't that of a line which may be two that lost their break.
     """
 
     def __init__(self, definition: Definition) -> None:

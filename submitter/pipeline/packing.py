@@ -6,7 +6,7 @@ from typing import Any
 from shared.definition import Column
 from shared.errors import SettingsError
 from shared.packed import RESERVED
-from shared.queries import json_path, pattern, x_path
+from shared.queries import json_path, pattern, x_path_gives
 from shared.schema import is_text
 from submitter.pipeline.road import Remark
 
@@ -37,7 +37,10 @@ def packing_remarks(
             if column.type.root in _NESTED:
                 message = f"'{form}' holds texts and numbers, and column '{column.name}' is more: use 'json'"
                 yield Remark("batch.response.format", message)
-    yield from _queries(values, form)
+    yield from _queries(values, form, is_alone=not is_packed and is_text(output))
+    if value and (form == "delimited" or (form == "regex" and not is_text(output))):
+        message = f"an answer in '{form}' has nothing in which an entry could hold its columns: leave it out"
+        yield Remark("batch.response.value-field", message)
     if form == "regex":
         fields = [value] if value and is_text(output) else [column.name for column in output]
         yield from _groups(values.get("batch.response.pattern"), [*fields, *([index] if is_packed else [])])
@@ -64,14 +67,22 @@ def _meaningless(values: Mapping[str, Any], form: str | None, *, is_packed: bool
         yield Remark("batch.context-window", "it has no meaning where each request holds one record", is_fault=False)
 
 
-def _queries(values: Mapping[str, Any], form: str | None) -> Iterator[Remark]:
+def _queries(values: Mapping[str, Any], form: str | None, *, is_alone: bool) -> Iterator[Remark]:
+    """Remarks on the path; `is_alone` where an answer is one record's one text, which a path may find by itself."""
     path = values.get("batch.response.path")
     if path is None or form not in (None, "json", "xml"):
         return
     try:
-        (x_path if form == "xml" else json_path)(path)
+        if form != "xml":
+            json_path(path)
+            return
+        given = x_path_gives(path)
     except SettingsError as error:
         yield Remark("batch.response.path", str(error))
+        return
+    if given != "elements" and not (is_alone and given == "texts"):
+        message = f"it finds {given}, and never an element with an entry's fields: end it with an element's name"
+        yield Remark("batch.response.path", message)
 
 
 def _groups(text: str | None, wanted: list[str]) -> Iterator[Remark]:

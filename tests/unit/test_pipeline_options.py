@@ -86,6 +86,16 @@ def test_batch_options_are_typed() -> None:
         ),
         ({"batch.response.path": "$.["}, "it is no JSONPath"),
         ({"batch.response.format": "xml", "batch.response.path": "//["}, "it is no XPath"),
+        ({"batch.response.format": "xml", "batch.response.path": "count(//x)"}, "it finds a number or a boolean"),
+        ({"batch.response.format": "xml", "batch.response.path": "//a:x"}, "the path can't be applied"),
+        (
+            {"batch.size": "2", "batch.response.format": "xml", "batch.response.path": "//result/label/text()"},
+            "it finds texts, and never an element",
+        ),
+        (
+            {"batch.size": "2", "batch.response.format": "delimited", "batch.response.value-field": "answer"},
+            "an answer in 'delimited' has nothing in which",
+        ),
         ({"batch.on-ambiguous": "wait"}, "not one of quarantine, hold"),
         ({"batch.error-topic": "a b"}, "can't name a topic"),
         ({"batch.prompt": "{{ revew }}"}, "'revew' is no INPUT column of the model; did you mean 'review'?"),

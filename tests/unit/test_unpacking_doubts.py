@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poller.collect.entries import Unreadable
+from shared.queries import x_path_gives
 from tests.rig.packs import stated, texts, unpacked
 
 XML, LINES = {"response_format": "xml"}, {"response_format": "delimited"}
@@ -76,6 +77,47 @@ def test_a_pattern_s_text_that_holds_the_number_of_a_record_without_an_entry_is_
     text: str, expected: list[str | None]
 ) -> None:
     assert said(text, 2, PATTERN) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<r><result index='1'><answer><label>a</label><score>1</score></answer></result></r>", True),
+        ("<r><result index='1'><label>a</label><score>1</score></result></r>", False),
+        ("<r><result index='1'><answer><label>a</label></answer><answer><label>b</label></answer></result></r>", False),
+    ],
+)
+def test_several_columns_of_an_element_stand_in_the_one_that_holds_its_answer(text: str, expected: bool) -> None:
+    (answer,) = unpacked(text, 1, stated(**XML, response_value_field="answer")).answers
+    assert (answer == b'{"label":"a","score":"1"}') == expected
+    assert isinstance(answer, bytes) == expected
+
+
+@pytest.mark.parametrize("path", ["//label/text()", "string(//label)", "//label/@said"])
+def test_a_path_of_one_record_may_find_its_text_itself(path: str) -> None:
+    made = unpacked("<r>\n<label said='a'>a</label></r>", 1, texts(size=1, **XML, response_path=path))
+    assert made.answers == [b"a"]
+
+
+@pytest.mark.parametrize(
+    ("path", "given"),
+    [
+        ("//result", "elements"),
+        ("//result[@index]", "elements"),
+        ("//result[label/text() = ']']", "elements"),
+        ("(//result)[1]", "elements"),
+        ("//text", "elements"),
+        ("//a/text() | //b", "elements"),
+        ("(//a/text())[1]", "texts"),
+        ("//a/@b[. = 'c']", "texts"),
+        ("//a/attribute::b", "texts"),
+        ("string(//a)", "texts"),
+        ("count(//a)", "a number or a boolean"),
+        ("//a = 1", "a number or a boolean"),
+    ],
+)
+def test_what_a_path_finds_is_known_before_anything_is_asked(path: str, given: str) -> None:
+    assert x_path_gives(path) == given
 
 
 WRITTEN: dict[str, tuple[dict[str, Any], Callable[[int, str], str]]] = {
