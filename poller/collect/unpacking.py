@@ -65,9 +65,13 @@ def unpacker_of(definition: Definition) -> Unpack | None:
     if definition.model.task == "embeddings":
         return _vectors if is_packed else None
     form = answer_format(definition)
-    is_plain = form == "json" and not is_packed and definition.batch.response_path is None
-    if form is None or (is_plain and is_text(definition.model.output)):
+    if definition.model.task == "moderations":
         return None
+    is_plain = form in (None, "json") and not is_packed and definition.batch.response_path is None
+    if is_plain and is_text(definition.model.output):
+        return None
+    if form is None:
+        return _Alone(_Texts(definition, splitter_of(definition, "json"), is_whole_when_cut=True))
     # A tool's arguments come parsed: where they were cut, what is left of the last entry may look whole.
     is_closed = structured_by(asked(definition)) == "tool"
     return _Texts(definition, splitter_of(definition, form), is_whole_when_cut=form != "json" or is_closed)
@@ -114,6 +118,26 @@ class _Texts:
             value = {names[0]: value} if len(names) == 1 else {}
         kept = {name: value[name] for name in names if name in value}
         return _dumped(kept) if kept else None
+
+
+class _Alone:
+    """Unpacks one record's own JSON: as it is, or what stands in it where it is more than JSON."""
+
+    def __init__(self, lenient: Unpack) -> None:
+        self._lenient = lenient
+
+    def __call__(self, answer: Answer, records: int) -> Unpacked:
+        text = answer.text if answer.text is not None else "null"
+        as_it_is = Unpacked([text.encode("utf-8", "replace")])
+        try:
+            orjson.loads(text)
+        except orjson.JSONDecodeError:
+            try:
+                found = self._lenient(answer, records)
+            except Unreadable:
+                return as_it_is
+            return found if isinstance(found.answers[0], bytes) else as_it_is
+        return as_it_is
 
 
 def _paired(

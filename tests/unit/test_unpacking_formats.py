@@ -97,10 +97,23 @@ def test_one_record_s_object_is_read_in_spite_of_what_surrounds_it_where_json_is
     definition = stated(size=1, response_format="json")
     made = unpacked(said, 1, definition)
     assert orjson.loads(made.answers[0]) == {"label": "label 1", "score": 0.1}
-    assert unpacker_of(stated(size=1)) is None
     assert unpacker_of(texts(size=1, response_format="json")) is None, "one text is no JSON"
     with pytest.raises(Unreadable):
         unpacked("no JSON at all", 1, definition)
+
+
+def test_one_record_s_object_is_read_in_spite_of_what_surrounds_it_where_nothing_is_told() -> None:
+    definition = stated(size=1)
+    strict = '{"score": 0.10, "label": "a"}'
+    as_it_is = unpacked(strict, 1, definition)
+    assert (as_it_is.answers, as_it_is.is_forgiven) == ([strict.encode()], False)
+    for said in (f"```json\n{strict}\n```", f"Here it is: {strict}", '{"score": 0.1, "label": "a",}'):
+        made = unpacked(said, 1, definition)
+        assert isinstance(made.answers[0], bytes)
+        assert (orjson.loads(made.answers[0]), made.is_forgiven) == ({"label": "a", "score": 0.1}, True)
+    for said in ("no JSON at all", '{"label": "a"', f"{strict} or {strict.replace('a', 'b')}"):
+        unread = unpacked(said, 1, definition)
+        assert (unread.answers, unread.is_forgiven) == ([said.encode()], False), "for its reader to refuse"
 
 
 @settings(deadline=None)
