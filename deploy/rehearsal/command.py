@@ -31,7 +31,12 @@ STATEMENT = click.option("--statement", metavar="NAME", help="this statement (it
 @click.option("--rows", type=click.IntRange(1, 100_000), default=1_000, show_default=True, help="read so many, at most")
 @click.option("--wait", type=click.FloatRange(1), default=30.0, show_default=True, help="read for so many seconds")
 @click.option("--records", type=click.IntRange(1), help="estimate for so many; else for all that the input holds")
-@click.option("--canary", type=click.IntRange(1, 100), metavar="N", help="really ask N records first, synchronously")
+@click.option(
+    "--canary",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="really send N requests first, synchronously, each with as many records as it holds",
+)
 @click.option("--input-price", type=click.FloatRange(0), help="US dollars for a million tokens, synchronously")
 @click.option("--output-price", type=click.FloatRange(0), help="as --input-price, of answers")
 @STATEMENT
@@ -143,27 +148,18 @@ def _quote(
 
 
 def _canary(statement: "Statement", sample: "Sample", count: int, quiet: bool) -> "Tried":  # noqa: FBT001 - as --json
-    tried = _live(statement, list(sample.lines[:count]), quiet)
+    from deploy.rehearsal.live import filling
+
+    tried = _live(statement, filling(statement.definition, sample.lines, count, os.environ), quiet)
     if not quiet:
         _print_tried(tried, as_json=False)
     return tried
 
 
 def _live(statement: "Statement", lines: list[bytes], quiet: bool) -> "Tried":  # noqa: FBT001 - as --json
-    """The real provider, after its price is said."""
-    from deploy.rehearsal.estimating import Prices, measure
-    from deploy.rehearsal.folder import rehearsal_folder, with_options
-    from deploy.rehearsal.printing import dollars
-    from deploy.rehearsal.sample import Sample
-    from deploy.rehearsal.trial import attempt
+    from deploy.rehearsal.live import ask
 
-    definition = with_options(statement.definition)
-    measured = measure(definition, Sample(tuple(lines), None), os.environ, None)
-    price = Prices().of(definition, measured.input_tokens, measured.output_tokens) if measured else None
-    said = f"asking {definition.model.base_url} for {len(lines):,} records: about {dollars(price and price.sync_usd)}"
-    click.echo(said, err=quiet)
-    with rehearsal_folder() as folder:
-        return attempt(folder, definition, lines, os.environ)
+    return ask(statement.definition, lines, os.environ, lambda said: click.echo(said, err=quiet))
 
 
 def _in_sandbox(statement: "Statement", lines: list[bytes]) -> "Tried":

@@ -23,6 +23,7 @@ from shared.definition import Definition
 from shared.errors import BatchlineError, StoreUnavailable
 from shared.estimate import all_answers, prompt_tokens
 from shared.limits import Limits
+from shared.packed import RESERVED
 from shared.providers import provider_for
 from shared.providers.prices import Cost, cost_of
 from shared.providers.profiles import profile_for
@@ -61,10 +62,14 @@ def estimate(
     rate, terms = _learned(definition, state_store)
     known = records if records is not None else sample.records
     roads: list[RoadQuote] = []
-    counted = None
-    for is_packed, variant in _variants(definition):
-        measured = measure(variant, sample, environ, rate)
-        if measured is None:
+    counted, without = None, _never_packed(definition)
+    for is_packed, variant in _variants(definition, can_pack=without is None):
+        try:
+            measured = measure(variant, sample, environ, rate)
+        except (BatchlineError, ValueError) as error:
+            if not is_packed:
+                raise
+            without = str(error)
             continue
         counted = counted or measured
         roads += _roads(
@@ -79,19 +84,15 @@ def estimate(
         records=sampled if known is None else known,
         is_guess=known is None,
         roads=tuple(roads),
+        without_packed=without,
     )
 
 
-def measure(definition: Definition, sample: Sample, environ: Mapping[str, str], rate: float | None) -> Measured | None:
-    """Plan a sample, as its sealed file would be; None where it can't be planned so."""
+def measure(definition: Definition, sample: Sample, environ: Mapping[str, str], rate: float | None) -> Measured:
+    """Plan a sample, as its sealed file would be. Raises what planning raises where it can't be planned so."""
     with rehearsal_folder() as folder:
         planner = Planner(folder.store, folder.spool, lambda model: provider_for(model, environ), system_clock)
-        try:
-            planner.plan(definition.pipeline, definition.statement, folder.seal(definition, sample.lines))
-        except (BatchlineError, ValueError):
-            if definition.batch.is_packed:
-                return None
-            raise
+        planner.plan(definition.pipeline, definition.statement, folder.seal(definition, sample.lines))
         batches = folder.store.batches.rows()
         refused = sum(
             len(folder.spool.manifest(each.pipeline, each.statement, each.batch_key).rejected) for each in batches
@@ -103,15 +104,36 @@ def measure(definition: Definition, sample: Sample, environ: Mapping[str, str], 
     return Measured(records, refused, requests, size, tokens if requests else 0, answers)
 
 
-def _variants(definition: Definition) -> list[tuple[bool, Definition]]:
+def _variants(definition: Definition, *, can_pack: bool) -> list[tuple[bool, Definition]]:
     """Each record by itself, and packed: as the file says, else as many as fit."""
     single = with_options(definition, size=1, mode="batch")
     if definition.batch.is_packed:
-        plain = with_options(definition, size=1, mode="batch", prompt=None, response_format=None, response_path=None)
-        return [(False, plain), (True, with_options(definition, mode="batch"))]
-    if definition.batch.prompt is not None or definition.model.task not in _PACKABLE:
-        return [(False, single)]
-    return [(False, single), (True, with_options(definition, size="auto", mode="batch"))]
+        alone = {"prompt": _for_one(definition), "response_format": None, "response_path": None}
+        return [(False, with_options(single, **alone)), (True, with_options(definition, mode="batch"))]
+    return [(False, single), *([(True, with_options(definition, size="auto", mode="batch"))] if can_pack else ())]
+
+
+def _never_packed(definition: Definition) -> str | None:
+    """Why there are no packed roads; None where there are."""
+    task, options = definition.model.task, definition.batch
+    if options.is_packed:
+        return None
+    if task not in _PACKABLE:
+        return f"{task} take one record a request"
+    if options.media_columns is not None:
+        return "images and documents go one record a request"
+    if options.prompt is not None:
+        return "'batch.prompt' is for one record: write it over `records`, with a 'batch.size' other than 1"
+    return None
+
+
+def _for_one(definition: Definition) -> str | None:
+    """A packed definition's template, for a record alone: what asking each with the same words would cost."""
+    if definition.batch.prompt is None:
+        return None
+    names = [column.name for column in definition.model.input if column.name.isidentifier()]
+    record = ", ".join([f"'{RESERVED}': 1", *(f"'{name}': {name}" for name in names)])
+    return f"{{% set records = [{{{record}}}] %}}{definition.batch.prompt}"
 
 
 def _roads(

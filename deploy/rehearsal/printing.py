@@ -97,6 +97,8 @@ def quote_text(quotes: Sequence[Quote], console: Console) -> None:
             limit = "≤ " if road.batches is not None else "~ "
             table.add_row(road.road, *counts, batches, dollars(road.cost_usd), limit + _lasting(road.seconds))
         console.print(table)
+        if quote.without_packed is not None:
+            console.print(printable(f"  no packed roads: {quote.without_packed}"), markup=False, highlight=False)
 
 
 def _lasting(seconds: float) -> str:

@@ -49,6 +49,8 @@ class Quote(Shown):
     is_guess: bool
     """Nobody knows how many records there are: it is for those that were sampled."""
     roads: tuple[RoadQuote, ...]
+    without_packed: str | None = None
+    """Why the packed roads are not among them."""
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,24 @@
 """Trials and estimates: what the real road asks and answers, without Kafka where nothing is read from it."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import orjson
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
+from rich.console import Console
 
 from deploy.rehearsal.estimating import Prices, estimate
 from deploy.rehearsal.folder import Folder, rehearsal_folder
+from deploy.rehearsal.live import ask, filling
 from deploy.rehearsal.paper import Message
+from deploy.rehearsal.printing import quote_text, tried_text
 from deploy.rehearsal.quote import Quote
 from deploy.rehearsal.sample import Sample
 from deploy.rehearsal.trial import TrialFailed, attempt
@@ -118,8 +123,61 @@ def test_a_packed_file_is_also_estimated_record_by_record_and_an_own_prompt_only
     assert [(road.requests, road.output_tokens) for road in once.roads[2:]] == [(6, 6 * 20)] * 2, (
         "asked once, paid once"
     )
+    assert packed.without_packed is None
+
+
+def test_roads_that_are_missing_have_a_reason() -> None:
     templated = quote_of(definition(batch=BatchOptions(prompt="{{ review }}")))
     assert [road.road for road in templated.roads] == ["synchronous", "batch"]
+    told = StringIO()
+    quote_text([templated], Console(width=120, file=told))
+    assert "no packed roads: 'batch.prompt' is for one record" in told.getvalue()
+    media = quote_of(definition(batch=BatchOptions(media_columns=("review",))))
+    assert [road.road for road in media.roads] == ["synchronous", "batch"]
+    assert "images" in (media.without_packed or "")
+
+
+def test_instructions_in_a_packed_prompt_are_paid_for_with_each_record_that_is_asked_alone() -> None:
+    guide = "Judge the mood of a review by its words, and by nothing else. " * 40
+    each = "{% for r in records %}{{ r.index }}: {{ r.review }}\n{% endfor %}"
+    in_prompt = quote_of(definition(batch=BatchOptions(size=10, prompt=guide + each)))
+    in_system = quote_of(definition(model={"system_prompt": guide}, batch=BatchOptions(size=10)))
+    assert [road.requests for road in in_prompt.roads] == [300, 300, 30, 30]
+    for alone, other in zip(in_prompt.roads[:2], in_system.roads[:2], strict=True):
+        assert alone.input_tokens == pytest.approx(other.input_tokens, rel=0.1)
+    tokens = {road.road: road.input_tokens for road in in_prompt.roads}
+    assert tokens["packed batch"] < tokens["batch"] / 5
+    costs = {road.road: road.cost_usd or 0.0 for road in in_prompt.roads}
+    assert costs["packed batch"] < costs["batch"]
+
+
+@pytest.mark.parametrize("size", [3, 1])
+def test_a_canary_is_so_many_whole_requests(server: ProviderServer, size: int) -> None:
+    server.clear_faults()
+    stated = definition(model={"base_url": server.openai_base_url}, batch=BatchOptions(size=size))
+    sample = lines("good", None, *["good"] * 9)
+    said: list[str] = []
+    first = filling(stated, sample, 2, KEYS)
+    tried = ask(stated, first, KEYS, said.append)
+    assert len(tried.requests) == 2
+    assert [each.answered for each in tried.messages] == [True, False, *[True] * (2 * size - 1)]
+    assert f"for {2 * size + 1} records in 2 requests: about $0.00" in said[0]
+    assert filling(stated, sample, 100, KEYS) == sample
+
+
+def test_a_canary_shows_answers_that_cannot_be_read(server: ProviderServer) -> None:
+    server.clear_faults()
+    server.set_fault("packed_spoilt", endpoint="openai.chat.completions", how="broken")
+    stated = definition(model={"base_url": server.openai_base_url}, batch=BatchOptions(size=2, max_retries=0))
+    try:
+        tried = ask(stated, filling(stated, lines("good", "bad", "good"), 1, KEYS), KEYS, lambda _: None)
+    finally:
+        server.clear_faults()
+    text = "\n".join(tried_text(tried))
+    assert (tried.records, tried.failed) == (2, 2)
+    assert "2 records in 1 requests" in text
+    assert "failed: schema" in text
+    assert "2 of 2 records failed" in text
 
 
 def test_try_needs_no_broker_and_no_key(tmp_path: Path) -> None:
@@ -133,6 +191,21 @@ def test_try_needs_no_broker_and_no_key(tmp_path: Path) -> None:
     assert (told["schema_version"], told["failed"], len(told["requests"])) == (1, 1, 2)
     assert told["messages"][0]["headers"]["batchline-status"] == "succeeded"
     assert told["batch_usd"] * 2 == pytest.approx(told["sync_usd"])
+
+
+def test_try_live_asks_the_model_itself_for_the_first_rows(tmp_path: Path, server: ProviderServer) -> None:
+    server.clear_faults()
+    (tmp_path / "file.sql").write_text(WHOLE)
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in ROWS))
+    command: list[str | Path] = [console_script("submitter"), "try", "file.sql", "--rows", "rows.jsonl", "--live", "2"]
+    environ = {**os.environ, **ENVIRON, "OPENAI_BASE_URL": server.openai_base_url}
+    before = sum(1 for _ in server.witness().billed())
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert f"asking {server.openai_base_url} for 2 records in 1 requests: about $" in done.stdout
+    assert '"label":"positive"' in done.stdout
+    assert "failed: empty-input" in done.stdout
+    assert sum(1 for _ in server.witness().billed()) - before == 1
 
 
 def test_the_fixture_gives_users_the_same(tmp_path: Path) -> None:
@@ -185,8 +258,8 @@ INSERT INTO results SELECT id, label, score FROM ML_PREDICT(TABLE shouted, MODEL
     assert roads["packed batch"]["cost_usd"] < roads["batch"]["cost_usd"]
     canary, canary_of_files = told["canary"]
     assert [each["answered"] for each in canary["messages"]] == [True, True]
-    assert [each["answered"] for each in canary_of_files["messages"]] == [True, False]
-    assert sum(1 for _ in server.witness().billed()) - before == 3
+    assert [each["answered"] for each in canary_of_files["messages"]] == [True, False, True]
+    assert sum(1 for _ in server.witness().billed()) - before == 4
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
     assert "mine" not in {group.group_id for group in admin.list_consumer_groups().result().valid}
     assert not (tmp_path / "state.db").exists()
