@@ -176,7 +176,7 @@ FORMS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 @pytest.mark.parametrize("form", FORMS)
 def test_packed_requests_are_as_they_were(provider: str, form: str) -> None:
-    """`golden/packed-*.json` is written anew when it is deleted: read what changed."""
+    """`golden/packed-*.json` is written anew when it is deleted, and the test fails that once: read what changed."""
     model = {"provider": "anthropic", "task": "messages", "path": "/v1/messages"} if provider == "anthropic" else {}
     stated = samples.definition(model=model, batch=BatchOptions(size=3, **FORMS[form]))
     rows = [{"review": 'Fine "film".\nReally.'}, {"review": "Bad\u2028one"}]
@@ -185,4 +185,5 @@ def test_packed_requests_are_as_they_were(provider: str, form: str) -> None:
     path = GOLDEN / f"packed-{provider}-{form}.json"
     if not path.exists():
         path.write_bytes(made)
+        pytest.fail(f"{path} was missing and has been written: read it, and commit it")
     assert made == path.read_bytes()
