@@ -90,6 +90,9 @@ def _element(definition: Definition, name: str, number: int, values: Mapping[str
     index = "".join(f" {field}={quoteattr(str(said))}" for field, said in _index(definition, number).items())
     fields = _texts(definition, values)
     inner = "".join(f"<{field}>{escape(_CONTROL.sub(' ', text))}</{field}>" for field, text in fields.items())
+    value = definition.batch.response_value_field
+    if value is not None and not is_text(definition.model.output):
+        inner = f"<{value}>{inner}</{value}>"
     return f"<{name}{index}>{inner}</{name}>"
 
 

@@ -288,3 +288,12 @@ def test_packed_spoilt(sandbox_user: SandboxUser) -> None:
     sandbox_user.fault("packed_spoilt", how="from_zero")
     assert numbers() == [0, 1, 2]
     assert numbers() == [1, 2, 3]
+
+
+def test_packed_spoilt_is_refused_where_a_format_can_t_show_it(sandbox_user: SandboxUser) -> None:
+    stated = samples.definition(batch=BatchOptions(size=2, response_format="delimited"))
+    prompt = prompts_of(stated)([{"review": text} for text in ("good", "bad")])
+    line = request_lines(asked(stated)).line("pack", prompt).decode().rstrip("\n")
+    sandbox_user.fault("packed_spoilt", how="trailing_comma")
+    (answer,) = sandbox_user.by_id(sandbox_user.run([line])).values()
+    assert "can't answer 'trailing_comma' in 'delimited'" in json.dumps(answer)

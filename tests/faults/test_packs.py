@@ -100,9 +100,19 @@ def test_row_20_what_is_clear_in_spite_of_all_is_not_asked_again(packed: MakePac
     assert odd == {"duplicated": (3, 0, 0), "unknown": (0, 3, 0), "prefaced": (0, 0, 3)}[how]
 
 
-@pytest.mark.parametrize("how", ["contradicted", "from_zero"])
-def test_row_20_what_is_not_clear_is_asked_again(packed: MakePacked, how: str) -> None:
-    road = packed()
+@pytest.mark.parametrize(
+    ("how", "form"),
+    [
+        ("contradicted", None),
+        ("from_zero", None),
+        ("contradicted", "xml"),
+        ("from_zero", "xml"),
+        ("dropped", "delimited"),
+        ("from_zero", "delimited"),
+    ],
+)
+def test_row_20_what_is_not_clear_is_asked_again(packed: MakePacked, how: str, form: str | None) -> None:
+    road = packed(response_format=form)
     road.fault("packed_spoilt", how=how, numbers=[2])
     family = road.bring(RECORDS)
     carried = SIZE if how == "from_zero" else 1

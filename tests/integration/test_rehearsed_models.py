@@ -33,6 +33,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "delimited": ({"size": 2, "response_format": "delimited", "response_delimiter": "\t"}, {}),
     "value-field": ({"size": 2, "response_value_field": "answer", "response_index_field": "n"}, {}),
+    "value-field, xml": ({"size": 2, "response_format": "xml", "response_value_field": "answer"}, {}),
     "value-field, text": ({"size": 2, "response_value_field": "answer"}, WORD),
     "regex": (
         {

@@ -14,7 +14,7 @@ import orjson
 
 from deploy.sandbox.provider.asks import Ask, ask_of
 from deploy.sandbox.provider.errors import ProviderError
-from deploy.sandbox.provider.packed import entries, pack_of, spoilt_text, written
+from deploy.sandbox.provider.packed import Entry, Pack, entries, pack_of, spoilt_text, written
 from deploy.sandbox.provider.structured import Filler, wants_sentiment
 
 SEPARATORS = "\u2028\u2029\u0085"
@@ -36,6 +36,9 @@ class Answer:
     refused: bool = False
     several: bool = False
     after_fragment: bool = False
+    pack: Pack | None = None
+    entries: tuple[Entry, ...] = ()
+    """What `text` says of each record of the pack."""
 
 
 def tokens(characters: int) -> int:
@@ -95,17 +98,17 @@ def answer(ask: Ask, dictated: str | None = None) -> Answer:
 
     What is dictated is said as it stands.
     """
-    text = _said(ask) if dictated is None else dictated
-    whole = Answer(text, prompt_tokens(ask), tokens(len(text)) or 1)
+    pack = pack_of(ask) if dictated is None else None
+    listed = entries(pack, of_one) if pack is not None else []
+    said = dictated if pack is None else written(pack, listed)
+    text = _alone(ask) if said is None else said
+    whole = Answer(text, prompt_tokens(ask), tokens(len(text)) or 1, pack=pack, entries=tuple(listed))
     if ask.max_tokens is not None and whole.output_tokens > ask.max_tokens:
         return cut(whole, ask.max_tokens * 4)
     return whole
 
 
-def _said(ask: Ask) -> str:
-    pack = pack_of(ask)
-    if pack is not None:
-        return written(pack, entries(pack, of_one))
+def _alone(ask: Ask) -> str:
     value = of_one(ask)
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
@@ -140,7 +143,11 @@ def spoilt(whole: Answer, fault: str, options: dict[str, Any]) -> Answer:
     if fault == "unicode_separators":
         return replace(whole, text=with_separators(whole.text))
     if fault in ("schema_broken", "packed_spoilt"):
-        text = spoilt_text(whole.text, options["how"]) if fault == "packed_spoilt" else _BROKEN[options["how"]]
+        pack = None if whole.cut else whole.pack
+        is_packed = fault == "packed_spoilt"
+        text = (
+            spoilt_text(whole.text, options["how"], pack, list(whole.entries)) if is_packed else _BROKEN[options["how"]]
+        )
         return replace(whole, text=text, output_tokens=tokens(len(text)))
     return whole
 

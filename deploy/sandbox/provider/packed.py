@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from deploy.sandbox.provider.asks import Ask
+from deploy.sandbox.provider.errors import ProviderError
 
 Entry = dict[str, Any]
 Alone = Callable[[Ask], Any]
@@ -98,24 +99,37 @@ def written(pack: Pack, answers: list[Entry]) -> str:
     return orjson.dumps({"results": answers}).decode()
 
 
-def spoilt_text(text: str, how: str) -> str:
-    """An answer in JSON as a careless model leaves it."""
-    around = _AROUND.get(how)
-    if around is not None:
-        return around(text)
-    try:
-        answers = orjson.loads(text)["results"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+def spoilt_text(text: str, how: str, pack: Pack | None, answers: list[Entry]) -> str:
+    """A pack's answer as a careless model leaves it, in its own shape; ProviderError for what that shape can't show.
+
+    Entries are spoilt before they are written. What answers no pack, or was cut, has none to spoil.
+    """
+    if how in _DRESS:
+        return _DRESS[how](text)
+    if pack is None:
         return text
-    changed = _CHANGES[how](list(answers), Random(text))
-    return orjson.dumps({"results": changed}).decode()
+    if how in _CHANGES:
+        if how == "wrong_type" and pack.shape != "json":
+            raise _impossible(how, pack)
+        return written(pack, _CHANGES[how](list(answers), Random(text)))
+    if how == "trailing_comma" and pack.shape != "json":
+        raise _impossible(how, pack)
+    old, new = {
+        "trailing_comma": ("]}", ",]}"),
+        "json": (":", ";"),
+        "xml": ("</", "<"),
+        "delimited": (pack.delimiter, " "),
+    }[how if how == "trailing_comma" else pack.shape]
+    return text.replace(old, new)
 
 
-_AROUND: dict[str, Callable[[str], str]] = {
+def _impossible(how: str, pack: Pack) -> ProviderError:
+    return ProviderError(400, f"The sandbox can't answer '{how}' in '{pack.shape}': choose another 'how'.")
+
+
+_DRESS: dict[str, Callable[[str], str]] = {
     "fenced": lambda text: f"```json\n{text}\n```",
     "prefaced": lambda text: f"Sure! Here are the [{len(text)}] characters:\n{text}\nAnything else?",
-    "trailing_comma": lambda text: text.replace("]}", ",]}"),
-    "broken": lambda text: text.replace(":", ";"),
     "cut": lambda text: text[: len(text) * 2 // 3],
 }
 
@@ -125,8 +139,14 @@ def _contradicted(answers: list[Entry], _: Random) -> list[Entry]:
     return [*answers, other]
 
 
+def _shuffled(answers: list[Entry], draw: Random) -> list[Entry]:
+    """In another order, where there is one."""
+    order = draw.sample(answers, len(answers))
+    return order if order != answers else order[::-1]
+
+
 _CHANGES: dict[str, Callable[[list[Entry], Random], list[Entry]]] = {
-    "shuffled": lambda answers, draw: draw.sample(answers, len(answers)),
+    "shuffled": _shuffled,
     "dropped": lambda answers, _: answers[:-1],
     "duplicated": lambda answers, _: [*answers, answers[0]],
     "contradicted": _contradicted,
@@ -137,4 +157,4 @@ _CHANGES: dict[str, Callable[[list[Entry], Random], list[Entry]]] = {
         *answers[1:],
     ],
 }
-HOW = (*_AROUND, *_CHANGES)
+HOW = (*_DRESS, "trailing_comma", "broken", *_CHANGES)

@@ -129,11 +129,11 @@ class Execution:
             return
         try:
             ask = self._lines.ask(request)
-            whole = wordless(self._work.endpoint, ask) if self._embeds else answer(ask)
+            told = wordless(self._work.endpoint, ask) if self._embeds else spoilt(answer(ask), fault, options)
         except ProviderError as invalid:
             self._fail(request, invalid, {})
             return
-        self._succeed(request, ask, whole, (fault, options))
+        self._succeed(request, ask, told, (fault, options))
 
     def finish(self) -> None:
         """Write the second copies and the results that nobody asked for."""
@@ -164,12 +164,11 @@ class Execution:
         _put(self._output if into_output else self._error, self._lines.failed(request, error))
         self.outcome.failed += 1
 
-    def _succeed(self, request: Request, ask: Ask, whole: Answer, spoiling: tuple[str, dict[str, Any]]) -> None:
+    def _succeed(self, request: Request, ask: Ask, told: Answer, spoiling: tuple[str, dict[str, Any]]) -> None:
         fault, options = spoiling
         self.outcome.succeeded += 1
         if fault == "lines_missing":
             return
-        told = whole if self._embeds else spoilt(whole, fault, options)
         line = self._lines.succeeded(request, ask, told)
         if fault == "line_malformed":
             line = line[: len(line) // 2]
