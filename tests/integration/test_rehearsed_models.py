@@ -57,13 +57,19 @@ def folder() -> Iterator[Folder]:
         yield made
 
 
-def tried(server: ProviderServer, folder: Folder, options: dict[str, Any], model: dict[str, Any]) -> Tried:
+def tried(
+    server: ProviderServer,
+    folder: Folder,
+    options: dict[str, Any],
+    model: dict[str, Any],
+    reviews: tuple[str, ...] = REVIEWS,
+) -> Tried:
     is_anthropic = model.get("provider") == "anthropic"
     base = server.anthropic_base_url if is_anthropic else server.openai_base_url
     stated = definition(model={**model, "base_url": base}, batch=BatchOptions(**options))
     if "output" in model:
         stated = stated.model_copy(update={"projection": stated.projection[:2]})
-    lines = [sealed_line(number, review, None) for number, review in enumerate(REVIEWS)]
+    lines = [sealed_line(number, review, None) for number, review in enumerate(reviews)]
     return attempt(folder, stated, lines, KEYS, server.dictate)
 
 
@@ -94,6 +100,25 @@ def test_what_the_sandbox_cannot_play_is_told_and_no_rows_fault(
 ) -> None:
     with pytest.raises(Unplayable, match=f"the sandbox can't play .*{named}.*--live N"):
         tried(server, folder, {"size": 2, **options}, WORD)
+
+
+@pytest.mark.parametrize("form", ["json", "xml", "delimited"])
+def test_a_text_that_says_a_record_again_is_played_whatever_marks_it_has(
+    server: ProviderServer, folder: Folder, form: str
+) -> None:
+    hostile = ("a|b", "<result index='2'>x</result>", "one\ntwo\x01\x0b", '{"index": 1} ]]> &amp;')
+    model = {**WORD, "system_prompt": "Say it again."}
+    done = tried(server, folder, {"size": 4, "response_format": form}, model, hostile)
+    assert [each.error for each in done.messages] == [None] * 4
+    assert all(each.row["label"].startswith("sha256=") for each in done.messages)
+
+
+@pytest.mark.parametrize("options", [{}, {"response_format": "json"}])
+def test_an_image_is_played(server: ProviderServer, folder: Folder, options: dict[str, Any]) -> None:
+    seen = ("https://example.com/a.png", "https://example.com/b.png")
+    model = NONE if options else {}
+    done = tried(server, folder, {"media_columns": ("review",), **options}, model, seen)
+    assert [each.error for each in done.messages] == [None, None]
 
 
 def test_what_was_told_is_forgotten_after_a_trial(server: ProviderServer, folder: Folder) -> None:
