@@ -15,6 +15,8 @@ RESULTS = "results"
 """What an answer's list is called where it stands in an object: both providers want an object at the root."""
 RESERVED = "index"
 """What a prompt calls a record's number."""
+_LARGEST = 9_999
+"""Index of a record, as wide as any."""
 _TEXT = SqlType(root="VARCHAR", nullable=False, length=2**31 - 1)
 
 Prompts = Callable[[Sequence[Row]], str | list[str]]
@@ -46,11 +48,18 @@ def asked(definition: Definition) -> Model:
 
 def measure_of(definition: Definition) -> Measure:
     """What tells how long a row's part of a prompt is; made once, used for each row."""
-    if definition.batch.prompt is None or definition.model.task == "embeddings":
-        prompt = prompt_of(definition)
+    names, prompt = _names(definition), prompt_of(definition)
+
+    def entry(row: Row) -> int:
+        # Twice JSON, as in the request's line: of its bytes is known how many make a token.
+        return len(as_json(as_json({RESERVED: _LARGEST, **{name: row[column] for name, column in names}})))
+
+    if definition.model.task == "embeddings":
         return lambda row: len(prompt(row).encode("utf-8", "replace"))
-    names = _names(definition)
-    return lambda row: len(as_json({name: row[column] for name, column in names}))
+    if definition.batch.prompt is not None:
+        return entry
+    # A row without a prompt of its own has no place in one for several.
+    return lambda row: entry(row) if prompt(row) else 0
 
 
 def prompts_of(definition: Definition) -> Prompts:
@@ -149,6 +158,5 @@ def _wanted(definition: Definition) -> str:
 
 
 def fixed_bytes(definition: Definition) -> int:
-    """The bytes that a request has besides its records and the body's own frame."""
-    said = definition.batch.prompt or _HEAD + _wanted(definition)
-    return len((said + (definition.model.system_prompt or "")).encode())
+    """The bytes that a prompt has besides its records."""
+    return len((definition.batch.prompt or _HEAD + _wanted(definition)).encode())

@@ -20,7 +20,7 @@ from submitter.pipeline.profile import profile_fields
 from submitter.pipeline.prompt import template_faults
 from submitter.pipeline.references import reference
 from submitter.pipeline.road import road_remarks
-from submitter.planning.room import too_many
+from submitter.planning.room import room_warnings
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,8 @@ class ModelOptions:
             descriptor=descriptor,
             output=self._declared.output,
         )
-        most = too_many(found, batch)
-        if most is not None:
-            self._warn("batch.size", f"the answers of {most} records have room in one: raise 'max-tokens' for more")
+        for message in room_warnings(found, batch):
+            self._warn("batch.size", message)
         return found, batch
 
     def _unknown(self) -> None:

@@ -15,9 +15,11 @@ class Room:
 
     records: int
     bytes: int
-    """Of its records' text."""
+    """Of its records' text, and of what else each of them takes."""
     wanted: int | None = None
-    """Records that the user wants in it, where that is more than their answers have room for."""
+    """Records that the user wants in it; None where as many as fit."""
+    each: int = 0
+    """What a record takes besides its text, as bytes: its own answer."""
 
 
 @dataclass
@@ -63,14 +65,12 @@ class Packer:
         """Whether a row whose text has so many bytes goes into this request; the first one always does."""
         if self.records == 0:
             return True
-        is_short = self.records < self.room.records and self._bytes + size > self.room.bytes
-        self.lowered += is_short and self.room.wanted is not None
-        return not is_short and self.records < self.room.records and len(self.waiting) < _MOST_WAITING
+        return not self.is_full and self._bytes + size + self.room.each <= self.room.bytes
 
     def add(self, offset: int, row: Row, size: int, question: bytes | None = None) -> None:
         self.waiting.append(Waiting(offset, row, question=question))
         self.records += 1
-        self._bytes += size
+        self._bytes += size + self.room.each
 
     def pass_over(self, offset: int, error: Unrenderable | None = None) -> bool:
         """Keep the place of a row that is not asked; False when nothing waits, so that it need not either."""
@@ -93,8 +93,10 @@ class Packer:
     def is_full(self) -> bool:
         return self.records >= self.room.records or len(self.waiting) >= _MOST_WAITING
 
-    def take(self) -> list[Waiting]:
-        """All that waited, those set aside that can't be rendered; the next request begins."""
+    def take(self, *, is_last: bool = False) -> list[Waiting]:
+        """All that waited; the next request begins. `is_last`: no row comes after it."""
+        is_short = self.records < (self.room.wanted or 0) and len(self.waiting) < _MOST_WAITING
+        self.lowered += is_short and not is_last
         taken, self.waiting, self.records, self._bytes = self.waiting, [], 0, 0
         return taken
 

@@ -60,7 +60,7 @@ class Packs:
     def finish(self) -> None:
         """Ask what still waits."""
         while self._packer.waiting:
-            self._ask(self._packer.take())
+            self._ask(self._packer.take(is_last=True))
 
     def _set_aside(self, offset: int, error: Unrenderable) -> None:
         if self._packer.pass_over(offset, error):

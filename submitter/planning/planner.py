@@ -137,7 +137,7 @@ class Planner:
                 file=file.address,
                 requests=draft.lowered,
                 size=definition.batch.size,
-                message="more records in one request would have overflowed the model's context",
+                message="one request has no room for as many records as 'batch.size' says",
             )
         self._spool.keep_attempt(attempt, [manifest.batch_key for manifest in manifests])
         return Plan(

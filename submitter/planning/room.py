@@ -1,15 +1,18 @@
 """How many records one request may hold: by the model's context, and by the answer that they all share. Pure."""
 
+from collections.abc import Iterator
+from math import ceil
+
 from shared.definition import BatchOptions, Definition, Model
 from shared.estimate import record_answer
-from shared.packed import fixed_bytes
+from shared.packed import asked, fixed_bytes
 from shared.packing import MOST_RECORDS
-from shared.providers.bodies import DEFAULT_MAX_TOKENS, thinking_tokens
+from shared.providers.bodies import DEFAULT_MAX_TOKENS, request_lines, thinking_tokens
 from shared.providers.prices import context_window
 from submitter.planning.packer import Room
 
 UNKNOWN_WINDOW = 8_192
-"""Tokens of a model whose context nobody knows."""
+"""Tokens of a model whose context nobody knows, prompt and answers together."""
 UNLIMITED = 16_384
 """Tokens of an answer whose request names no limit: what current chat models write at least."""
 MOST_INPUTS = 2_048
@@ -28,30 +31,50 @@ def room_of(definition: Definition, rate: float) -> Room | None:
         return None
     per_byte = max(rate * _MARGIN, _LEAST)
     wanted = None if options.size == "auto" else options.size
+    most = min(wanted or MOST_RECORDS, _most(model, options))
     if model.task == "embeddings":
-        most = min(wanted or MOST_RECORDS, MOST_INPUTS)
-        return Room(most, int(MOST_INPUT_TOKENS / per_byte), wanted if wanted and wanted > most else None)
-    room, each = answer_room(model), record_answer(options, model.output)
-    most = min(wanted or MOST_RECORDS, max(room // each, 1))
+        return Room(most, int(MOST_INPUT_TOKENS / per_byte), wanted)
+    # A limit that is sent counts in full at the provider, whatever is answered; without one each record's answer does.
+    limit = _limit(model)
+    each = ceil(record_answer(options, model.output) / per_byte) if limit is None else 0
     window = options.context_window or context_window(model) or UNKNOWN_WINDOW
-    text = (window - thinking_tokens(model) - min(room, most * each)) / per_byte - fixed_bytes(definition)
-    return Room(most, max(int(text), 0), wanted)
+    # The line without a prompt has the system prompt and the schema.
+    beside = fixed_bytes(definition) + len(request_lines(asked(definition)).line("", ""))
+    size = max(int((window - (limit or 0)) / per_byte) - beside, 0)
+    return Room(max(min(most, size // max(each, 1)), 1), size, wanted, each)
 
 
-def answer_room(model: Model) -> int:
-    """The tokens that a request's whole answer may have: as the option says, else what is sent without it.
+def room_warnings(model: Model, options: BatchOptions) -> Iterator[str]:
+    """What the user should know of `batch.size`: the number is lowered, or what is reckoned with is a guess."""
+    if not options.is_packed:
+        return
+    most = _most(model, options)
+    if options.size != "auto" and options.size > most:
+        yield (
+            f"one request has room for {most:,} inputs: more are never sent together"
+            if model.task == "embeddings"
+            else f"the answers of {most} records have room in one: raise 'max-tokens' for more"
+        )
+    if model.task in ("embeddings", "moderations") or options.context_window or context_window(model):
+        return
+    yield (
+        f"nobody knows how many tokens '{model.model}' takes: {UNKNOWN_WINDOW:,} are assumed, of prompt and answers "
+        "together; give 'batch.context-window' if they are more, or fewer"
+    )
 
-    What the model may think with is a part of the one, and comes on top of the other.
-    """
+
+def _limit(model: Model) -> int | None:
+    """The tokens that a request says its whole answer may have, thoughts included; None where it names none."""
     said = model.parameters.get("max-tokens")
     if isinstance(said, int):
-        return max(said - thinking_tokens(model), 0)
-    return DEFAULT_MAX_TOKENS if model.task == "messages" else UNLIMITED
+        return said
+    return DEFAULT_MAX_TOKENS + thinking_tokens(model) if model.task == "messages" else None
 
 
-def too_many(model: Model, options: BatchOptions) -> int | None:
-    """How many records' answers have room in one, where the user wants more; None where there is enough."""
-    if options.size == "auto" or model.task == "embeddings":
-        return None
-    most = max(answer_room(model) // record_answer(options, model.output), 1)
-    return most if options.size > most else None
+def _most(model: Model, options: BatchOptions) -> int:
+    """How many records' answers have room in one, or how many inputs a request may have."""
+    if model.task == "embeddings":
+        return MOST_INPUTS
+    limit = _limit(model)
+    room = UNLIMITED if limit is None else max(limit - thinking_tokens(model), 0)
+    return max(room // record_answer(options, model.output), 1)

@@ -11,15 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.definition import BatchOptions, Column, Definition, SqlType
+from shared.estimate import record_answer
 from shared.manifest import Manifest
-from shared.packed import asked, prompts_of
+from shared.packed import asked, measure_of, prompts_of
 from shared.providers.bodies import request_lines
 from shared.providers.profiles import PROFILES
 from shared.spool import REQUESTS, open_files
 from submitter.planning.draft import Draft
 from submitter.planning.ledger import Ledger
-from submitter.planning.packer import Room
-from submitter.planning.room import room_of, too_many
+from submitter.planning.packer import Packer, Room
+from submitter.planning.room import UNKNOWN_WINDOW, room_of, room_warnings
 from tests.rig import samples
 
 LIMITS = replace(PROFILES["openai"], max_requests=3, max_bytes=6_000)
@@ -138,28 +139,108 @@ def test_auto_fills_a_request_with_what_context_and_answer_have_room_for() -> No
     thinking = {**claude, "parameters": {"batch.thinking": 2048}}
     assert room(model=thinking).records == room(model=claude).records, "it thinks in room of its own"
     assert room(model=thinking).bytes < room(model=claude).bytes, "which is the context's"
+    assert room(model={**claude, "parameters": {"max-tokens": 9_000}}).bytes < room(model=claude).bytes
     limited = {**claude, "parameters": {"batch.thinking": 2048, "max-tokens": 2548}}
     assert room(model=limited, response_tokens=20).records == 25, "max-tokens are for both"
     assert room(context_window=10_000).bytes < room(context_window=20_000).bytes < room().bytes
     assert room(size=10).records == 10
     assert room(size=4_000, response_tokens=20).records == 16_384 // 20, "an explicit number is lowered too"
-    assert room(context_window=10, size=3).bytes == 0, "then each record is asked alone"
+    assert room(context_window=10, size=3) == Room(1, 0, 3, room().each), "then each record is asked alone"
     assert room_of(samples.definition(), 0.25) is None
 
 
-def test_a_number_that_overflows_the_answer_is_told() -> None:
-    model = samples.definition().model
-    assert too_many(model, BatchOptions(size=1000)) is not None
-    assert too_many(model, BatchOptions(size=10)) is None
-    assert too_many(model, BatchOptions(size="auto")) is None
+UNKNOWN = {"model": "my-llama", "output": tuple(Column(name=name, type=samples.STRING) for name in ("label", "why"))}
 
 
-def test_an_explicit_number_that_the_context_does_not_hold_is_lowered_and_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("size", "most"), [("auto", 50), (50, 50), (20, 20)])
+def test_records_share_a_request_where_nobody_knows_the_models_window_and_never_overflow_it(
+    tmp_path: Path, size: Any, most: int
+) -> None:
+    stated = samples.definition(model=UNKNOWN, batch=BatchOptions(size=size))
+    room = room_of(stated, 0.25)
+    assert room is not None
+    _, manifests, attempt = draft(
+        tmp_path, stated, [samples.sealed_line(n, f"short {n}", None) for n in range(100)], room
+    )
+    requests = sum(manifest.requests for manifest in manifests)
+    assert 100 / most <= requests <= 5
+    each = record_answer(stated.batch, stated.model.output)
+    for manifest in manifests:
+        for request, (_, records) in zip(sent(attempt, manifest), expanded(manifest), strict=True):
+            assert len(orjson.dumps(request)) * 0.25 + records * each <= UNKNOWN_WINDOW
+
+
+def expanded(manifest: Manifest) -> list[tuple[int, int]]:
+    """The number of each request, and of its records."""
+    return [(number, len(manifest.packing.of(number))) for number in range(manifest.requests)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    reviews=st.lists(st.integers(1, 400), min_size=20, max_size=60),
+    window=st.integers(500, 6_000),
+    limit=st.one_of(st.none(), st.integers(100, 4_000)),
+    tokens=st.integers(1, 300),
+)
+def test_no_request_of_several_records_overflows_the_window(
+    reviews: list[int], window: int, limit: int | None, tokens: int
+) -> None:
+    """At the estimated tokens a byte, the body's own words and the whole of a limit that is sent included."""
+    options = BatchOptions(size="auto", context_window=window, response_tokens=tokens)
+    parameters = {} if limit is None else {"max-tokens": limit}
+    stated = samples.definition(model={"parameters": parameters}, batch=options)
+    room = room_of(stated, 0.25)
+    assert room is not None
+    lines, prompts, measure = request_lines(asked(stated)), prompts_of(stated), measure_of(stated)
+    packer, taken = Packer(room, prompts, measure), list[list[dict[str, Any]]]()
+    for review in reviews:
+        row = {"review": review * '"'}
+        if not packer.fits(measure(row)):
+            taken.append([dict(each.row or {}) for each in packer.take()])
+        packer.add(0, row, measure(row))
+    taken.append([dict(each.row or {}) for each in packer.take()])
+    for rows in [rows for rows in taken if len(rows) > 1]:
+        size = len(lines.line("", prompts(rows)))
+        assert size * 0.25 + (len(rows) * tokens if limit is None else limit) <= window
+
+
+def test_what_is_not_as_it_was_asked_for_is_told() -> None:
+    def told(size: Any, model: dict[str, Any] | None = None, **options: Any) -> list[str]:
+        return list(room_warnings(samples.definition(model=model).model, BatchOptions(size=size, **options)))
+
+    embeddings = {"task": "embeddings", "path": "/v1/embeddings"}
+    assert told(10) == told("auto") == told(2_048, embeddings) == told(1, UNKNOWN) == []
+    assert "raise 'max-tokens'" in told(1000)[0]
+    assert "2,048 inputs" in told(2_049, embeddings)[0]
+    for size in ("auto", 5):
+        assert "8,192 are assumed" in told(size, UNKNOWN)[0]
+        assert told(size, UNKNOWN, context_window=9_000) == []
+
+
+@pytest.mark.parametrize(("room", "records"), [(Room(3, 900, 3), 2), (Room(2, 10**6, 3), 2), (Room(1, 0, 3), 1)])
+def test_an_explicit_number_that_is_lowered_is_counted(tmp_path: Path, room: Room, records: int) -> None:
     stated = samples.definition(batch=BatchOptions(size=3))
-    lines = [samples.sealed_line(n, "x" * 400, None) for n in range(6)]
-    made, (manifest,), _ = draft(tmp_path, stated, lines, Room(3, 900, 3))
-    assert manifest.packs == ((3, 2),)
-    assert made.lowered == 2
+    lines = [samples.sealed_line(n, "x" * 400, None) for n in range(7)]
+    made, manifests, _ = draft(tmp_path, stated, lines, room)
+    sizes = [each for manifest in manifests for _, each in expanded(manifest)]
+    assert sizes[:-1] == [records] * (len(sizes) - 1)
+    assert made.lowered == 7 // records
+
+
+@pytest.mark.parametrize(("size", "records"), [(2_000, 533), (5_000, 533), (500, 500)])
+def test_a_number_of_inputs_that_is_lowered_is_counted(size: int, records: int) -> None:
+    vector = Column(name="vector", type=SqlType(root="ARRAY", element=SqlType(root="FLOAT")))
+    model = {"task": "embeddings", "path": "/v1/embeddings", "output": (vector,)}
+    stated = samples.definition(model=model, batch=BatchOptions(size=size))
+    room = room_of(stated, 0.25)
+    assert room is not None
+    packer = Packer(room, prompts_of(stated), measure_of(stated))
+    for n in range(records):
+        assert packer.fits(1_500)
+        packer.add(n, {"review": "x"}, 1_500)
+    assert not packer.fits(1_500)
+    packer.take()
+    assert packer.lowered == (size > records)
 
 
 FORMS: dict[str, dict[str, Any]] = {
