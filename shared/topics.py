@@ -57,6 +57,11 @@ def cluster_id(client: Mapping[str, str]) -> str:
     return str(described.cluster_id)
 
 
+def is_compacted(policy: str | None) -> bool:
+    """Whether a topic of this cleanup.policy keeps the newest message of each key, and takes none without one."""
+    return "compact" in (policy or "").split(",")
+
+
 def _partitions(admin: AdminClient, name: str) -> int:
     metadata = admin.list_topics(timeout=_REACH).topics
     return len(metadata[name].partitions) if name in metadata else 0

@@ -8,6 +8,7 @@ import orjson
 
 from poller.publish.messages import Outgoing
 from poller.publish.outbox import Shard
+from poller.publish.topic_limits import TopicLimits
 from shared.definition import Definition
 from shared.messages import ProgressMarker
 
@@ -53,8 +54,8 @@ class Paper:
         self.shard = Shard("rehearsal", "rehearsal", 0)
         self.messages: list[Message] = []
 
-    def largest(self, definition: Definition, topic: str) -> int:  # noqa: ARG002 - as outboxes have it
-        return LARGEST
+    def limits(self, definition: Definition, topic: str) -> TopicLimits:  # noqa: ARG002 - as outboxes have it
+        return TopicLimits(size=LARGEST)
 
     def marker(self, batch_key: str) -> ProgressMarker:  # noqa: ARG002 - as an outbox has it
         return ProgressMarker(next=0, succeeded=0, failed=0)

@@ -15,6 +15,7 @@ from poller.collect.usage import UNKNOWN, Used
 from poller.collect.values import Unfit, reader_of
 from poller.publish.extra import MOST_RAW, Extras
 from poller.publish.outputs import NO_OUTPUTS, Outputs, Row, Written
+from poller.publish.topic_limits import TopicLimits
 from shared.causes import Cause
 from shared.definition import Definition
 from shared.extras import RAW
@@ -30,9 +31,9 @@ _HEADROOM = 512
 """Bytes of a message beside key, value and the headers that vary: a record's framing, the constant headers."""
 
 
-Outgoing = tuple[int, bool, str, bytes | None, bytes | None, Headers, int]
+Outgoing = tuple[int, bool, str, bytes | None, bytes | None, Headers, int | None]
 """A message for the outbox: its row's ordinal within the batch's range, whether it holds an answer, topic, key, value,
-headers, timestamp in milliseconds (0 for none). A plain tuple: one is made for each record.
+headers, its own timestamp in milliseconds. A plain tuple: one is made for each record.
 """
 
 
@@ -47,9 +48,9 @@ class Failed(NamedTuple):
 class Messages:
     """Writes the messages of the batches of one definition."""
 
-    def __init__(self, definition: Definition, largest: Callable[[str], int]) -> None:
-        """`largest` tells how many bytes a message of a topic may have."""
-        self._definition, self._largest = definition, largest
+    def __init__(self, definition: Definition, limits: Callable[[str], TopicLimits]) -> None:
+        """`limits` tells what a topic takes."""
+        self._definition, self._limits = definition, limits
         self._outputs, self._extras = Outputs(definition), Extras(definition)
         self._read = reader_of(definition.model)
         self._loads = row_reader(definition)
@@ -75,7 +76,7 @@ class Messages:
         # An echo used nothing: what its answer took is told with the record that asked.
         echoing = frame.without_usage()
         rejected = {row: Failed(cause, message) for row, cause, message in manifest.rejected}
-        verdicts, loads, limit = results.verdicts, self._loads, self._largest(self._topic) - _HEADROOM
+        verdicts, loads, limits = results.verdicts, self._loads, self._limits(self._topic)
         ordinal = following = echo = 0
         for count, fate in manifest.runs:
             skipped = min(max(start - ordinal, 0), count) if fate != "elsewhere" else count
@@ -92,7 +93,7 @@ class Messages:
                     continue
                 if fate == "known":
                     answer = orjson.loads(next(answers)).encode()
-                    yield self._answered(place, sealed, answer, echoing, None, limit)
+                    yield self._answered(place, sealed, answer, echoing, None, limits)
                     continue
                 record, mine = following, frame
                 if fate == "echo":
@@ -102,16 +103,16 @@ class Messages:
                     following += 1
                 verdict = verdicts[record]
                 if verdict == _ANSWERED:
-                    yield self._answered(place, sealed, results.answer(record), mine, record, limit)
+                    yield self._answered(place, sealed, results.answer(record), mine, record, limits)
                 elif verdict == _FAILED:
                     failed = Failed(*parse_failure(results.answer(record)))
                     yield self._failed(place, sealed, failed, mine, record)
             ordinal += count
 
     def _answered(
-        self, ordinal: int, sealed: Any, answer: bytes, frame: "_Frame", record: int | None, limit: int
+        self, ordinal: int, sealed: Any, answer: bytes, frame: "_Frame", record: int | None, limits: TopicLimits
     ) -> Outgoing:
-        row = sealed["row"]
+        row, limit = sealed["row"], limits.size - _HEADROOM
         try:
             known = self._extras.answered(frame.manifest, answer, frame.used(record)) if self._extras else NO_OUTPUTS
             key, value, extra, timestamp = self._outputs.write(row, self._read(answer), known)
@@ -125,6 +126,9 @@ class Messages:
         if size > limit or (extra and size + _size(extra) > limit):
             message = f"the record has {size} bytes or more, and topic {self._topic} takes {limit}"
             return self._failed(ordinal, sealed, Failed(Cause.TOO_LARGE_OUTPUT, message), frame, record)
+        if (key is None or timestamp is not None) and (refusal := limits.refusal(key, timestamp)):
+            failed = Failed(Cause.CAST, f"{self._topic}: {refusal}", answer.decode())
+            return self._failed(ordinal, sealed, failed, frame, record)
         headers = frame.succeeded(record, self._position(sealed))
         if extra:
             headers += extra
@@ -138,16 +142,18 @@ class Messages:
             if self._extras:
                 used = frame.used(record)
                 known = self._extras.failed(frame.manifest, f"{failed.cause}: {failed.message}", failed.raw, used)
-            key, value, extra, timestamp = self._fitting(row, known, self._topic, _size(headers))
+            limits = self._limits(self._topic)
+            key, value, extra, timestamp = self._fitting(row, known, limits.size - _HEADROOM - _size(headers))
+            key, timestamp = limits.nearest(key, timestamp)
             return ordinal, False, self._topic, key, value, headers + extra, timestamp
-        limit = self._largest(self._error_topic) - _HEADROOM - _size(headers)
-        key = self._outputs.write_key_only(row)[0]
+        limits = self._limits(self._error_topic)
+        key, _ = limits.nearest(self._outputs.write_key_only(row)[0], None)
+        limit = limits.size - _HEADROOM - _size(headers)
         value = self._error_record(sealed, failed, frame, record, limit - len(key or b""))
-        return ordinal, False, self._error_topic, key, value, headers, 0
+        return ordinal, False, self._error_topic, key, value, headers, None
 
-    def _fitting(self, row: Row, known: Row, topic: str, headers: int) -> Written:
-        """The failed record's message, with less of it where the topic does not take it."""
-        limit = self._largest(topic) - _HEADROOM - headers
+    def _fitting(self, row: Row, known: Row, limit: int) -> Written:
+        """The failed record's message, with less of it where that is more than `limit` bytes."""
         less = {name: value for name, value in known.items() if name != RAW}
         tries = [(self._outputs.write_failed, known), (self._outputs.write_key_only, less)]
         if known:

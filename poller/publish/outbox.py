@@ -17,6 +17,9 @@ from poller.publish.transactions import Aborted, Transactions
 from shared.failpoints import Failpoint, reached
 from shared.messages import ProgressMarker
 
+_NOW, _FIRST = 0, 1
+"""The client takes the timestamp 0 for none, and writes the time: the epoch itself goes as a millisecond later."""
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -139,10 +142,11 @@ class Outbox:
         following, done = before.next, True
         count = succeeded = size = 0
         for ordinal, is_answered, topic, key, value, headers, timestamp in messages:
+            sent = _NOW if timestamp is None else timestamp or _FIRST
             try:
-                produce(topic, value, key, -1, None, None, timestamp, headers)
+                produce(topic, value, key, -1, None, None, sent, headers)
             except (BufferError, KafkaException):
-                self._transactions.produce(topic, value, key, headers, timestamp)
+                self._transactions.produce(topic, value, key, headers, sent)
             following = ordinal + 1
             count += 1
             succeeded += is_answered

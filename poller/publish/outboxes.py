@@ -4,24 +4,16 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
-from confluent_kafka.admin._resource import ResourceType
-
 from poller.publish.outbox import Bounds, Outbox, Shard
+from poller.publish.topic_limits import DEFAULT_BYTES, TopicLimits, limits_of
 from shared.definition import Definition
-from shared.errors import BatchlineError, TopicMismatch
-from shared.kafka import LIBRDKAFKA, KafkaClusters, unavailable
+from shared.errors import TopicMismatch
+from shared.kafka import KafkaClusters
 from shared.store import Lease
 from shared.topics import ensure_topic
 
-_DEFAULT_LIMIT = 1_000_000
-"""Bytes of a message that every topic takes unless it was told otherwise."""
 _FRESH = timedelta(minutes=5).total_seconds()
-_TIMEOUT = 10.0
 BOUNDS = Bounds()
-_REFUSED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 
 class Outboxes:
@@ -42,7 +34,7 @@ class Outboxes:
         self._shards, self._replication, self._bounds, self._make = shards, replication, bounds, make
         self._partitions: dict[str, int] = {}
         self._kept: dict[Shard, tuple[Outbox, Mapping[str, str], int]] = {}
-        self._limits: dict[tuple[str, str], tuple[float, int]] = {}
+        self._limits: dict[tuple[str, str], tuple[float, TopicLimits]] = {}
 
     def shard(self, cluster: str, number: int) -> Shard:
         return Shard(self._installation, cluster, number)
@@ -53,7 +45,7 @@ class Outboxes:
         One that is kept is good as long as nobody else has had the shard's lease in between.
         """
         client = self._clusters.client(definition.sink.bootstrap_servers, definition.sink.kafka)
-        batch_bytes = min(_DEFAULT_LIMIT, *(self.largest(definition, topic) for topic in _topics(definition)))
+        batch_bytes = min(DEFAULT_BYTES, *(self.limits(definition, topic).size for topic in _topics(definition)))
         outbox, known, epoch = self._kept.get(shard, (None, None, 0))
         if outbox is not None:
             is_ours = epoch in (lease.epoch, lease.epoch - 1) and known == client and outbox.batch_bytes <= batch_bytes
@@ -66,14 +58,14 @@ class Outboxes:
         self._kept[shard] = (opened, client, lease.epoch)
         return opened
 
-    def largest(self, definition: Definition, topic: str) -> int:
-        """How many bytes a message of a topic may have. Raises KafkaUnavailable, BatchlineError for no such topic."""
+    def limits(self, definition: Definition, topic: str) -> TopicLimits:
+        """What a topic takes of a message. Raises KafkaUnavailable, BatchlineError for no such topic."""
         servers = definition.sink.bootstrap_servers
-        until, limit = self._limits.get((servers, topic), (0.0, 0))
+        until, limits = self._limits.get((servers, topic), (0.0, TopicLimits()))
         if time.monotonic() >= until:
-            limit = _largest_message(self._clusters.client(servers, definition.sink.kafka), topic)
-            self._limits[servers, topic] = (time.monotonic() + _FRESH, limit)
-        return limit
+            limits = limits_of(self._clusters.client(servers, definition.sink.kafka), topic)
+            self._limits[servers, topic] = (time.monotonic() + _FRESH, limits)
+        return limits
 
     def drop(self, shard: Shard) -> None:
         """Close a shard's outbox, if there is one."""
@@ -102,19 +94,3 @@ class Outboxes:
 def _topics(definition: Definition) -> list[str]:
     errors = definition.batch.error_topic
     return [definition.sink.topic, *([errors] if errors else [])]
-
-
-def _largest_message(client: Mapping[str, str], topic: str) -> int:
-    servers = client["bootstrap.servers"]
-    admin = AdminClient(dict(client), logger=LIBRDKAFKA)
-    resource = ConfigResource(ResourceType.TOPIC, topic)
-    try:
-        described = admin.describe_configs([resource], request_timeout=_TIMEOUT)[resource].result(_TIMEOUT)
-    except KafkaException as error:
-        code = error.args[0].code()
-        if code in _REFUSED:
-            return _DEFAULT_LIMIT
-        if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise BatchlineError(f"topic {topic} does not exist at {servers}; create it") from error
-        raise unavailable(error, f"topic {topic} is looked at", servers) from error
-    return int(described["max.message.bytes"].value)

@@ -6,7 +6,7 @@ Made once for a definition; `write` is the hot path. What can't be cast is an er
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from poller.publish.formats import Encode, encoder
@@ -17,13 +17,14 @@ Row = Mapping[str, Any]
 NO_OUTPUTS: Row = {}
 _ROW, _OUTPUT, _EXTRA = range(3)
 _PLACES = {"input": _ROW, "output": _OUTPUT, "extra": _EXTRA}
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 
-Written = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]
+Written = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int | None]
 """A message without what batchline adds to it.
 
-Key and value; headers from the sink's `headers` column; milliseconds since the epoch from its `timestamp` column, 0 for
-none. A plain tuple: one is made for each record.
+Key and value; headers from the sink's `headers` column; milliseconds since the epoch from its `timestamp` column. A
+plain tuple: one is made for each record.
 """
 
 
@@ -56,7 +57,10 @@ class Outputs:
         self._value, self._dropped = _value(sink, self._key_columns, extra)
 
     def write(self, row: Row, outputs: Row, extras: Row = NO_OUTPUTS) -> Written:
-        """The message of a record with its outputs. Raises ValueError when a value can't be cast."""
+        """The message of a record with its outputs.
+
+        Raises ValueError when a value can't be cast, or a timestamp is none that Kafka has.
+        """
         fields = self._blank.copy()
         for name, column in self._plain:
             fields[name] = row.get(column)
@@ -67,11 +71,13 @@ class Outputs:
         return self._encoded(fields)
 
     def write_failed(self, row: Row, extras: Row = NO_OUTPUTS) -> Written:
-        """The message of a record without outputs: they are NULL, and so is an input that can't be cast."""
+        """The message of a record without outputs: they are NULL, and so is an input that can't be written."""
         fields = self._blank.copy()
         places = (row, NO_OUTPUTS, extras)
         for taken in self._taken:
             fields[taken.name] = _or_null(taken.cast, places[taken.source].get(taken.column))
+        if self._timestamp and _or_null(_milliseconds, fields[self._timestamp]) is None:
+            fields[self._timestamp] = None
         return self._encoded(fields)
 
     def write_key_only(self, row: Row, extras: Row = NO_OUTPUTS) -> Written:
@@ -83,9 +89,9 @@ class Outputs:
     def _encoded(self, fields: dict[str, Any]) -> Written:
         key = self._key({name: fields[column] for column, name in self._key_columns}) if self._key else None
         if not self._dropped:
-            return key, self._value(fields), [], 0
+            return key, self._value(fields), [], None
         headers = _header_list(fields[self._headers]) if self._headers else []
-        timestamp = _milliseconds(fields[self._timestamp]) if self._timestamp else 0
+        timestamp = _milliseconds(fields[self._timestamp]) if self._timestamp else None
         for name in self._dropped:
             del fields[name]
         return key, self._value(fields), headers, timestamp
@@ -152,11 +158,17 @@ def _header_list(value: Mapping[str, str | None] | None) -> list[tuple[str, byte
     return [(name, None if item is None else base64.b64decode(item)) for name, item in (value or {}).items()]
 
 
-def _milliseconds(value: str | None) -> int:
+def _milliseconds(value: str | None) -> int | None:
+    """Since the epoch. Raises ValueError for a time before it, which Kafka doesn't have, or after the year 9999."""
     if value is None:
-        return 0
-    moment = datetime.fromisoformat(_microseconds(value.removesuffix("Z"))).replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1000)
+        return None
+    try:
+        moment = datetime.fromisoformat(_microseconds(value.removesuffix("Z"))).replace(tzinfo=UTC)
+    except ValueError:
+        moment = datetime.min.replace(tzinfo=UTC)
+    if moment < _EPOCH:
+        raise ValueError(f"'{value}' is no timestamp of a message: those go from 1970 to 9999")
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 def _microseconds(text: str) -> str:

@@ -13,6 +13,7 @@ from poller.collect.usage import is_kept, kept_usage
 from poller.publish.markers import check_marker
 from poller.publish.messages import Messages, Outgoing
 from poller.publish.outbox import Shard
+from poller.publish.topic_limits import TopicLimits
 from poller.register.place import Place, keep_place
 from shared.closing import read_closing
 from shared.definition import Definition
@@ -41,17 +42,17 @@ class Shelf(Protocol):
     def send(self, batch_key: str, messages: Iterator[Outgoing]) -> ProgressMarker: ...
 
 
-class Sizes(Protocol):
-    """What tells how large a message may be."""
+class Topics(Protocol):
+    """What tells which messages a topic takes."""
 
-    def largest(self, definition: Definition, topic: str) -> int: ...
+    def limits(self, definition: Definition, topic: str) -> TopicLimits: ...
 
 
 class Publication:
     """Publishes one batch at a time for each shard; the caller holds the shard's lease."""
 
-    def __init__(self, store: Store, spool: Spool, sizes: Sizes) -> None:
-        self._store, self._spool, self._sizes = store, spool, sizes
+    def __init__(self, store: Store, spool: Spool, topics: Topics) -> None:
+        self._store, self._spool, self._topics = store, spool, topics
         self._messages = lru_cache(_DEFINITIONS)(self._made)
         self._known: dict[str, Definition] = {}
 
@@ -134,4 +135,4 @@ class Publication:
 
     def _made(self, definition_hash: str) -> Messages:
         definition = self._known[definition_hash]
-        return Messages(definition, lambda topic: self._sizes.largest(definition, topic))
+        return Messages(definition, lambda topic: self._topics.limits(definition, topic))

@@ -16,6 +16,7 @@ from poller.collect.unpacking import unpacker_of
 from poller.collect.usage import UNKNOWN, Usage, UsageWriter, is_kept, kept_usage, usage_for
 from poller.publish.extra import MOST_RAW
 from poller.publish.messages import Messages, Outgoing
+from poller.publish.topic_limits import TopicLimits
 from shared import extras
 from shared.definition import BatchOptions, Column, Definition, Projected
 from shared.errors import SpoolError
@@ -85,7 +86,7 @@ def published(folder: Path, manifest: Manifest, *lines: bytes) -> list[Outgoing]
         writer.seal()
     rows = io.BytesIO(b"".join(samples.sealed_line(n, f"review {n}", None) for n in range(manifest.records)))
     with Results(folder, packing.records, used_by=manifest.requests if is_kept(definition) else None) as results:
-        return list(Messages(definition, lambda _: 1_000_000).of(manifest, "batch_1", rows, results, 0))
+        return list(Messages(definition, lambda _: TopicLimits()).of(manifest, "batch_1", rows, results, 0))
 
 
 def values(messages: list[Outgoing]) -> list[dict[str, Any]]:
@@ -164,7 +165,7 @@ def test_a_raw_answer_that_the_topic_does_not_take_is_left_out_first(tmp_path: P
     published(folder, manifest, chat(0, "x" * 5000))
     rows = io.BytesIO(samples.sealed_line(0, "review", None))
     with Results(folder, 1) as results:
-        (message,) = Messages(definition, lambda _: 3000).of(manifest, "batch_1", rows, results, 0)
+        (message,) = Messages(definition, lambda _: TopicLimits(3000)).of(manifest, "batch_1", rows, results, 0)
     value = orjson.loads(message[4] or b"")
     assert value["review_id"] == "0"
     assert value["x prediction_raw"] is None

@@ -26,7 +26,7 @@ def stated(sink: dict[str, Any] | None = None, *more: Projected) -> Definition:
 
 def test_key_and_value_follow_the_table() -> None:
     key, value, headers, timestamp = Outputs(stated()).write(ROW, ANSWER)
-    assert (key, headers, timestamp) == (b'{"review_id":"7"}', [], 0)
+    assert (key, headers, timestamp) == (b'{"review_id":"7"}', [], None)
     assert value == b'{"review_id":"7","label":"good","score":0.5}'
 
 
@@ -92,6 +92,40 @@ def test_headers_and_timestamp_columns_are_no_part_of_the_value() -> None:
     assert json.loads(value or b"") == {"review_id": "7", **ANSWER}
     assert headers == [("a", b"hi"), ("b", None)]
     assert timestamp == 1709201472500
+
+
+def timed(at: str | None, write: str) -> int | None:
+    """The timestamp of a record whose `timestamp` column has a value."""
+    at_ = Projected(name="at", source="input", column="at", type=MOMENT)
+    outputs, row = Outputs(stated({"timestamp_column": "at"}, at_)), {**ROW, "at": at}
+    if write == "write":
+        return outputs.write(row, ANSWER)[3]
+    return (outputs.write_failed if write == "write_failed" else outputs.write_key_only)(row)[3]
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        (None, None),
+        ("1970-01-01 00:00:00Z", 0),
+        ("2024-02-29 10:11:12.001Z", 1709201472001),
+        ("2024-02-29 10:11:12.999999Z", 1709201472999),
+        ("9999-12-31 23:59:59.999Z", 253402300799999),
+    ],
+)
+def test_a_timestamp_is_whole_milliseconds_and_none_is_told_from_the_epoch(at: str | None, expected: int) -> None:
+    assert timed(at, "write") == expected
+    assert timed(at, "write_failed") == expected
+
+
+@pytest.mark.parametrize(
+    "at", ["0000-01-01 00:00:00Z", "+10000-01-01 00:00:00Z", "10000-01-01 00:00:00Z", "1969-12-31 23:59:59.999Z"]
+)
+def test_a_timestamp_that_kafka_does_not_have_is_an_error_of_the_record_and_left_out_of_its_failure(at: str) -> None:
+    with pytest.raises(ValueError, match="is no timestamp of a message: those go from 1970 to 9999"):
+        timed(at, "write")
+    assert timed(at, "write_failed") is None
+    assert timed(at, "write_key_only") is None
 
 
 def test_no_digit_of_a_decimal_is_lost_on_the_way() -> None:
