@@ -50,7 +50,9 @@ class PollerSettings(StatusSettings):
         default=300.0, description="seconds between two looks at an old batch, at most"
     )
     create_quarantine: PositiveFloat = Field(
-        default=900.0, description="seconds of clean look-ups before an unanswered create may be tried again"
+        default=900.0,
+        description="seconds of clean look-ups before an unanswered create may be tried again; a pipeline that states "
+        "longer has that",
     )
     exclusive_workspaces: str = Field(
         default="",
@@ -58,7 +60,11 @@ class PollerSettings(StatusSettings):
         description="names of keys, as in '${NAME}', whose provider workspaces nothing but this state store uses: a "
         "create that shows late is cancelled there before its results can prove it",
     )
-    retention: float = Field(default=604800.0, ge=0, description="seconds that data is kept after its publication")
+    retention: float = Field(
+        default=604800.0,
+        ge=0,
+        description="seconds that data is kept after its publication, of pipelines that don't state it",
+    )
     shards: PositiveInt = Field(default=8, description="transactional producers for each sink cluster; may only grow")
     replication: PositiveInt = Field(default=1, description="replication factor of topics that the poller creates")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -5,7 +5,8 @@ They lie in <pipeline>/annals of the spool, and stay when the data are deleted: 
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -15,6 +16,7 @@ from shared.errors import SpoolError
 from shared.keys import batch_key
 from shared.spool import ANNALS, PLAN, Spool
 from shared.store.budgets import Limit
+from shared.store.terms import Stated
 from shared.store.values import Plan, PositionRun, Run
 
 _RUN = re.compile(r"run-([0-9]+)\.json")
@@ -46,6 +48,16 @@ class RunRecord(Record):
     fresh: bool
     limits: tuple[tuple[str, str | None, float], ...] = ()
     """(statement, model, US dollars) of each limit on what a day may cost, as `shared.store.budgets` has them."""
+    retention: float | None = None
+    """Seconds that its data are kept, if it says so."""
+    quarantine: float | None = None
+    """Seconds that its unanswered creates are looked for, if it says so."""
+
+    @property
+    def terms(self) -> Stated:
+        return Stated(
+            *(None if seconds is None else timedelta(seconds=seconds) for seconds in (self.retention, self.quarantine))
+        )
 
 
 class EndRecord(Record):
@@ -119,9 +131,13 @@ class Annals:
         """A definition that files may be sealed by from now on."""
         self._files.create(f"{self._folder}/definitions/{definition.hash}.json", definition.canonical())
 
-    def keep_run(self, run: Run, file: str, installation: str, limits: Iterable[Limit] = ()) -> None:
-        """A run that is about to start its job, and what a day of its pipeline may cost."""
+    def keep_run(
+        self, run: Run, file: str, installation: str, limits: Iterable[Limit] = (), terms: Stated | None = None
+    ) -> None:
+        """A run that is about to start its job, what a day of its pipeline may cost, and its terms."""
         values = {name: getattr(run, name) for name in RunRecord.model_fields if hasattr(run, name)}
+        for name, span in asdict(terms or Stated()).items():
+            values[name] = None if span is None else span.total_seconds()
         stated = tuple((limit.statement, limit.model, limit.usd) for limit in limits if limit.usd is not None)
         record = RunRecord(**values, file=file, installation=installation, limits=stated)
         self._files.create(f"{self._folder}/run-{run.epoch}.json", record.model_dump_json().encode())

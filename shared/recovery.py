@@ -20,6 +20,8 @@ from shared.spool import Spool
 from shared.store import Attempt, Batch, Lease, Store
 from shared.store.values import ALLOWED, PROVEN
 
+QUARANTINE = timedelta(minutes=15)
+"""Where nobody says another one."""
 SLACK = timedelta(minutes=5)
 """How far the provider's clock may differ from ours."""
 DECIDE = "an operator must decide"
@@ -86,11 +88,13 @@ def absent(attempt: Attempt, now: datetime, quarantine: timedelta) -> bool:
 
 
 class Recovery:
-    """Finds out what became of a create. The caller holds the batch's lease."""
+    """Finds out what became of a create. The caller holds the batch's lease.
+
+    `quarantine` is this process's own; a pipeline that states a longer one has that.
+    """
 
     def __init__(self, store: Store, spool: Spool, clock: Clock, quarantine: timedelta) -> None:
-        self._store, self._spool, self._clock, self._quarantine = store, spool, clock, quarantine
-        self._pause = min(max(quarantine / LOOKUPS, timedelta(seconds=0.5)), timedelta(seconds=30))
+        self._store, self._spool, self._clock, self._own = store, spool, clock, quarantine
 
     def look(self, batch: Batch, provider: Provider, lease: Lease, on_ambiguous: OnAmbiguous = "quarantine") -> Batch:
         """Look once: the batch is adopted, cleared for another attempt, or looked up again later.
@@ -110,7 +114,7 @@ class Recovery:
         trail = Trail.of(batch, attempt, read_intent(self._spool, folder, attempt.attempt))
         try:
             found = self._search(trail, provider)
-            is_absent = found == Found([]) and absent(attempt, self._clock(), self._quarantine)
+            is_absent = found == Found([]) and absent(attempt, self._clock(), self._quarantine(batch))
             if is_absent and may_clear and trail.input_files:
                 # Without its input file a create that arrives after all can't run; one that just has shows itself now.
                 for file in sorted(trail.input_files):
@@ -126,7 +130,10 @@ class Recovery:
             return self._again(batch, attempt, lease, clean=False, error=why)
         if not is_absent:
             return self._again(batch, attempt, lease, clean=True)
-        return self._clear(attempt, lease) if may_clear else self._wait(batch, attempt, lease)
+        return self._clear(batch, attempt, lease) if may_clear else self._wait(batch, attempt, lease)
+
+    def _quarantine(self, batch: Batch) -> timedelta:
+        return self._store.terms.quarantine(batch.pipeline, self._own)
 
     def _search(self, trail: Trail, provider: Provider) -> Found:
         """Look once at all that the provider has since the attempt began."""
@@ -169,8 +176,8 @@ class Recovery:
             reached(Failpoint.LOOK_REFUSED)
         return self._again(batch, attempt, lease, clean=False, error=f"its look-up failed: {error}")
 
-    def _clear(self, attempt: Attempt, lease: Lease) -> Batch:
-        reason = f"its create did not show for {self._quarantine}; it is tried again"
+    def _clear(self, batch: Batch, attempt: Attempt, lease: Lease) -> Batch:
+        reason = f"its create did not show for {self._quarantine(batch)}; it is tried again"
         return self._store.attempts.resolve(
             attempt.batch_key, attempt.attempt, lease, Event.CLEAR, held_reason=reason, held_until=self._clock()
         )
@@ -178,11 +185,12 @@ class Recovery:
     def _wait(self, batch: Batch, attempt: Attempt, lease: Lease) -> Batch:
         self._store.attempts.record_lookup(attempt.batch_key, attempt.attempt, lease, clean=True)
         reached(Failpoint.LAST_LOOKED)
-        key, next_check = batch.batch_key, self._clock() + self._quarantine
+        quarantine = self._quarantine(batch)
+        key, next_check = batch.batch_key, self._clock() + quarantine
         if batch.state is State.HELD:
             return self._store.batches.record(key, lease=lease, next_check_at=next_check, error=None)
         reason = (
-            f"{DECIDE}: its create did not show for {self._quarantine}, and may have been accepted all the same; "
+            f"{DECIDE}: its create did not show for {quarantine}, and may have been accepted all the same; "
             f"poller resolve {key} --retry, --fail or --adopt ID (until then it is looked up)"
         )
         return self._store.batches.apply(
@@ -192,7 +200,8 @@ class Recovery:
     def _again(self, batch: Batch, attempt: Attempt, lease: Lease, *, clean: bool, error: str | None = None) -> Batch:
         self._store.attempts.record_lookup(attempt.batch_key, attempt.attempt, lease, clean=clean)
         reached(Failpoint.LOOKED)
-        next_check = self._clock() + self._pause
+        pause = min(max(self._quarantine(batch) / LOOKUPS, timedelta(seconds=0.5)), timedelta(seconds=30))
+        next_check = self._clock() + pause
         return self._store.batches.record(
             batch.batch_key, lease=lease, next_check_at=next_check, error=error or batch.error
         )

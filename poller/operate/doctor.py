@@ -66,13 +66,16 @@ class Doctor:
         for each in state.attention:
             if each.kind not in _REPLACED:
                 yield Case(Finding(kind=each.kind, subject=each.subject, since=each.since, message=each.message))
+        own = timedelta(seconds=self._settings.create_quarantine)
         for attempt in self._store.attempts.open():
+            batch = self._store.batches.get(attempt.batch_key)
+            quarantine = self._store.terms.quarantine(batch.pipeline, own) if batch else own
             yield Case(
                 Finding(
                     kind=Kind.CREATE_UNKNOWN,
                     subject=attempt.batch_key,
                     since=attempt.started_at,
-                    message=_looked(attempt, timedelta(seconds=self._settings.create_quarantine)),
+                    message=_looked(attempt, quarantine),
                 )
             )
         yield from _of_duplicates(state, self._store)

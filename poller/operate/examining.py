@@ -34,7 +34,7 @@ class SpoolExamination:
 
     def __init__(self, store: Store, spool: Spool, mending: Mending, retention: timedelta) -> None:
         self._store, self._spool, self._mending = store, spool, mending
-        self._kept = max(retention, ABANDONED)
+        self._retention, self._retentions = retention, store.terms.retentions()
         self._leftovers = Leftovers(store, spool)
 
     def cases(self, now: datetime) -> Iterator[Case]:
@@ -63,18 +63,22 @@ class SpoolExamination:
 
     def _in_progress(self, pipeline: str, statement: str, now: datetime) -> Iterator[Case]:
         states = restorable(self._store, self._spool, pipeline)
-        old = set(self._leftovers.in_progress(pipeline, statement, states, now - self._kept))
+        old = set(self._leftovers.in_progress(pipeline, statement, states, self._until(pipeline, now)))
         for address in self._leftovers.in_progress(pipeline, statement, states, now - ABANDONED):
             message = "a file in progress that no restorable checkpoint goes on with: left by a killed job"
             yield self._deletable(Odd.IN_PROGRESS, address, message, self._mending.delete(address), address in old)
 
     def _attempts(self, pipeline: str, statement: str, now: datetime) -> Iterator[Case]:
-        old = set(self._leftovers.attempts(pipeline, statement, now - self._kept))
+        old = set(self._leftovers.attempts(pipeline, statement, self._until(pipeline, now)))
         for address in self._leftovers.attempts(pipeline, statement, now - ABANDONED):
             message = "a plan's folder of which no batch is wanted: left by a killed planner"
             yield self._deletable(Odd.ATTEMPT, address, message, self._mending.discard(address), address in old)
 
-    def _deletable(self, kind: Odd, address: str, message: str, mend: Mend, is_old: bool) -> Case:  # noqa: FBT001
+    def _until(self, pipeline: str, now: datetime) -> datetime:
+        """What the janitor would delete has not been touched since."""
+        return now - max(self._retentions.get(pipeline, self._retention), ABANDONED)
+
+    def _deletable(self, kind: Odd, address: str, message: str, mend: Mend, is_old: bool) -> Case:  # noqa: FBT001 a fact, beside four others
         """Before the janitor would delete it, somebody may still restore a state of their own."""
         if is_old:
             return Case(Finding(kind=kind, subject=address, message=message, fix="delete it"), mend)

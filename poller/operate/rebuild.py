@@ -210,6 +210,7 @@ def _restored(pipelines: Mapping[str, Found], installation: str | None, spool: S
         plans=[plan.plan() for found in pipelines.values() for plan in found.plans],
         batches=[known for found in pipelines.values() for known in found.batches],
         limits={name: found.limits for name, found in pipelines.items()},
+        terms={name: found.runs[-1][0].terms for name, found in pipelines.items() if found.runs},
     )
 
 

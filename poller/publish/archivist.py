@@ -7,7 +7,7 @@ its manifest.
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from poller.duty import BUSY, FAULTS, WAITING, Counts
@@ -34,7 +34,7 @@ from shared.store import Batch, Lease, Store
 from shared.telemetry import Action, log
 
 MARKERS_KEPT = timedelta(days=30)
-"""After publication, or as long as `retention` where that is longer."""
+"""After publication, or as long as the pipeline's data where that is longer."""
 _MOST = 10_000
 _AT_ONCE = 1000
 """Tombstones in a transaction."""
@@ -59,14 +59,15 @@ class Archivist:
     ) -> None:
         self._store, self._spool, self._definition_of, self._outboxes = store, spool, definition_of, outboxes
         self._keeper, self._watchdog, self._clock = keeper, watchdog, clock
-        self._kept = max(MARKERS_KEPT, retention)
+        self._retention = retention
 
     def run_once(self) -> Counts:
         """Forget every marker that is due. Raises StoreUnavailable, SpoolAway, MustRestart."""
         counts: Counter[str] = Counter()
+        own = {name: self._until(retention) for name, retention in self._store.terms.retentions().items()}
         due = [
             (self._outboxes.shard(batch.sink_cluster, batch.shard), batch)
-            for batch in self._store.shards.remembered(self._clock() - self._kept, _MOST)
+            for batch in self._store.shards.remembered(self._until(self._retention), _MOST, own)
             if batch.sink_cluster is not None and batch.shard is not None and self._is_closed(batch)
         ]
         due.sort(key=lambda pair: (pair[0].cluster, pair[0].number))
@@ -77,6 +78,10 @@ class Archivist:
                     continue
                 counts.update(self._isolated(shard, [batch for _, batch in pairs], lease))
         return counts
+
+    def _until(self, retention: timedelta) -> datetime:
+        """Before which a batch must have come out."""
+        return self._clock() - max(MARKERS_KEPT, retention)
 
     def _is_closed(self, batch: Batch) -> bool:
         """Whether the rows that a publication would need are deleted; the janitor writes before what became of them."""

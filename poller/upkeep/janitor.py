@@ -6,6 +6,7 @@ A file is kept while a checkpoint that could be restored is older than its seal.
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from poller.duty import BUSY, FAULTS, WAITING, Counts
@@ -25,6 +26,16 @@ from shared.telemetry import Action, log
 _OLD = timedelta(days=7)
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """Which files of a pipeline may go."""
+
+    old: datetime
+    """What was out before is kept no longer."""
+    restorable_since: datetime | None
+    """What was planned later, a restored checkpoint would speak of; None without one."""
+
+
 class Janitor:
     """The duty `janitor`."""
 
@@ -40,6 +51,7 @@ class Janitor:
         *,
         retention: timedelta,
     ) -> None:
+        """`retention`: of pipelines that state none."""
         self._store, self._spool, self._provider_of = store, spool, provider_of
         self._keeper, self._clock, self._retention = keeper, clock, retention
         self._leftovers = Leftovers(store, spool)
@@ -53,20 +65,21 @@ class Janitor:
             self._store.leases.sweep(before)
             self._store.health.forget(before)
             self._store.answers.forget()
-            counts: Counter[str] = Counter()
+            retentions, counts = self._store.terms.retentions(), Counter[str]()
             for pipeline, statement in self._spool.statements():
+                retention = retentions.get(pipeline, self._retention)
                 states = restorable(self._store, self._spool, pipeline)
-                since = oldest(states)
+                limits = _Limits(self._clock() - retention, oldest(states))
                 for file in self._spool.sealed_files(pipeline, statement):
-                    counts[self._isolated(pipeline, statement, file, since)] += 1
-                self._sweep_abandoned(pipeline, statement, states)
+                    counts[self._isolated(pipeline, statement, file, limits)] += 1
+                self._sweep_abandoned(pipeline, statement, states, self._clock() - max(retention, ABANDONED))
         del counts["kept"]
         return counts
 
-    def _isolated(self, pipeline: str, statement: str, file: SealedFile, since: datetime | None) -> str:
+    def _isolated(self, pipeline: str, statement: str, file: SealedFile, limits: _Limits) -> str:
         """One file's turn, with every fault kept to it; gives the count that it falls under."""
         try:
-            if not self._is_done(pipeline, statement, file, since):
+            if not self._is_done(pipeline, statement, file, limits):
                 return "kept"
             self._delete(pipeline, statement, file)
         except (StoreUnavailable, LeaseLost):
@@ -81,9 +94,9 @@ class Janitor:
         log(Action.DATA_DELETED, file=file.address)
         return "deleted"
 
-    def _is_done(self, pipeline: str, statement: str, file: SealedFile, since: datetime | None) -> bool:
+    def _is_done(self, pipeline: str, statement: str, file: SealedFile, limits: _Limits) -> bool:
         """Whether nobody will ever need the file again."""
-        old = self._clock() - self._retention
+        old, since = limits.old, limits.restorable_since
         # The checkpoint that led to its seal was completed before that, and still knows it; it was planned later.
         planned_at = self._store.plans.planned_at(file.address)
         if file.modified_at > old or planned_at is None or (since is not None and since < planned_at):
@@ -131,9 +144,8 @@ class Janitor:
             provider.delete(name)
             reached(Failpoint.INPUT_REMOVED)
 
-    def _sweep_abandoned(self, pipeline: str, statement: str, states: list[State]) -> None:
+    def _sweep_abandoned(self, pipeline: str, statement: str, states: list[State], until: datetime) -> None:
         """Files in progress that no process will finish, and attempts at plans that lost."""
-        until = self._clock() - max(self._retention, ABANDONED)
         for file in self._leftovers.in_progress(pipeline, statement, states, until):
             self._spool.files.delete(file)
         for attempt in self._leftovers.attempts(pipeline, statement, until):

@@ -25,6 +25,8 @@ from shared.store.tables import (
     sealed_files,
     strays,
 )
+from shared.store.terms import Stated
+from shared.store.terms import state as state_terms
 from shared.store.values import Attempt, Charge, Plan, PlannedBatch, Run
 
 _KEPT = (batches, attempts, sealed_files, positions, runs, strays)
@@ -65,6 +67,8 @@ class Restored:
     batches: Sequence[Known] = ()
     limits: Mapping[str, Sequence[Limit]] = field(default_factory=dict)
     """What a day of each pipeline may cost."""
+    terms: Mapping[str, Stated] = field(default_factory=dict)
+    """What each pipeline states for itself."""
 
 
 class Rebuilds:
@@ -94,6 +98,8 @@ class Rebuilds:
                 plans.put_back(connection, plan)
             for pipeline, limits in what.limits.items():
                 state(connection, now, pipeline, limits)
+            for pipeline, stated in what.terms.items():
+                state_terms(connection, now, pipeline, stated)
             for known in what.batches:
                 batch_rows.insert(connection, known.batch, now, state=known.state, **known.columns)
                 put_back(connection, known.batch, known.charges)

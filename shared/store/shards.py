@@ -1,10 +1,10 @@
 """Shards of publication: which transactional id publishes a batch. Chosen once for each batch, and kept for good."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from shared.errors import StaleState
 from shared.lifecycle import TERMINAL, State
@@ -46,11 +46,17 @@ class Shards:
         with self._database.read() as connection:
             return [batch_of(row) for row in connection.execute(query.limit(limit))]
 
-    def remembered(self, before: datetime, limit: int) -> list[Batch]:
-        """Batches that were out before a moment, and whose progress markers still stand, oldest publication first."""
+    def remembered(self, before: datetime, limit: int, own: Mapping[str, datetime] | None = None) -> list[Batch]:
+        """Batches that were out before a moment, and whose progress markers still stand, oldest publication first.
+
+        `own`: the moment of each pipeline that has another one.
+        """
         states = [str(state) for state in TERMINAL]
         mine = batches.c.state.in_(states) & batches.c.shard.is_not(None) & batches.c.marker_forgotten_at.is_(None)
-        query = select(batches).where(mine, batches.c.published_at <= before)
+        moments = own or {}
+        is_out = [batches.c.pipeline.not_in(moments) & (batches.c.published_at <= before)]
+        is_out += [(batches.c.pipeline == name) & (batches.c.published_at <= moments[name]) for name in moments]
+        query = select(batches).where(mine, or_(*is_out))
         with self._database.read() as connection:
             ordered = query.order_by(batches.c.published_at, batches.c.batch_key)
             return [batch_of(row) for row in connection.execute(ordered.limit(limit))]

@@ -22,6 +22,7 @@ from shared.store.recalls import Recalls
 from shared.store.shards import Shards
 from shared.store.status import Status
 from shared.store.strays import Strays
+from shared.store.terms import Terms
 
 
 class Store:
@@ -39,6 +40,7 @@ class Store:
         self.accounts = Accounts(database)
         self.queues = Queues(database)
         self.budgets = Budgets(database)
+        self.terms = Terms(database)
         self.answers = Answers(database)
         self.recalls = Recalls(database)
         self.rebuilds = Rebuilds(database)

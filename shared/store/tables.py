@@ -244,6 +244,14 @@ budgets = Table(
     _needed("stated_at", UtcTime),
 )
 
+terms = Table(
+    "terms",
+    metadata,
+    _needed("pipeline", key=True),
+    *(Column(name, Float) for name in ("retention_seconds", "quarantine_seconds")),
+    _needed("stated_at", UtcTime),
+)
+
 charges = Table(
     "charges",
     metadata,

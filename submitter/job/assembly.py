@@ -5,6 +5,7 @@ from functools import partial
 
 from pyflink.table import StreamTableEnvironment
 
+from shared.recovery import QUARANTINE
 from shared.spool import Spool
 from submitter.desk.errand import Errand, Opening
 from submitter.desk.process import DeskProcess
@@ -56,7 +57,7 @@ def errand(pipeline: Pipeline, epoch: int = 0, opening: Opening | None = None) -
         statements=tuple(statement.name for statement in pipeline.statements),
         spool=settings.spool,
         state_store=settings.state_store_reference,
-        quarantine=settings.quarantine,
+        quarantine=QUARANTINE.total_seconds() if settings.quarantine is None else settings.quarantine,
         opening=opening,
     )
 

@@ -40,7 +40,8 @@ class Chronicle:
         owner = self._store.lineage.owner(self._pipeline) or ""
         if run.epoch == epoch:
             limits = self._store.budgets.stated(self._pipeline)
-            self._annals.keep_run(run, owner, self._store.shards.installation_id(), limits)
+            terms = self._store.terms.of(self._pipeline)
+            self._annals.keep_run(run, owner, self._store.shards.installation_id(), limits, terms)
 
     def finish(self, epoch: int, outcome: str) -> None:
         """How a run ended; the store's first word stands."""

@@ -122,8 +122,8 @@ def _settings(values: Mapping[str, Any], store: str) -> Settings:
         state_store_reference=store,
         bootstrap_servers=values.get("bootstrap-servers"),
         batches_topic=values.get("batches-topic", BATCHES_TOPIC),
-        quarantine=values.get("create-quarantine", 900.0),
-        retention=values.get("retention", 7 * 86400.0),
+        quarantine=values.get("create-quarantine"),
+        retention=values.get("retention"),
         kafka_config=values.get("kafka-config"),
         max_cost_per_day=values.get("max-cost-per-day"),
     )

@@ -22,10 +22,10 @@ class Settings:
     """As the file says it, with `${NAME}` for what comes from the environment; safe to pass on."""
     bootstrap_servers: str | None
     batches_topic: str
-    quarantine: float
-    """Seconds."""
-    retention: float
-    """Seconds."""
+    quarantine: float | None
+    """Seconds; None where it is not stated."""
+    retention: float | None
+    """Seconds; None where it is not stated: the poller's holds."""
     kafka_config: Path | None
     max_cost_per_day: float | None = None
     """US dollars."""

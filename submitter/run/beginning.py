@@ -23,7 +23,7 @@ from submitter.lineage.sources import changes
 from submitter.lineage.starting import Finder, Places, admit, anew, blind, plan_finished
 from submitter.pipeline.names import moved
 from submitter.pipeline.values import Pipeline, Statement
-from submitter.run.limits import limits
+from submitter.run.limits import limits, terms
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,14 @@ class Beginning:
         return Chronicle(self.store, self.spool, self.pipeline.name)
 
     def prepare(self) -> None:
-        """What the job writes to is there, the definitions outlive it, and what it may cost is known to all."""
+        """What the job writes to is there, the definitions outlive it, and what holds for it is known to all."""
         pipeline = self.pipeline
         client = self.clusters.client(pipeline.bootstrap_servers, pipeline.batches_kafka)
         ensure_topic(client, pipeline.settings.batches_topic, BATCHES_PARTITIONS, self.wishes.replication)
         for statement in pipeline.statements:
             self.chronicle.define(statement.definition)
         self.store.budgets.state(pipeline.name, limits(pipeline))
+        self.store.terms.state(pipeline.name, terms(pipeline))
 
     def mark(self) -> str:
         """What tells this job from one that another file made; see fingerprint."""

@@ -3,6 +3,7 @@
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.child import Child
 from deploy.sandbox.provider import ProviderServer
 from deploy.sandbox.topics import TopicSettings
+from shared.store import Store
+from shared.store.terms import Stated
 from tests.integration.job_files import sealed_rows
 from tests.integration.job_pipeline import JobPipeline
 from tests.rig.fixtures import MakeTopic
@@ -53,11 +56,15 @@ def test_stopped_killed_and_started_again_each_record_is_sent_once(
     system = pipeline.folder / "system"
     system.mkdir()
     pipeline.environ["TMPDIR"] = str(system)
+    pipeline.settings.update({"batchline.retention": "30 d", "batchline.create-quarantine": "1 h"})
     produce(broker, pipeline, range(100))
     first = pipeline.start(processes)
     wait_for(pipeline, 100, first)
 
     assert list((pipeline.folder / "state").rglob("batchline-run-*/flink-table-planner*.jar")) != []
+
+    with Store.open(pipeline.settings["batchline.state-store"]) as store:
+        assert store.terms.of(pipeline.name) == Stated(timedelta(days=30), timedelta(hours=1))
 
     second = pipeline.start(processes)
     assert second.wait(PATIENCE) == 5, second.tail()

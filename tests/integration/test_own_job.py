@@ -7,6 +7,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from deploy.sandbox.child import Child
 from deploy.sandbox.provider import ProviderServer
 from shared.errors import SettingsError
 from shared.store import Store
+from shared.store.terms import Stated
 from submitter import BatchModel, predict
 from submitter.pipeline.check import check
 from submitter.pipeline.faults import Faults, PipelineError
@@ -40,7 +42,11 @@ class Rig:
         self.broker, self.folder = broker, folder
         self.input, self.sink, self.batches = make_topic("reviews"), make_topic("sentiments"), make_topic("own")
         self.store, self.spool = f"sqlite:///{folder / 'state.db'}", folder / "spool"
-        self.environ = {"OPENAI_API_KEY": "key-of-the-test", "BATCHLINE_BATCHES_TOPIC": f"{self.batches}-batches"}
+        self.environ = {
+            "OPENAI_API_KEY": "key-of-the-test",
+            "BATCHLINE_BATCHES_TOPIC": f"{self.batches}-batches",
+            "BATCHLINE_RETENTION": "30 d",
+        }
 
     def example(self) -> str:
         written = inspect.getdoc(predict) or ""
@@ -128,6 +134,7 @@ def test_the_example_runs_and_a_second_one_takes_over_where_it_was(
     wait_until(lambda: "run 1 of review-sentiment is over" in first.tail(400), PATIENCE, "the first job's end")
 
     with Store.open(rig.store) as store:
+        assert store.terms.of("review-sentiment") == Stated(retention=timedelta(days=30))
         runs = store.lineage.runs("review-sentiment")
         assert [(run.epoch, run.restored_from, run.started_from is not None) for run in runs] == [
             (2, None, True),

@@ -14,6 +14,7 @@ from poller.publish.archivist import MARKERS_KEPT, Archivist
 from poller.upkeep.janitor import Janitor
 from shared.lease import Keeper, this_process
 from shared.lifecycle import State
+from shared.store.terms import Stated
 from tests.rig.fixtures import MakeTopic
 from tests.rig.kafka import read_topic
 from tests.rig.results import SINK_TOPIC, Back, sink
@@ -76,6 +77,17 @@ def test_a_marker_is_tombstoned_once_its_data_are_deleted_and_its_days_are_over(
     assert forget(back) == {"forgotten": 1}
     assert markers(back) == set()
     assert forget(back) == {}
+
+
+def test_a_marker_is_kept_as_long_as_its_pipeline_states_for_its_data(back: Back) -> None:
+    key = published(back)
+    back.stage.ahead = MARKERS_KEPT + DAY
+    delete_data(back)
+    back.stage.store.terms.state("pipe", Stated(retention=2 * MARKERS_KEPT))
+    assert forget(back) == {}
+    assert markers(back) == {key}
+    back.stage.store.terms.state("pipe", Stated(retention=DAY))
+    assert forget(back) == {"forgotten": 1}
 
 
 def test_a_marker_is_kept_while_its_rows_are_there(back: Back) -> None:

@@ -14,11 +14,12 @@ from shared.lease import Keeper, this_process
 from shared.lifecycle import Event, State
 from shared.spool import MANIFEST, REQUESTS
 from shared.store import Batch
+from shared.store.terms import Stated
 from tests.rig.stage import Stage
 
 PROCESSING_SECONDS = 0.2
-WEEK = timedelta(days=7)
-OLDER = WEEK + timedelta(hours=1)
+HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
+OLDER = WEEK + HOUR
 
 
 @pytest.fixture(params=["openai", "anthropic"])
@@ -69,6 +70,25 @@ def test_row_18_what_is_out_and_old_is_deleted_here_and_at_the_provider(stage: S
     assert not has_results(stage, batch, tmp_path / "after")
     assert stage.batch(batch.batch_key) == batch, "the row stays"
     assert janitor(stage).run_once() == {}
+
+
+@pytest.mark.parametrize(("stated", "kept"), [(30 * DAY, 30 * DAY), (DAY, DAY), (None, WEEK)])
+def test_a_pipelines_data_are_kept_as_long_as_it_states(
+    stage: Stage, stated: timedelta | None, kept: timedelta
+) -> None:
+    """Here and at the provider; the poller's setting holds where a pipeline states nothing."""
+    batch = published(stage)
+    stage.store.terms.state(batch.pipeline, Stated(retention=stated))
+    left = sealed_file(stage, batch).with_name(".part-x.inprogress.1")
+    left.touch()
+    stage.ahead = kept - HOUR
+    assert janitor(stage).run_once() == {}
+    assert left.exists()
+    assert has_results(stage, batch, stage.folder / "before")
+    stage.ahead = kept + HOUR
+    assert janitor(stage).run_once() == {"deleted": 1}
+    assert not left.exists()
+    assert not has_results(stage, batch, stage.folder / "after")
 
 
 def test_what_is_still_under_way_is_kept(stage: Stage) -> None:

@@ -16,6 +16,7 @@ from shared.intents import newest_receipt
 from shared.lease import Keeper
 from shared.lifecycle import State
 from shared.store import Batch
+from shared.store.terms import Stated
 from shared.submission import Submission
 from submitter.planning.planner import Planner
 from tests.contracts.sandbox_user import message_request
@@ -24,7 +25,7 @@ from tests.rig.results import Back
 from tests.rig.stage import ENVIRON, Stage
 from tests.rig.waiting import wait_until
 
-HOUR = timedelta(hours=1)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -90,6 +91,27 @@ def test_an_older_copy_of_the_store_does_not_make_a_create_again_hours_later(sta
     stage.store = stage.store.open(stage.store_url, stage.clock)
     batch = work_until(stage, key, State.SUBMITTED)
     assert creates(stage) == [batch.provider_batch_id]
+
+
+def test_a_pipelines_own_quarantine_binds_whoever_looks(stage: Stage) -> None:
+    """Its create never arrived; the submission that looks, as the poller's, has a quarantine of a second."""
+    stage.store.terms.state("pipe", Stated(quarantine=HOUR))
+    stage.server.set_fault("http_5xx", endpoint="*.batches.create", times=1)
+    key = stage.plan()
+    work_until(stage, key, State.AMBIGUOUS)
+    submission = stage.submission()
+    submission.work(key)
+    stage.ahead = HOUR - MINUTE
+    for _ in range(3):
+        submission.work(key)
+        batch = stage.batch(key)
+        assert batch.state is State.AMBIGUOUS, batch
+        assert batch.next_check_at is not None
+        assert batch.next_check_at - stage.clock() > timedelta(seconds=20), "it need not be looked for every moment"
+    stage.ahead = HOUR + MINUTE
+    submission.work(key)
+    assert stage.batch(key).held_reason == "its create did not show for 1:00:00; it is tried again"
+    assert creates(stage) == []
 
 
 def test_a_batch_that_was_bounced_is_not_what_the_next_attempt_created(openai: Stage) -> None:

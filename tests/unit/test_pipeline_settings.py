@@ -22,7 +22,7 @@ def test_settings_have_the_documented_defaults() -> None:
     assert not faults
     assert made is not None
     assert (made.name, made.spool, made.batches_topic) == ("p", "file:///spool", "batchline.batches")
-    assert (made.quarantine, made.retention, made.shared_spool) == (900, 7 * 86400, False)
+    assert (made.quarantine, made.retention, made.shared_spool) == (None, None, False)
 
 
 def test_the_environment_speaks_where_the_file_is_silent() -> None:

@@ -1,5 +1,6 @@
 """What has been paid is known to a rebuilt store: days and their limits, single calls, duplicates."""
 
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from shared.lifecycle import State
 from shared.store import Whose
 from shared.store.budgets import PIPELINE, Limit
+from shared.store.terms import Stated
 from tests.rig.asking import PASS, Road
 from tests.rig.rebuilding import (
     DAY,
@@ -47,6 +49,8 @@ def test_what_a_day_has_cost_is_remembered_and_the_brake_still_holds(
     # What the answers did not cost is given back: less than another batch needs is to be left.
     limits = [Limit(PIPELINE, None, used + each / 2), Limit("sentiments", "sentiment", 9 * each)]
     stage.store.budgets.state("pipe", limits)
+    terms = Stated(retention=30 * DAY, quarantine=timedelta(seconds=1.5))
+    stage.store.terms.state("pipe", terms)
     begin(stage)
     days = charged(stage)
     assert sum(days.values()) == pytest.approx(used)
@@ -54,6 +58,7 @@ def test_what_a_day_has_cost_is_remembered_and_the_brake_still_holds(
     rebuild(back, batches_topic)
     assert charged(stage) == days
     assert stage.store.budgets.stated("pipe") == limits
+    assert stage.store.terms.of("pipe") == terms
     submission = stage.submission()
     submission.work(waiting)
     assert (stage.batch(waiting).held_reason or "").startswith("budget: ")
