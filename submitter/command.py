@@ -92,7 +92,7 @@ def check_command(stop: threading.Event, /, file: Path, overrides: tuple[str, ..
     Ends with 0 when nothing is wrong, with 2 and a message for each fault when something is.
     """
     try:
-        with told(), flink(stop):
+        with told(judges=True), flink(stop):
             checked = checked_file(stop, file, parse_overrides(overrides))
             from submitter.pipeline.explain import explain
 

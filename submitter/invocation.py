@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING
 
 import click
@@ -38,6 +39,12 @@ def flink(stop: threading.Event) -> Iterator[None]:
     """
     if find_spec("pyflink") is None:
         raise SettingsError("the submitter runs on Apache Flink: pip install 'batchline[submitter]'")
+    home = os.environ.get("JAVA_HOME")
+    if which(f"{home}/bin/java" if home else "java") is None:
+        where = f"there is no {home}/bin/java (JAVA_HOME)" if home else "there is no java in PATH"
+        raise SettingsError(
+            f"Flink runs on Java 17, and {where}: install a JDK 17, or set JAVA_HOME to the folder of one"
+        )
     with temporary() as lock:
         from submitter import jvm
 
@@ -64,16 +71,19 @@ def _unless_stopped(stop: threading.Event) -> None:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Turn errors that are meant for the user into a message and an exit code."""
+def told(*, judges: bool = False) -> Iterator[None]:
+    """Turn errors that are meant for the user into a message and an exit code.
+
+    Who only judges a file (`judges`) calls an outage that keeps it from that a fault.
+    """
     try:
         yield
     except BatchlineError as error:
         click.echo(printable_lines(str(error)), err=True)
-        sys.exit(_code(error))
+        sys.exit(_code(error, judges=judges))
 
 
-def _code(error: BatchlineError) -> int:
+def _code(error: BatchlineError, *, judges: bool) -> int:
     if isinstance(error, (StoreUnavailable, KafkaUnavailable, SpoolAway)):
         return AWAY
     from submitter.pipeline.faults import PipelineError
@@ -81,4 +91,6 @@ def _code(error: BatchlineError) -> int:
 
     if isinstance(error, AlreadyRunning):
         return BUSY
-    return WRONG if isinstance(error, (SettingsError, PipelineError)) else FAILED
+    if isinstance(error, PipelineError):
+        return AWAY if error.away and not judges else WRONG
+    return WRONG if isinstance(error, SettingsError) else FAILED

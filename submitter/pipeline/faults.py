@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
-from shared.errors import BatchlineError, KafkaUnavailable, StoreUnavailable
+from shared.errors import BatchlineError, KafkaUnavailable, SpoolAway, StoreUnavailable
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Faults:
 
     def caught(self, error: BatchlineError, place: Place | None = None) -> None:
         """Add what a library of ours says."""
-        self.add(str(error), place, away=isinstance(error, (KafkaUnavailable, StoreUnavailable)))
+        self.add(str(error), place, away=isinstance(error, (KafkaUnavailable, SpoolAway, StoreUnavailable)))
 
     def warn(self, message: str, place: Place | None = None) -> None:
         self._put(self.warnings, message, place)

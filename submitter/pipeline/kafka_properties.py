@@ -13,9 +13,7 @@ _SAME = frozenset(
         "client.dns.lookup",
         "compression.type",
         "linger.ms",
-        "acks",
         "request.timeout.ms",
-        "delivery.timeout.ms",
         "metadata.max.age.ms",
         "socket.connection.setup.timeout.ms",
         "reconnect.backoff.ms",
@@ -38,7 +36,7 @@ _OTHERS = re.compile(
     r"|fetch\..*|max\.(poll\..*|partition\.fetch\.bytes|in\.flight\..*|block\.ms)|(session|heartbeat)\..*|check\.crcs"
     r"|(key|value)\.(de)?serializer|(receive|send)\.buffer\.bytes|buffer\.memory|batch\.size|retries|retry\.backoff.*"
     r"|partition\.assignment\.strategy|default\.api\.timeout\.ms|allow\.auto\.create\.topics|client\.rack|interceptor\.classes"
-    r"|metric.*|partitioner\..*|exclude\.internal\.topics|register\.consumer\.metrics|commit\.offsets\.on\.checkpoint"
+    r"|acks|delivery\.timeout\.ms|metric.*|partitioner\..*|exclude\.internal\.topics|register\.consumer\.metrics|commit\.offsets\.on\.checkpoint"
 )
 """A consumer's own, or a matter of Flink's client that a publisher decides for itself."""
 SECRET = frozenset({"sasl.password", "ssl.key.password", "ssl.key.pem"})

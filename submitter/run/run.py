@@ -9,7 +9,7 @@ from typing import Literal
 
 from pyflink.table import StreamTableEnvironment
 
-from shared.errors import BatchlineError, SettingsError
+from shared.errors import BatchlineError
 from shared.kafka import KafkaClusters
 from shared.spool import Spool
 from shared.store import Store
@@ -86,7 +86,7 @@ class Runner:
         runs = self.store.lineage.runs(self.pipeline.name, _MAY_LIVE)
         live = next((run for run in runs if run.job_id and cluster.is_live(run.job_id)), None)
         if live:
-            raise SettingsError(
+            raise AlreadyRunning(
                 f"pipeline '{self.pipeline.name}' already runs on the cluster as job {live.job_id}: cancel it there "
                 "first (flink cancel), then run again; nothing is lost"
             )

@@ -81,7 +81,7 @@ def test_a_column_more_and_topics_that_are_created_again(
         road.send(topic, [f"{topic} {number}" for number in range(40)])
     road.wait_for(80, deadline=PATIENCE)
     refused = twin_on_its_cluster(road)
-    assert refused.wait(PATIENCE) == 2, refused.tail()
+    assert refused.wait(PATIENCE) == 5, refused.tail()
     assert "already runs on the cluster as job" in refused.tail()
     road.recreate("first")
     # Fewer than were read of the former one, so that none that Flink reads meanwhile can pass for one of its records.
@@ -190,7 +190,7 @@ def test_an_input_without_positions_is_paid_for_again_on_purpose_only(
 
     check_it_can_not_be_restored(road, sql)
     refused = road.start(sql, "--fresh")
-    assert refused.wait(PATIENCE) == 2, refused.tail()
+    assert refused.wait(PATIENCE) == 5, refused.tail()
     assert "give --resubmit if that is what you want" in said(refused)
     twice = road.start(sql, "--fresh", "--resubmit")
     outputs = road.wait_for(120, deadline=PATIENCE)

@@ -1,13 +1,18 @@
+import logging
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
+from poller.publish.outbox import Shard, producer_settings
 from shared.definition import Sink, SqlType
 from submitter.pipeline.catalog_values import CatalogColumn, CatalogTable
 from submitter.pipeline.faults import Faults, Place
 from submitter.pipeline.kafka_properties import translate
 from submitter.pipeline.sinks import SinkOptions, SinkTable
 
+SILENT = logging.getLogger("silent")
+SILENT.disabled = True
 TEXT = SqlType(root="VARCHAR", length=2**31 - 1)
 COLUMNS = (
     CatalogColumn("id", TEXT, "STRING"),
@@ -145,3 +150,26 @@ def test_quotes_in_a_jaas_configuration_are_read() -> None:
     assert "sasl.jaas.config" in made.untranslatable
     escaped = jaas(r"${A}\"b")
     assert translate({"sasl.jaas.config": escaped}).properties["sasl.password"] == '${A}"b'
+
+
+# What a property of Flink's may have in a table; of those that are translated as they are.
+PLAUSIBLE = {
+    "security.protocol": "PLAINTEXT",
+    "client.id": "us",
+    "client.dns.lookup": "use_all_dns_ips",
+    "compression.type": "zstd",
+    "linger.ms": "5",
+    "acks": "1",
+    "request.timeout.ms": "30000",
+    "delivery.timeout.ms": "120000",
+    "metadata.max.age.ms": "300000",
+    "max.request.size": "2000000",
+}
+
+
+@pytest.mark.parametrize("name", PLAUSIBLE)
+def test_what_is_translated_is_taken_by_a_producer_with_transactions(name: str) -> None:
+    made = translate({name: PLAUSIBLE[name]})
+    assert not made.untranslatable
+    client = {"bootstrap.servers": "127.0.0.1:9", **made.properties}
+    Producer(producer_settings(client, Shard("installation", "cluster", 0), 1_000_000), logger=SILENT)
