@@ -5,11 +5,12 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import click
-from pydantic import ValidationError
+from pydantic import ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.errors import SettingsError
+from shared.units import seconds
 
 PREFIX = "BATCHLINE_"
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -17,9 +18,15 @@ Loaded = TypeVar("Loaded", bound="Settings")
 
 
 class Settings(BaseSettings):
-    """A set of settings; subclasses declare fields with a description each."""
+    """A set of settings; subclasses declare fields with a description each. A float is a time: `900`, or `15 min`."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _in_seconds(cls, value: Any, info: ValidationInfo) -> Any:
+        is_time = info.field_name is not None and cls.model_fields[info.field_name].annotation is float
+        return seconds(value) if is_time and isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(
@@ -72,7 +79,8 @@ def _fault(error: Any) -> str:
     field = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "missing":
         return f"{flag(field)} is missing: give it, or set {variable(field)}"
-    return f"{flag(field)} ({variable(field)}): {error['msg']}" if field else str(error["msg"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{flag(field)} ({variable(field)}): {message}" if field else message
 
 
 def _help(name: str, info: FieldInfo) -> str:

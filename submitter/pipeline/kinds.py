@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from submitter.pipeline.units import duration, size
+from shared.units import duration, size
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _HUGE = 2**32

@@ -7,10 +7,10 @@ from typing import Any
 
 from shared.keys import is_name
 from shared.messages import BATCHES_TOPIC
+from shared.units import seconds
 from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.kinds import dollars
 from submitter.pipeline.references import url_password
-from submitter.pipeline.units import seconds
 from submitter.pipeline.values import Settings
 
 PREFIX = "batchline."

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.units import duration, seconds, size
 from submitter.pipeline.faults import Fault, Faults, PipelineError, Place, nearest
 from submitter.pipeline.positions import Positions
 from submitter.pipeline.references import (
@@ -15,7 +16,6 @@ from submitter.pipeline.references import (
     unresolved,
     url_password,
 )
-from submitter.pipeline.units import duration, seconds, size
 
 
 @pytest.mark.parametrize(

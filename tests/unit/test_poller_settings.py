@@ -36,6 +36,19 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert settings.create_quarantine == 900
 
 
+def test_a_time_is_written_as_in_a_file_or_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHLINE_RETENTION", "30 d")
+    settings = load(PollerSettings, {**NEEDED, "create_quarantine": "1 h", "poll_interval": "500 ms", "shards": "3"})
+    assert (settings.retention, settings.create_quarantine, settings.poll_interval, settings.shards) == (
+        30 * 86400,
+        3600,
+        0.5,
+        3,
+    )
+    with pytest.raises(SettingsError, match=r"^--retention \(BATCHLINE_RETENTION\): '7 parsecs' is no duration; write"):
+        load(PollerSettings, {**NEEDED, "retention": "7 parsecs"})
+
+
 def test_every_missing_setting_is_named_with_flag_and_variable() -> None:
     with pytest.raises(SettingsError) as raised:
         load(PollerSettings, {})
