@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.keys import is_name
 from shared.messages import BATCHES_TOPIC
@@ -52,25 +52,63 @@ def _positive(text: str) -> float:
     return value
 
 
-_KINDS: dict[str, Callable[[str], Any]] = {
-    "pipeline": _name,
-    "spool": _text,
-    "shared-spool": _boolean,
-    "state-store": _text,
-    "bootstrap-servers": _text,
-    "batches-topic": _text,
-    "create-quarantine": _positive,
-    "retention": _positive,
-    "max-cost-per-day": dollars,
-    "kafka-config": Path,
+class _Setting(NamedTuple):
+    kind: Callable[[str], Any]
+    """Raises ValueError for a value that can't be used."""
+    default: str
+    meaning: str
+    example: str = ""
+    """Of one that must be given."""
+    is_variable: bool = True
+    """Whether the environment may say it."""
+
+
+_SETTINGS: dict[str, _Setting] = {
+    "pipeline": _Setting(
+        _name, "required", "its name, unique in the state store", "a name such as 'review-sentiment'", is_variable=False
+    ),
+    "spool": _Setting(
+        _text,
+        "required",
+        "where sealed rows, requests and answers lie",
+        "an address, such as 'file:///var/lib/batchline/spool' or 's3://bucket/prefix'",
+    ),
+    "state-store": _Setting(
+        _text,
+        "required",
+        "SQL address of the state store; a password in it as `${NAME}`",
+        "an SQL address, such as 'sqlite:////var/lib/batchline/state.db'",
+    ),
+    "shared-spool": _Setting(
+        _boolean, "false", "every machine of the cluster sees spool and store under these addresses", is_variable=False
+    ),
+    "bootstrap-servers": _Setting(_text, "the sink's", "the Kafka cluster of the batches topic"),
+    "batches-topic": _Setting(_text, BATCHES_TOPIC, "topic of the batch events"),
+    "create-quarantine": _Setting(
+        _positive,
+        "15 min",
+        "clean look-ups before an unanswered create may be tried again; the longer of it and the poller's",
+    ),
+    "retention": _Setting(
+        _positive, "the poller's, 7 d", "how long the data of this pipeline are kept after publication"
+    ),
+    "max-cost-per-day": _Setting(dollars, "none", "US dollars that the whole pipeline may cost on a day (UTC)"),
+    "kafka-config": _Setting(
+        Path,
+        "none",
+        "file of librdkafka properties: `name = value` lines below `[host:port,…]`, the cluster as it is written, or "
+        "`[DEFAULT]`; `${NAME}` is taken from the environment",
+    ),
 }
-_REQUIRED = {
-    "pipeline": "a name that is unique in its store, such as 'review-sentiment'",
-    "spool": "an address, such as 'file:///var/lib/batchline/spool' or 's3://bucket/prefix'",
-    "state-store": "an SQL address, such as 'sqlite:////var/lib/batchline/state.db'",
-}
-_OF_THE_FILE = frozenset({"pipeline", "shared-spool"})
-"""What only the file says, not the environment."""
+
+
+def markdown() -> str:
+    """The table for the README."""
+    rows = (
+        f"| `{PREFIX}{name}` | {each.default} | {_variable(name) if each.is_variable else ''} | {each.meaning} |"
+        for name, each in _SETTINGS.items()
+    )
+    return "\n".join(["| setting | default | else from | meaning |", "|---|---|---|---|", *rows])
 
 
 @dataclass(frozen=True)
@@ -86,29 +124,30 @@ def read_settings(given: Mapping[str, Given], environ: Mapping[str, str], faults
     """The settings. `given` has the file's names; what stands in the `unread` statements counts as neither."""
     hints = ""
     for name in given:
-        if name.removeprefix(PREFIX) not in _KINDS:
-            hint = nearest(name, [PREFIX + known for known in _KINDS])
+        if name.removeprefix(PREFIX) not in _SETTINGS:
+            hint = nearest(name, [PREFIX + known for known in _SETTINGS])
             faults.add(f"there is no such setting{hint}", Place(given[name].line, f"SET '{name}'"))
             hints += hint
     values: dict[str, Any] = {}
     found: dict[str, Given] = {}
-    for key, kind in _KINDS.items():
+    for key, setting in _SETTINGS.items():
         one = given.get(PREFIX + key) or _of_environment(key, environ)
         if one is None:
             continue
         found[key] = one
         try:
-            values[key] = kind(one.value)
+            values[key] = setting.kind(one.value)
         except ValueError as error:
             faults.add(f"it can't be used: {error}", Place(one.line, f"SET '{PREFIX}{key}'"))
-    for key, wanted in _REQUIRED.items():
+    required = {key: setting.example for key, setting in _SETTINGS.items() if setting.example}
+    for key, wanted in required.items():
         if key not in found and PREFIX + key not in unread + hints:
             faults.add(f"SET '{PREFIX}{key}' is missing: give {wanted}", Place())
     store = found.get("state-store")
     if store is not None and url_password(store.raw) is not None:
         message = "the address holds a password as it is; write ${NAME} in its place, and export NAME"
         faults.add(message, Place(store.line, f"SET '{PREFIX}state-store'"))
-    if store is None or not _REQUIRED.keys() <= values.keys():
+    if store is None or not required.keys() <= values.keys():
         return Found(values, None)
     return Found(values, _settings(values, store.raw))
 
@@ -144,7 +183,10 @@ def check_target(values: Mapping[str, Any], target: str | None, faults: Faults) 
 
 
 def _of_environment(key: str, environ: Mapping[str, str]) -> Given | None:
-    variable = "BATCHLINE_" + key.upper().replace("-", "_")
-    value = None if key in _OF_THE_FILE else environ.get(variable)
+    value = environ.get(_variable(key)) if _SETTINGS[key].is_variable else None
     # A reference to the variable itself: what it holds is passed on to nobody.
-    return Given(value, f"${{{variable}}}") if value else None
+    return Given(value, f"${{{_variable(key)}}}") if value else None
+
+
+def _variable(key: str) -> str:
+    return "BATCHLINE_" + key.upper().replace("-", "_")
