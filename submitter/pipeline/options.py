@@ -17,10 +17,12 @@ from submitter.pipeline.option_table import BATCH, FORMER, KNOWN, MEANINGLESS, O
 from submitter.pipeline.overrides import Override
 from submitter.pipeline.packing import packing_remarks
 from submitter.pipeline.profile import profile_fields
-from submitter.pipeline.prompt import template_faults
+from submitter.pipeline.prompt import names_indexes, template_faults
 from submitter.pipeline.references import reference
 from submitter.pipeline.road import road_remarks
 from submitter.planning.room import room_warnings
+
+_NO_INDEX = "it tells no record's `index`, by which alone an answer finds its record: write it beside each record"
 
 
 @dataclass(frozen=True)
@@ -160,8 +162,11 @@ class ModelOptions:
             is_packed = self._values.get("batch.size", 1) != 1 and not is_embedding(self._declared.output)
             media = self._values.get("batch.media-columns", ())
             texts = [column.name for column in self._declared.input if column.name not in media]
-            for message in template_faults(self._values["batch.prompt"], texts, is_packed=is_packed):
+            wrong = template_faults(self._values["batch.prompt"], texts, is_packed=is_packed)
+            for message in wrong:
                 self._fault("batch.prompt", message)
+            if is_packed and not wrong and not names_indexes(self._values["batch.prompt"]):
+                self._warn("batch.prompt", _NO_INDEX)
         provider, model = self._options.get("provider", "").lower(), self._options.get("model", "")
         given = {name: self._values.get(name) for name in self._options}
         remarks = [

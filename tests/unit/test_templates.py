@@ -11,7 +11,7 @@ from shared.causes import Cause
 from shared.render import Unrenderable, template_of
 from shared.templates import Templates, renderer
 from shared.templates.plain import is_plain
-from submitter.pipeline.prompt import template_faults
+from submitter.pipeline.prompt import names_indexes, template_faults
 
 # What is not refused would take minutes, or gigabytes.
 pytestmark = pytest.mark.timeout(120)
@@ -187,3 +187,44 @@ def test_what_no_prompt_can_use_is_said_before_anything_starts(text: str, said: 
 
 def test_a_template_is_judged_without_being_reckoned() -> None:
     assert template_faults("{{ 'x' * 10**10 }}{{ 'x'|center(10**10) }}{{ review }}", ["review"]) == []
+
+
+EACH = "{{% for r in records %}}{}{{% endfor %}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            EACH.format("{{ r.index }} {{ r.revew }}"),
+            "'r' has no 'revew'; did you mean 'review'? (it has index, review)",
+        ),
+        (EACH.format("{{ r['revew'] }}"), "'r' has no 'revew'"),
+        ("Classify them all.", "it names no `records`, so that no record would be in it"),
+        (EACH.format("{{ review }}"), "'review' is unknown where 'batch.size' is not 1"),
+    ],
+)
+def test_a_template_over_records_takes_what_they_have(text: str, said: str) -> None:
+    (fault,) = template_faults(text, ["review"], is_packed=True)
+    assert said in fault
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        EACH.format("{{ r.index }}: {{ r.review | upper }}"),
+        EACH.format("{{ r['index'] }}: {{ r['review'] }}"),
+        EACH.format("{{ loop.index }}: {{ r.review }}"),
+        EACH.format("{{ r | tojson }}"),
+        EACH.format("{% for name, value in r.items() %}{{ name }}={{ value }} {% endfor %}"),
+        "{{ records | tojson }}",
+        "{% for r in records | reverse %}{{ r.index }}{{ r.review }}{% endfor %}",
+    ],
+)
+def test_a_template_over_records_that_numbers_them_is_taken(text: str) -> None:
+    assert template_faults(text, ["review"], is_packed=True) == []
+    assert names_indexes(text)
+
+
+def test_a_template_that_tells_no_index_is_noticed() -> None:
+    assert not names_indexes(EACH.format("{{ r.review }}"))
