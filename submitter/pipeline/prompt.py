@@ -20,9 +20,8 @@ def names_indexes(text: str) -> bool:
     loops = sum(map(_is_over_records, tree.find_all(nodes.For)))
     # A record, or all of them, that is taken as a whole may bring its index along.
     is_whole = sum(name in targets for name in names) > len(fields) or names.count(_RECORDS) > loops
-    return (
-        is_whole or any(each.attr.startswith(RESERVED) for each in tree.find_all(nodes.Getattr)) or RESERVED in fields
-    )
+    counts = any(each.attr.startswith(RESERVED) for each in tree.find_all(nodes.Getattr))
+    return is_whole or counts or any(name == RESERVED or hasattr(dict, name) for name in fields)
 
 
 def _wrong_fields(tree: nodes.Template, known: Sequence[str]) -> Iterator[str]:
