@@ -1,5 +1,6 @@
 """Whether the options of a model that thinks, keeps its prompt or answers in a form of its own fit together. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from submitter.pipeline.endpoint import Task
 from submitter.pipeline.road import Remark
 
 _LEAST_TOP_P = 0.95
+_DRAWS_ITSELF = re.compile(r"gpt-[56]|o\d")
 _NO_JSON = ("xml", "delimited", "regex")
 
 
@@ -31,11 +33,28 @@ def message_remarks(
             yield Remark("batch.thinking", f"{message}: leave it out, or set 'batch.structured-output' = 'none'")
     if "batch.prompt-cache" in values and not values.get("system-prompt"):
         yield Remark("batch.prompt-cache", "there is no 'system-prompt' that could be kept: give one, or leave it out")
+    yield from _of_sampling(values, task, model)
     form = read.get("batch.response.format")
     if values.get("response-format") == "json_object" and form in _NO_JSON:
         message = f"the provider would be made to answer in JSON, and '{form}' is read: leave one of the two out"
         yield Remark("response-format", message)
     yield from _of_columns(values, described, task, is_plain=is_plain)
+
+
+def _of_sampling(values: Mapping[str, Any], task: Task, model: str) -> Iterator[Remark]:
+    """Whether the provider draws as it is told; what depends on a model's name is a warning: models change."""
+    temperature, top_p = values.get("temperature"), values.get("top-p")
+    if task == "messages":
+        if temperature is not None and temperature > 1:
+            yield Remark("temperature", f"{temperature:g} is out of range: Anthropic takes 0 to 1")
+        if temperature is not None and top_p is not None:
+            message = "newer Claude models refuse it beside 'temperature': give one of the two"
+            yield Remark("top-p", message, is_fault=False)
+    elif _DRAWS_ITSELF.match(model):
+        for name, value in (("temperature", temperature), ("top-p", top_p)):
+            if value not in (None, 1):
+                message = f"OpenAI's reasoning models, such as '{model}', refuse another than 1: leave it out"
+                yield Remark(name, message, is_fault=False)
 
 
 def _of_columns(values: Mapping[str, Any], described: str | None, task: Task, *, is_plain: bool) -> Iterator[Remark]:

@@ -44,6 +44,7 @@ UNTHINKABLE: list[tuple[dict[str, str], str]] = [
     ({"batch.thinking": "adaptive", "top-p": "0.5"}, "a model that thinks takes 0.95 to 1"),
     ({"batch.thinking": "2048", "batch.structured-output": "tool"}, "can't be made to call a tool"),
     ({"batch.thinking": "2048", "model": "claude-opus-4-1"}, "can't be made to call a tool"),
+    ({"temperature": "1.5"}, "1.5 is out of range: Anthropic takes 0 to 1"),
     ({"batch.prompt-cache": "2h"}, "'2h' is not one of 5m, 1h"),
     ({"batch.prompt-cache": "1h", "system-prompt": ""}, "there is no 'system-prompt' that could be kept"),
 ]
@@ -52,6 +53,27 @@ UNTHINKABLE: list[tuple[dict[str, str], str]] = [
 @pytest.mark.parametrize(("options", "said"), UNTHINKABLE)
 def test_what_claude_would_refuse_is_said_before(options: dict[str, str], said: str) -> None:
     assert said in faults_of({**CLAUDE, **options}, output=NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({**CLAUDE, "temperature": "0.2", "top-p": "0.9"}, {"top-p": "newer Claude models refuse it beside"}),
+        ({**CLAUDE, "temperature": "0.2"}, {}),
+        (
+            {**BASE, "temperature": "0", "top-p": "0.9"},
+            {"temperature": "reasoning models", "top-p": "reasoning models"},
+        ),
+        ({**BASE, "temperature": "1"}, {}),
+        ({**BASE, "model": "gpt-4o-mini", "temperature": "0", "top-p": "0.9"}, {}),
+    ],
+)
+def test_what_a_model_may_refuse_of_its_drawing_is_warned_about(options: dict[str, str], told: dict[str, str]) -> None:
+    made, faults = read(options, output=NUMBER)
+    assert made is not None, faults.errors
+    said = {each.place.option: each.message for each in faults.warnings}
+    assert said.keys() == told.keys()
+    assert all(part in said[name] for name, part in told.items())
 
 
 def test_a_model_that_thinks() -> None:
