@@ -149,7 +149,7 @@ def _wanted(definition: Definition) -> str:
         line = options.response_delimiter.join(["index", *names])
         return f"Answer with one line for each record, and nothing else: {line}"
     if form == "regex" or options.response_path is not None:
-        return "Answer for each record, and name its index."
+        return f'Answer for each record: its "{index}" as a number, and {listed}.'
     body = f'an object "{value}" with {listed}' if value and not is_text(output) else f'"{value}"' if value else listed
     return (
         f'Answer with a JSON object {{"{RESULTS}": […]}}, whose list has one object for each record: "{index}", the '

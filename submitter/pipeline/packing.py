@@ -41,6 +41,10 @@ def packing_remarks(
     if value and (form == "delimited" or (form == "regex" and not is_text(output))):
         message = f"an answer in '{form}' has nothing in which an entry could hold its columns: leave it out"
         yield Remark("batch.response.value-field", message)
+    if (form == "regex" or values.get("batch.response.path")) and not values.get("batch.prompt"):
+        message = "no schema is sent with it: say what an answer looks like, in 'system-prompt' or in a 'batch.prompt'"
+        option = "batch.response.format" if form == "regex" else "batch.response.path"
+        yield Remark(option, message, is_fault=False)
     if form == "regex":
         fields = [value] if value and is_text(output) else [column.name for column in output]
         yield from _groups(values.get("batch.response.pattern"), [*fields, *([index] if is_packed else [])])

@@ -157,3 +157,23 @@ def test_columns_with_media() -> None:
     assert "go one record a request" in told({"batch.media-columns": "photo", "batch.size": "5"})[1]
     moderation = {"endpoint": "https://api.openai.com/v1/moderations", "batch.media-columns": "photo,note"}
     assert "a moderation takes one image" in told(moderation)[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"batch.response.path": "$.all[*]"}, ["batch.response.path"]),
+        (
+            {"batch.response.format": "regex", "batch.response.pattern": "(?P<index>[0-9]+)=(?P<label>.*)"},
+            ["batch.response.format"],
+        ),
+        ({"batch.response.path": "$.all[*]", "batch.prompt": "{{ records | tojson }}"}, []),
+        ({"batch.response.format": "xml"}, []),
+    ],
+)
+def test_who_reads_a_shape_of_their_own_is_told_that_nothing_asks_for_it(
+    options: dict[str, str], told: list[str]
+) -> None:
+    made, faults = read({**BASE, "batch.size": "5", **options}, output=NUMBER)
+    assert made is not None, faults.errors
+    assert [each.place.option for each in faults.warnings if "what an answer looks like" in each.message] == told
