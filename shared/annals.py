@@ -52,12 +52,12 @@ class RunRecord(Record):
     """Seconds that its data are kept, if it says so."""
     quarantine: float | None = None
     """Seconds that its unanswered creates are looked for, if it says so."""
+    checkpoints: str | None = None
+    """The address of its checkpoints, where they don't lie in its spool."""
 
     @property
     def terms(self) -> Stated:
-        return Stated(
-            *(None if seconds is None else timedelta(seconds=seconds) for seconds in (self.retention, self.quarantine))
-        )
+        return Stated(_span(self.retention), _span(self.quarantine), self.checkpoints)
 
 
 class EndRecord(Record):
@@ -137,7 +137,7 @@ class Annals:
         """A run that is about to start its job, what a day of its pipeline may cost, and its terms."""
         values = {name: getattr(run, name) for name in RunRecord.model_fields if hasattr(run, name)}
         for name, span in asdict(terms or Stated()).items():
-            values[name] = None if span is None else span.total_seconds()
+            values[name] = span.total_seconds() if isinstance(span, timedelta) else span
         stated = tuple((limit.statement, limit.model, limit.usd) for limit in limits if limit.usd is not None)
         record = RunRecord(**values, file=file, installation=installation, limits=stated)
         self._files.create(f"{self._folder}/run-{run.epoch}.json", record.model_dump_json().encode())
@@ -201,3 +201,7 @@ def _parsed(model: type[Parsed], data: bytes, address: str) -> Parsed:
         return model.model_validate_json(data)
     except ValidationError as error:
         raise SpoolError(f"{address} is damaged: {error}") from error
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)

@@ -63,6 +63,8 @@ class SpoolExamination:
 
     def _in_progress(self, pipeline: str, statement: str, now: datetime) -> Iterator[Case]:
         states = restorable(self._store, self._spool, pipeline)
+        if states is None:
+            return
         old = set(self._leftovers.in_progress(pipeline, statement, states, self._until(pipeline, now)))
         for address in self._leftovers.in_progress(pipeline, statement, states, now - ABANDONED):
             message = "a file in progress that no restorable checkpoint goes on with: left by a killed job"

@@ -55,6 +55,7 @@ class Janitor:
         self._store, self._spool, self._provider_of = store, spool, provider_of
         self._keeper, self._clock, self._retention = keeper, clock, retention
         self._leftovers = Leftovers(store, spool)
+        self._unseen: set[str] = set()
 
     def run_once(self) -> Counts:
         """Sweep once. Raises StoreUnavailable."""
@@ -69,12 +70,21 @@ class Janitor:
             for pipeline, statement in self._spool.statements():
                 retention = retentions.get(pipeline, self._retention)
                 states = restorable(self._store, self._spool, pipeline)
+                if states is None:
+                    self._tell_unseen(pipeline)
+                    continue
                 limits = _Limits(self._clock() - retention, oldest(states))
                 for file in self._spool.sealed_files(pipeline, statement):
                     counts[self._isolated(pipeline, statement, file, limits)] += 1
                 self._sweep_abandoned(pipeline, statement, states, self._clock() - max(retention, ABANDONED))
         del counts["kept"]
         return counts
+
+    def _tell_unseen(self, pipeline: str) -> None:
+        if pipeline not in self._unseen:
+            self._unseen.add(pipeline)
+            message = "its checkpoints can't be seen from here: nothing of it is deleted by this poller"
+            log(Action.BATCH_FAULT, logging.WARNING, pipeline=pipeline, message=message)
 
     def _isolated(self, pipeline: str, statement: str, file: SealedFile, limits: _Limits) -> str:
         """One file's turn, with every fault kept to it; gives the count that it falls under."""

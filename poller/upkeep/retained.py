@@ -25,16 +25,23 @@ class State:
         return next((entry.modified_at for entry in self.beside if entry.name == _METADATA), None)
 
 
-def restorable(store: Store, spool: Spool, pipeline: str) -> list[State]:
-    """Each complete checkpoint of the pipeline's unbroken lineage.
+def restorable(store: Store, spool: Spool, pipeline: str) -> list[State] | None:
+    """Each complete checkpoint of the pipeline's unbroken lineage; None where they lie out of our sight.
 
-    It sees the checkpoints below the spool, where they go by default, and the states that runs were restored from.
+    It sees the checkpoints below the spool, where they go by default, those in the folder that the newest run states,
+    and the states that runs were restored from.
     """
+    tops: list[tuple[Files, str]] = [(spool.files, f"{pipeline}/checkpoints/")]
+    stated = store.terms.of(pipeline).checkpoints
+    if stated is not None:
+        files = _seen(stated)
+        if files is None:
+            return None
+        tops.append((files, ""))
     found: list[State | None] = []
     for run in lineage(store.lineage.runs(pipeline)):
-        if run.job_id is not None:
-            folders = spool.files.entries(f"{pipeline}/checkpoints/{run.job_id}", "chk-")
-            found += [_state(spool.files, folder.address) for folder in folders]
+        for files, top in tops if run.job_id is not None else ():
+            found += [_state(files, folder.address) for folder in files.entries(f"{top}{run.job_id}", "chk-")]
         if run.restored_from is not None:
             found.append(_restored(spool, run.restored_from.removesuffix(f"/{_METADATA}")))
     return [state for state in found if state is not None]
@@ -62,6 +69,12 @@ def lineage(runs: list[Run]) -> list[Run]:
         if run.restored_from is None:
             break
     return chain
+
+
+def _seen(address: str) -> Files | None:
+    """The files of a folder of checkpoints. One that is empty here is on another machine, or was never written."""
+    files = folder_at(address)
+    return files if files is not None and files.entries("") else None
 
 
 def _restored(spool: Spool, address: str) -> State | None:

@@ -250,6 +250,7 @@ terms = Table(
     _needed("pipeline", key=True),
     *(Column(name, Float) for name in ("retention_seconds", "quarantine_seconds")),
     _needed("stated_at", UtcTime),
+    Column("checkpoints", Text),
 )
 
 charges = Table(

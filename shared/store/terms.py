@@ -19,6 +19,8 @@ class Stated:
 
     retention: timedelta | None = None
     quarantine: timedelta | None = None
+    checkpoints: str | None = None
+    """The address of its checkpoints, where they don't lie in its spool."""
 
 
 class Terms:
@@ -34,10 +36,12 @@ class Terms:
             state(connection, self._database.clock(), pipeline, stated)
 
     def of(self, pipeline: str) -> Stated:
-        query = select(terms.c.retention_seconds, terms.c.quarantine_seconds).filter_by(pipeline=pipeline)
+        query = select(terms).filter_by(pipeline=pipeline)
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
-        return Stated(*map(_span, row)) if row else Stated()
+        if row is None:
+            return Stated()
+        return Stated(_span(row.retention_seconds), _span(row.quarantine_seconds), row.checkpoints)
 
     def quarantine(self, pipeline: str, own: timedelta) -> timedelta:
         """How long a pipeline's unanswered create is looked for by a process whose own setting is `own`."""
@@ -53,8 +57,9 @@ class Terms:
 def state(connection: Connection, now: datetime, pipeline: str, stated: Stated) -> None:
     """Put a pipeline's terms in the place of its former ones, within a transaction."""
     connection.execute(delete(terms).filter_by(pipeline=pipeline))
-    row = {"retention_seconds": _seconds(stated.retention), "quarantine_seconds": _seconds(stated.quarantine)}
-    connection.execute(insert(terms).values(pipeline=pipeline, **row, stated_at=now))
+    spans = {"retention_seconds": _seconds(stated.retention), "quarantine_seconds": _seconds(stated.quarantine)}
+    row = {"pipeline": pipeline, **spans, "checkpoints": stated.checkpoints, "stated_at": now}
+    connection.execute(insert(terms).values(**row))
 
 
 def _span(seconds: float | None) -> timedelta | None:

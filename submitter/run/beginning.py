@@ -58,11 +58,15 @@ class Beginning:
     @property
     def checkpoint_folder(self) -> str:
         """The URL of the pipeline's checkpoints, as far as we can look there."""
-        theirs = self.configuration
-        address = next((theirs[name] for name in CHECKPOINTS if name in theirs), None)
+        address = self._stated_folder
         if address is not None and checkpoints.is_readable(address):
             return address
         return checkpoints.default_folder(self.spool, self.pipeline.name)
+
+    @property
+    def _stated_folder(self) -> str | None:
+        """What the user says of where checkpoints go."""
+        return next((self.configuration[name] for name in CHECKPOINTS if name in self.configuration), None)
 
     @property
     def chronicle(self) -> Chronicle:
@@ -76,7 +80,7 @@ class Beginning:
         for statement in pipeline.statements:
             self.chronicle.define(statement.definition)
         self.store.budgets.state(pipeline.name, limits(pipeline))
-        self.store.terms.state(pipeline.name, terms(pipeline))
+        self.store.terms.state(pipeline.name, terms(pipeline, self._stated_folder))
 
     def mark(self) -> str:
         """What tells this job from one that another file made; see fingerprint."""

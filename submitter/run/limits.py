@@ -14,9 +14,9 @@ def limits(pipeline: Pipeline) -> list[Limit]:
     return [Limit(PIPELINE, None, pipeline.settings.max_cost_per_day), *models]
 
 
-def terms(pipeline: Pipeline) -> Stated:
-    """The terms of a file; those that it does not state are taken away."""
-    return Stated(_span(pipeline.settings.retention), _span(pipeline.settings.quarantine))
+def terms(pipeline: Pipeline, checkpoints: str | None) -> Stated:
+    """The terms of a file, and where its checkpoints go; those that it does not state are taken away."""
+    return Stated(_span(pipeline.settings.retention), _span(pipeline.settings.quarantine), checkpoints)
 
 
 def _span(seconds: float | None) -> timedelta | None:

@@ -21,6 +21,8 @@ def test_the_newest_word_holds_and_takes_away_what_it_does_not_repeat(store: Sto
     store.terms.state("other", Stated(quarantine=HOUR))
     assert store.terms.of("pipe") == Stated(30 * DAY, HOUR)
     assert store.terms.retentions() == {"pipe": 30 * DAY}
+    store.terms.state("pipe", Stated(checkpoints="file:///elsewhere"))
+    assert store.terms.of("pipe") == Stated(checkpoints="file:///elsewhere")
     store.terms.state("pipe", Stated(DAY))
     assert store.terms.of("pipe") == Stated(DAY)
     assert store.terms.of("other") == Stated(quarantine=HOUR)

@@ -115,6 +115,30 @@ def test_what_a_restorable_checkpoint_is_older_than_is_kept(stage: Stage) -> Non
     assert janitor(stage).run_once() == {"deleted": 1}
 
 
+def test_checkpoints_in_a_folder_of_the_users_are_asked_too_and_where_they_are_out_of_sight_nothing_is_deleted(
+    stage: Stage, tmp_path: Path
+) -> None:
+    batch, elsewhere = published(stage), tmp_path / "elsewhere"
+    sealed_at = sealed_file(stage, batch).stat().st_ctime
+    store = stage.store
+    store.lineage.claim_name(batch.pipeline, "/somewhere/file.sql")
+    store.lineage.begin(batch.pipeline, definition=batch.definition, spool=stage.spool_url, job_id="job")
+    store.terms.state(batch.pipeline, Stated(checkpoints=elsewhere.as_uri()))
+    left = sealed_file(stage, batch).with_name(".part-x.inprogress.1")
+    left.touch()
+    os.utime(left, (0, 0))
+    stage.ahead = OLDER
+    assert janitor(stage).run_once() == {}, "it lies out of sight"
+    checkpoint = elsewhere / "job" / "chk-3" / "_metadata"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(left.name.encode())
+    os.utime(checkpoint, (sealed_at - 60, sealed_at - 60))
+    assert janitor(stage).run_once() == {}, "it is older than the seal"
+    os.utime(checkpoint, (sealed_at + 60, sealed_at + 60))
+    assert janitor(stage).run_once() == {"deleted": 1}
+    assert left.exists(), "the checkpoint speaks of it"
+
+
 def test_a_provider_that_is_away_delays_the_deletion(stage: Stage) -> None:
     batch = published(stage)
     stage.ahead = OLDER

@@ -49,7 +49,7 @@ def test_what_a_day_has_cost_is_remembered_and_the_brake_still_holds(
     # What the answers did not cost is given back: less than another batch needs is to be left.
     limits = [Limit(PIPELINE, None, used + each / 2), Limit("sentiments", "sentiment", 9 * each)]
     stage.store.budgets.state("pipe", limits)
-    terms = Stated(retention=30 * DAY, quarantine=timedelta(seconds=1.5))
+    terms = Stated(retention=30 * DAY, quarantine=timedelta(seconds=1.5), checkpoints="file:///elsewhere")
     stage.store.terms.state("pipe", terms)
     begin(stage)
     days = charged(stage)
