@@ -190,7 +190,7 @@ def test_an_input_without_positions_is_paid_for_again_on_purpose_only(
 
     check_it_can_not_be_restored(road, sql)
     refused = road.start(sql, "--fresh")
-    assert refused.wait(PATIENCE) == 5, refused.tail()
+    assert refused.wait(PATIENCE) == 2, refused.tail()
     assert "give --resubmit if that is what you want" in said(refused)
     twice = road.start(sql, "--fresh", "--resubmit")
     outputs = road.wait_for(120, deadline=PATIENCE)

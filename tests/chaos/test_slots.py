@@ -41,8 +41,12 @@ def _at_work(campaign: int) -> list[psutil.Process]:
     """All processes below a campaign, once everything that a run needs is there, and lives are at work."""
     found = psutil.Process(campaign).children(recursive=True)
     zygotes = [process for process in found if "tests.chaos.zygote" in _line(process)]
-    lives = [life for zygote in zygotes for life in zygote.children()]
-    return found if lives and {process.name() for process in found} >= WANTED else []
+    try:
+        lives = [life for zygote in zygotes for life in zygote.children()]
+        return found if lives and {process.name() for process in found} >= WANTED else []
+    except psutil.NoSuchProcess:
+        # A life that has ended meanwhile: the next look finds others.
+        return []
 
 
 def _folder(process: psutil.Process) -> Path | None:
