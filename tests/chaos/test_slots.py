@@ -51,9 +51,13 @@ def _at_work(campaign: int) -> list[psutil.Process]:
 
 def _folder(process: psutil.Process) -> Path | None:
     """The slot's, the broker's or the database's; None of any other process."""
-    if "tests.chaos.zygote" in _line(process):
-        return Path(_line(process)[-1])
-    return Path(process.cwd()) if process.name() in WANTED else None
+    line = _line(process)
+    if "tests.chaos.zygote" in line:
+        return Path(line[-1])
+    try:
+        return Path(process.cwd()) if process.name() in WANTED else None
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _line(process: psutil.Process) -> list[str]:
