@@ -29,7 +29,7 @@ class Keyless:
     """The accounts whose key this process's environment lacks; others may work for them. Threads share it."""
 
     def __init__(self, watchdog: Watchdog, clock: Clock) -> None:
-        self._watchdog, self._clock = watchdog, clock
+        self.watchdog, self._clock = watchdog, clock
         self._told: dict[str, tuple[str, datetime]] = {}
         self._lock = threading.Lock()
 
@@ -49,4 +49,4 @@ class Keyless:
     def _tell(self, account: str, message: str) -> None:
         with self._lock:
             self._told[account] = (message, self._clock())
-        self._watchdog.away(f"key of {account}", message)
+        self.watchdog.away(f"key of {account}", message)

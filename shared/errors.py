@@ -79,6 +79,10 @@ class ProviderError(BatchlineError):
         self.code = code
 
 
+UNREACHED = "no connection"
+"""How a NotSent begins, and the reason of a batch that waits for its provider to be reached."""
+
+
 class NotSent(ProviderError):
     """The connection was never made: the call had no effect, and may be repeated."""
 

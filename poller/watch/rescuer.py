@@ -9,7 +9,7 @@ from datetime import timedelta
 from poller.accounts import Keyless
 from poller.duty import BUSY, CHECKED, FAULTS, WAITING, Counts
 from shared.clock import Clock
-from shared.errors import BatchlineError, LeaseLost, MissingCredential, StaleState, StoreUnavailable
+from shared.errors import UNREACHED, BatchlineError, LeaseLost, MissingCredential, StaleState, StoreUnavailable
 from shared.lifecycle import SUBMITTABLE, State
 from shared.store import Batch, Store
 from shared.telemetry import Action, log
@@ -52,10 +52,19 @@ class Rescuer:
             return self._set_aside(batch, message)
         if after is None:
             return BUSY
+        self._tell(after)
         if after.state in SUBMITTABLE:
             return WAITING if after.state is State.HELD else CHECKED
         log(Action.BATCH_RESCUED, batch=batch.batch_key, state=after.state, provider_batch=after.provider_batch_id)
         return "rescued"
+
+    def _tell(self, batch: Batch) -> None:
+        """Whether the provider can be reached at all, as the watcher tells of its looks."""
+        dependency, reason = f"provider {batch.account}", batch.held_reason or ""
+        if batch.state is State.HELD and reason.startswith(UNREACHED):
+            self._keyless.watchdog.away(dependency, reason, batch.held_until)
+        elif batch.state not in SUBMITTABLE:
+            self._keyless.watchdog.back(dependency)
 
     def _set_aside(self, batch: Batch, message: str) -> str:
         """What failed in a way that nobody foresaw is tried again later, and shown until then."""

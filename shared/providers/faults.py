@@ -15,7 +15,17 @@ from typing import Any
 import httpx2
 
 from shared.clock import Clock
-from shared.errors import AccountFault, EnqueuedLimit, NotFound, NotSent, ProviderError, Rejected, Throttled, Unknown
+from shared.errors import (
+    UNREACHED,
+    AccountFault,
+    EnqueuedLimit,
+    NotFound,
+    NotSent,
+    ProviderError,
+    Rejected,
+    Throttled,
+    Unknown,
+)
 from shared.providers.codes import is_account, is_queue_full, limit_in
 from shared.telemetry import forms_of
 
@@ -51,7 +61,7 @@ def verdict(error: Exception, now: datetime, secret: str = "") -> ProviderError:
     cause = error if isinstance(error, httpx2.HTTPError) else error.__cause__
     text = _without_key(str(error) or type(error).__name__, secret)
     if isinstance(cause, _NEVER_SENT):
-        return NotSent(f"no connection: {_without_key(str(cause) or type(cause).__name__, secret)}")
+        return NotSent(f"{UNREACHED}: {_without_key(str(cause) or type(cause).__name__, secret)}")
     status = getattr(error, "status_code", None)
     response = getattr(error, "response", None)
     if isinstance(status, int) and status >= 400 and response is not None:

@@ -1,6 +1,8 @@
 """Rescuing batches that nobody works on, at the strict fake provider."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
 PROCESSING_SECONDS = 0.3
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(params=["openai", "anthropic"])
@@ -62,6 +65,26 @@ def test_a_create_whose_answer_was_lost_is_found_and_not_repeated(stage: Stage) 
     key = stage.plan()
     rescued(stage, key)
     assert creates_of(stage, key) == 1
+
+
+def test_a_provider_that_can_not_be_reached_is_told_as_away(stage: Stage) -> None:
+    nowhere = replace(stage, model={**stage.model, "base_url": "http://127.0.0.1:9/v1"})
+    watchdog, key = Watchdog(nowhere.store, this_process()), nowhere.plan()
+    duty = Rescuer(nowhere.store, nowhere.submission().work, nowhere.clock, Keyless(watchdog, nowhere.clock))
+    wait_until(lambda: duty.run_once() and nowhere.batch(key).state is State.HELD, 30, "the batch to be held")
+    (absence,) = nowhere.store.health.all(EPOCH)
+    assert absence.dependency == f"provider {nowhere.batch(key).account}"
+    assert absence.message.startswith("no connection")
+    assert watchdog.has_seen_away
+    nowhere.close()
+
+
+def test_a_provider_that_takes_a_batch_is_back(stage: Stage) -> None:
+    watchdog, key = Watchdog(stage.store, this_process()), stage.plan()
+    watchdog.away(f"provider {stage.batch(key).account}", "no connection")
+    duty = Rescuer(stage.store, stage.submission().work, stage.clock, Keyless(watchdog, stage.clock))
+    wait_until(lambda: duty.run_once() and stage.batch(key).state is State.SUBMITTED, 30, "the batch to be submitted")
+    assert stage.store.health.all(EPOCH) == []
 
 
 def test_a_batch_that_somebody_works_on_is_left_alone(stage: Stage) -> None:
