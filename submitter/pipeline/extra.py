@@ -12,6 +12,8 @@ from submitter.pipeline.flink import Reflection
 from submitter.pipeline.predict import NotOurs, names_of
 from submitter.pipeline.script import walk
 
+_HEADERS = "http-headers-map"
+"""Metadata of Flink's own provider that a batch has not: its answers come without headers of their own."""
 _SQL = {"VARCHAR": "STRING", "INTEGER": "INT"}
 _SHORT = {"VARCHAR(2147483647)": "STRING"}
 
@@ -60,7 +62,7 @@ def metadata_of(output: Sequence[CatalogColumn]) -> dict[str, str]:
 
 def _key(column: CatalogColumn) -> str | None:
     """The metadata that a column stands for."""
-    return column.metadata_key or (column.name if column.name in METADATA else None)
+    return column.metadata_key or (column.name if column.name in METADATA or column.name == _HEADERS else None)
 
 
 def _names(tree: Any, flink: Reflection) -> Iterator[str]:

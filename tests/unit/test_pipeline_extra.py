@@ -25,11 +25,18 @@ def test_metadata_of_an_answer_is_told_by_its_key_or_by_its_own_name() -> None:
 
 
 def test_metadata_that_no_answer_has_is_named() -> None:
-    output = (column("h", key="http-headers-map"), column("http-status-code"), column("w", INT, "error-string"))
+    headers = column("http-headers-map")
+    output = (
+        column("h", key="http-headers-map"),
+        headers,
+        column("http-status-code"),
+        column("w", INT, "error-string"),
+    )
     said = list(metadata_faults("m", (column("x", key="error-string"),), output))
     assert said == [
         "the INPUT of model m has the metadata column 'x': only OUTPUT can have one",
         f"OUTPUT column 'h': there is no metadata 'http-headers-map' of an answer, only {KEYS}",
+        f"OUTPUT column 'http-headers-map': there is no metadata 'http-headers-map' of an answer, only {KEYS}",
         "OUTPUT column 'http-status-code': metadata 'http-status-code' is INT, and not STRING",
         "OUTPUT column 'w': metadata 'error-string' is STRING, and not INT",
     ]
