@@ -79,5 +79,10 @@ def _address(url: str) -> None:
         raise ValueError(f"'{url}' is no http(s) address")
     if parts.username or parts.password:
         raise ValueError("the address holds a user or a password; the key belongs into 'api-key', as ${NAME}")
+    if "/openai/deployments/" in parts.path:
+        raise ValueError(
+            f"a deployment has no batch API: give {parts.scheme}://{parts.netloc}/openai/v1/chat/completions, and the "
+            "deployment's name as 'model'"
+        )
     if parts.query or parts.fragment:
         raise ValueError("the address has a query; give the plain address")

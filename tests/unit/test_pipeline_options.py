@@ -66,6 +66,10 @@ def test_batch_options_are_typed() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
+        (
+            {"endpoint": "https://me.openai.azure.com/openai/deployments/mini/chat/completions?api-version=2024-10-21"},
+            "give https://me.openai.azure.com/openai/v1/chat/completions, and the deployment's name as 'model'",
+        ),
         ({"temprature": "1"}, "option 'temprature': there is no such option; did you mean 'temperature'?"),
         ({"batch.max_age": "1 s"}, "did you mean 'batch.max-age'?"),
         ({"temperature": "hot"}, "option 'temperature': it can't be used: 'hot' is no number"),
