@@ -18,11 +18,13 @@ from poller.operate.status import report
 from poller.schedule import Backoff
 from shared.definition import BatchOptions
 from shared.errors import LeaseLost
+from shared.estimate import answer_tokens
 from shared.lifecycle import State
 from shared.providers.prices import cost
 from shared.spool import REQUESTS
 from shared.store import Batch
 from submitter.run.tally import Counter
+from tests.rig import samples
 from tests.rig.asking import PACE, PASS, Road, deadline_in
 from tests.rig.processes import Processes
 from tests.rig.stage import ENVIRON, Stage
@@ -179,7 +181,7 @@ def test_row_01_answers_that_nobody_saw_are_counted_and_told(make_stage: MakeSta
 
 def test_money_for_some_requests_asks_for_those_and_sends_the_rest_as_a_batch(make_stage: MakeStage) -> None:
     # Beforehand an answer is taken for a long one; what it really used makes room for a few more.
-    each = cost("openai", "gpt-5-mini", 150, 200)
+    each = cost("openai", "gpt-5-mini", 150, answer_tokens(samples.definition().model))
     assert each is not None
     ceiling = 1.3 * each.sync_usd
     stage = make_stage(mode="batch", fallback="sync", fallback_max_cost=ceiling)

@@ -10,10 +10,12 @@ import pytest
 from deploy.sandbox.provider.server import ProviderServer
 from poller.operate.status import report
 from shared.budget import cut_for, next_day
+from shared.estimate import answer_tokens
 from shared.failpoints import PLAN, STRUCK, VARIABLE, Failpoint
 from shared.lifecycle import State
 from shared.providers.prices import cost
 from shared.store.budgets import PIPELINE, Limit, Spending
+from tests.rig import samples
 from tests.rig.asking import PASS, Road
 from tests.rig.processes import Processes
 from tests.rig.stage import ENVIRON, Stage
@@ -73,7 +75,7 @@ def test_two_processes_share_a_day_and_one_that_is_killed_before_its_create_keep
 def test_calls_one_by_one_stop_where_the_days_money_ends_and_go_on_when_it_turns(stage: Stage) -> None:
     records = 12
     stage.batch_options = {"mode": "sync", "fallback_max_concurrency": 2}
-    price = cost("openai", "gpt-5-mini", 150, 200)
+    price = cost("openai", "gpt-5-mini", 150, answer_tokens(samples.definition().model))
     assert price is not None
     usd = 1.3 * price.sync_usd
     limit(stage, usd)

@@ -13,9 +13,11 @@ from deploy.sandbox.provider.answers import prompt_hash
 from deploy.sandbox.provider.server import ProviderServer
 from poller.duty import moved
 from poller.operate.status import report
+from shared.estimate import answer_tokens
 from shared.lifecycle import State
 from shared.providers.prices import cost
 from shared.store import Batch
+from tests.rig import samples
 from tests.rig.asking import Road, deadline_in
 from tests.rig.fixtures import MakeTopic
 from tests.rig.older import copied, restore
@@ -165,7 +167,7 @@ def test_what_is_only_taken_for_ours_is_not_cancelled(make_back: MakeBack) -> No
 
 
 def test_what_there_is_no_money_for_goes_into_a_batch_and_nothing_is_lost(make_back: MakeBack) -> None:
-    each = cost("openai", "gpt-5-mini", 150, 200)
+    each = cost("openai", "gpt-5-mini", 150, answer_tokens(samples.definition().model))
     assert each is not None
     back = make_back(deadline=MINUTE, fallback="sync", fallback_max_cost=1.3 * each.sync_usd)
     key = back.stage.plan(RECORDS)
