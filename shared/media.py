@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from shared.causes import Cause
-from shared.definition import Definition, Model
+from shared.definition import Definition
 from shared.providers.port import Profile
 from shared.providers.profiles import profile_for
 from shared.render import Prompt, Row, Unrenderable, prompt_of
@@ -186,8 +186,3 @@ _WRITERS: Mapping[str, Callable[[Sequence[Medium], str | None], list[Part]]] = {
     "messages": _messages,
     "moderations": _moderations,
 }
-
-
-def takes_media(model: Model) -> bool:
-    """Whether a task has a place for images."""
-    return model.task in _WRITERS

@@ -35,13 +35,11 @@ FIELDS: dict[str, dict[str, str]] = {
         "presence-penalty": "presence_penalty",
         "n": "n",
         "seed": "seed",
-        "response-format": "response_format",
     },
     "responses": {
         "temperature": "temperature",
         "top-p": "top_p",
         "max-tokens": "max_output_tokens",
-        "response-format": "text",
     },
     "embeddings": {"dimension": "dimensions"},
     "moderations": {},
@@ -52,7 +50,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "max-tokens": "max_tokens",
     },
 }
-"""The options that each task has a field for, and the field; an option that is not here has no effect on that task."""
+"""The options that are one field of a task's body, as they are given, and the field."""
 
 THINKING, EFFORT, PROMPT_CACHE, STRUCTURED = (
     "batch.thinking",
@@ -60,12 +58,7 @@ THINKING, EFFORT, PROMPT_CACHE, STRUCTURED = (
     "batch.prompt-cache",
     "batch.structured-output",
 )
-SHAPING: dict[str, frozenset[str]] = {
-    "chat": frozenset({STRUCTURED}),
-    "responses": frozenset({STRUCTURED}),
-    "messages": frozenset({THINKING, EFFORT, PROMPT_CACHE, STRUCTURED}),
-}
-"""Our own options that shape a task's body otherwise than as one field."""
+"""Our own options, which shape a body otherwise."""
 
 DEFAULT_MAX_TOKENS = 4096
 """Anthropic demands a limit; this is the most that every one of its models takes."""
@@ -76,11 +69,6 @@ SCHEMA_NAME = "answer"
 _TOOL = "Gives the answer."
 _WITHOUT_SCHEMAS = re.compile(r"claude-(instant|[23]|opus-4-(0|1|2025)|sonnet-4-(0|2025)|opus-4$|sonnet-4$)")
 """Claude models without `output_config.format` (its guide names those that have it; every later one has)."""
-
-
-def unused_options(model: Model) -> list[str]:
-    """The model's options that its task has no field for."""
-    return sorted(set(model.parameters) - set(FIELDS[model.task]) - SHAPING.get(model.task, frozenset()))
 
 
 def request_lines(model: Model) -> Lines:
@@ -196,7 +184,7 @@ def _options(model: Model) -> Body:
     return {
         field: _stops(given[option]) if option == "stop" else given[option]
         for option, field in FIELDS[model.task].items()
-        if option in given and option != "response-format"
+        if option in given
     }
 
 

@@ -1,10 +1,14 @@
 import re
 
 from shared.definition import BatchOptions
-from submitter.pipeline.option_table import BATCH, OPTIONS, markdown
+from shared.providers.bodies import FIELDS
+from submitter.pipeline.endpoint import TASKS
+from submitter.pipeline.option_table import BATCH, OPTIONS, PARAMETERS, markdown
 
 _OF_THE_MODEL = {"batch.extra-body"}
 """Options under `batch.` that shape a request."""
+_OTHERWISE = {"system-prompt", "response-format"}
+"""Options under Flink's names that shape a body otherwise than as one field."""
 
 
 def test_an_option_of_batches_is_a_field_with_the_same_default() -> None:
@@ -15,6 +19,12 @@ def test_an_option_of_batches_is_a_field_with_the_same_default() -> None:
         if option.name not in _OF_THE_MODEL:
             assert defaults.pop(name) == (option.kind(option.default) if option.default else None), option.name
     assert not defaults, "a field without an option can't be set"
+
+
+def test_an_option_that_is_a_field_is_taken_where_its_task_has_that_field() -> None:
+    for task in (task for tasks in TASKS.values() for task in tasks):
+        taken = {option.name for option in PARAMETERS if task in option.tasks and not option.name.startswith("batch.")}
+        assert taken - _OTHERWISE == set(FIELDS[task]), task
 
 
 def test_an_option_is_one_row_of_the_table() -> None:

@@ -13,7 +13,6 @@ from pydantic import JsonValue
 from shared.definition import Column, Model, SqlType
 from shared.errors import SettingsError
 from shared.providers import provider_for
-from shared.providers.bodies import FIELDS, unused_options
 from tests.rig.samples import DOUBLE, STRING, definition
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -128,20 +127,6 @@ def test_response_format_wins_over_the_columns() -> None:
     model = a_model(parameters={"response-format": "JSON_OBJECT"})
     body = orjson.loads(provider_for(model, {}).requests(model).line(f"{KEY}-0", "p"))["body"]
     assert body["response_format"] == {"type": "json_object"}
-
-
-def test_options_without_a_field_in_the_task_are_named() -> None:
-    assert unused_options(a_model(task="embeddings", parameters=EVERY_OPTION)) == sorted(
-        set(EVERY_OPTION) - {"dimension"}
-    )
-    assert unused_options(a_model(parameters=EVERY_OPTION)) == ["dimension"]
-    assert unused_options(a_model(**ANTHROPIC, parameters=EVERY_OPTION)) == [
-        "dimension",
-        "n",
-        "presence-penalty",
-        "seed",
-    ]
-    assert set(FIELDS) == {"chat", "responses", "embeddings", "moderations", "messages"}
 
 
 def test_anthropic_is_not_asked_for_more_unions_than_it_takes() -> None:

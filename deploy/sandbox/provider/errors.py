@@ -59,7 +59,3 @@ def anthropic_error(error: ProviderError, request_id: str) -> dict[str, Any]:
         "error": {"type": error.type or default, "message": error.message},
         "request_id": request_id,
     }
-
-
-def not_found(kind: str, name: str) -> ProviderError:
-    return ProviderError(404, f"No such {kind}: {name}", param="id")
