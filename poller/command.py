@@ -11,6 +11,7 @@ from rich.console import Console
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_exponential_jitter
 
 from poller.daemon import Daemon, once
+from poller.flags import load, options
 from poller.operate.doctor import Doctor
 from poller.operate.doctor_table import draw_diagnosis
 from poller.operate.rebuild import Rebuild
@@ -23,7 +24,6 @@ from poller.wiring import Poller, assembled, limits
 from shared.clock import system_clock
 from shared.errors import BatchlineError, KafkaUnavailable, MustRestart, SettingsError, StoreUnavailable
 from shared.lease import Keeper, is_dead, this_process
-from shared.settings import load, options
 from shared.store import Store
 from shared.telemetry import SECRETS, Action, log, start_logging
 from shared.terminal import printable, printable_json, printable_lines

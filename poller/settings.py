@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from poller.flags import Settings
 from shared.messages import BATCHES_TOPIC, PROGRESS_TOPIC
-from shared.settings import Settings
 
 Shown = Annotated[str, Field(min_length=1)]
 

@@ -4,10 +4,10 @@ import pytest
 from click.testing import CliRunner
 
 from poller.command import main
+from poller.flags import flag, load, variable
 from poller.settings import PollerSettings
 from shared.errors import SettingsError
 from shared.kafka import load_clusters
-from shared.settings import flag, load, variable
 
 NEEDED = {"state_store": "sqlite:////tmp/x.db", "bootstrap_servers": "localhost:9092", "spool": "file:///tmp/spool"}
 

@@ -1,7 +1,6 @@
 """How settings are declared: a field is a flag, a BATCHLINE_ variable and a help text, in one place. Flags win."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any, TypeVar
 
 import click
@@ -89,15 +88,11 @@ def _help(name: str, info: FieldInfo) -> str:
 
 
 def _default(value: Any) -> str:
-    if value is None or value == "":
-        return ""
-    if isinstance(value, timedelta):
-        return f"default {value.total_seconds():g}"
-    return f"default {value}"
+    return "" if value is None or value == "" else f"default {value}"
 
 
 def _metavar(info: FieldInfo) -> str:
-    for wanted, shown in ((timedelta, "SECONDS"), (float, "SECONDS"), (int, "NUMBER")):
+    for wanted, shown in ((float, "SECONDS"), (int, "NUMBER")):
         if info.annotation is wanted:
             return shown
     return "TEXT"
