@@ -4,29 +4,25 @@ A record's own fault never stops its batch: it comes out with NULL outputs and i
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import copy
 from itertools import islice
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import orjson
 
 from poller.collect.results import Results, Verdict, parse_failure
-from poller.collect.usage import UNKNOWN, Used
 from poller.collect.values import Unfit, reader_of
 from poller.publish.extra import MOST_RAW, Extras
+from poller.publish.frame import MOST_SAID, Failed, Frame, Headers, bytes_of
 from poller.publish.outputs import NO_OUTPUTS, Outputs, Row, Written
 from poller.publish.topic_limits import TopicLimits
 from shared.causes import Cause
 from shared.definition import Definition
 from shared.extras import RAW
 from shared.manifest import Manifest
-from shared.messages import ErrorRecord, Header
+from shared.messages import ErrorRecord
 from shared.rows import row_reader
 
-Headers = list[tuple[str, str | bytes | None]]
 _ANSWERED, _FAILED = int(Verdict.ANSWERED), int(Verdict.FAILED)
-_MESSAGE = 1000
-"""Characters of a cause's message in a header."""
 _HEADROOM = 512
 """Bytes of a message beside key, value and the headers that vary: a record's framing, the constant headers."""
 
@@ -35,14 +31,6 @@ Outgoing = tuple[int, bool, str, bytes | None, bytes | None, Headers, int | None
 """A message for the outbox: its row's ordinal within the batch's range, whether it holds an answer, topic, key, value,
 headers, its own timestamp in milliseconds. A plain tuple: one is made for each record.
 """
-
-
-class Failed(NamedTuple):
-    """Why a record has no outputs."""
-
-    cause: str
-    message: str
-    raw: str | None = None
 
 
 class Messages:
@@ -72,7 +60,7 @@ class Messages:
         `known` are the answers of the rows that were not asked because they had one, a JSON string each.
         """
         answers = iter(known)
-        frame = _Frame(manifest, provider_batch_id, self._definition, results)
+        frame = Frame(manifest, provider_batch_id, self._definition, results)
         # An echo used nothing: what its answer took is told with the record that asked.
         echoing = frame.without_usage()
         rejected = {row: Failed(cause, message) for row, cause, message in manifest.rejected}
@@ -110,7 +98,7 @@ class Messages:
             ordinal += count
 
     def _answered(
-        self, ordinal: int, sealed: Any, answer: bytes, frame: "_Frame", record: int | None, limits: TopicLimits
+        self, ordinal: int, sealed: Any, answer: bytes, frame: Frame, record: int | None, limits: TopicLimits
     ) -> Outgoing:
         row, limit = sealed["row"], limits.size - _HEADROOM
         try:
@@ -123,7 +111,7 @@ class Messages:
             failed = Failed(Cause.CAST, str(error), answer.decode())
             return self._failed(ordinal, sealed, failed, frame, record)
         size = (len(value) if value else 0) + (len(key) if key else 0)
-        if size > limit or (extra and size + _size(extra) > limit):
+        if size > limit or (extra and size + bytes_of(extra) > limit):
             message = f"the record has {size} bytes or more, and topic {self._topic} takes {limit}"
             return self._failed(ordinal, sealed, Failed(Cause.TOO_LARGE_OUTPUT, message), frame, record)
         if (key is None or timestamp is not None) and (refusal := limits.refusal(key, timestamp)):
@@ -134,7 +122,7 @@ class Messages:
             headers += extra
         return ordinal, True, self._topic, key, value, headers, timestamp
 
-    def _failed(self, ordinal: int, sealed: Any, failed: Failed, frame: "_Frame", record: int | None) -> Outgoing:
+    def _failed(self, ordinal: int, sealed: Any, failed: Failed, frame: Frame, record: int | None) -> Outgoing:
         row, position = sealed["row"], self._position(sealed)
         headers = frame.failed(record, position, failed)
         if self._error_topic is None:
@@ -143,12 +131,12 @@ class Messages:
                 used = frame.used(record)
                 known = self._extras.failed(frame.manifest, f"{failed.cause}: {failed.message}", failed.raw, used)
             limits = self._limits(self._topic)
-            key, value, extra, timestamp = self._fitting(row, known, limits.size - _HEADROOM - _size(headers))
+            key, value, extra, timestamp = self._fitting(row, known, limits.size - _HEADROOM - bytes_of(headers))
             key, timestamp = limits.nearest(key, timestamp)
             return ordinal, False, self._topic, key, value, headers + extra, timestamp
         limits = self._limits(self._error_topic)
         key, _ = limits.nearest(self._outputs.write_key_only(row)[0], None)
-        limit = limits.size - _HEADROOM - _size(headers)
+        limit = limits.size - _HEADROOM - bytes_of(headers)
         value = self._error_record(sealed, failed, frame, record, limit - len(key or b""))
         return ordinal, False, self._error_topic, key, value, headers, None
 
@@ -160,11 +148,11 @@ class Messages:
             tries.insert(1, (self._outputs.write_failed, less))
         for write, kept in tries:
             key, value, extra, timestamp = write(row, kept)
-            if len(value or b"") + len(key or b"") + _size(extra) <= limit:
+            if len(value or b"") + len(key or b"") + bytes_of(extra) <= limit:
                 return key, value, extra, timestamp
         return self._outputs.write_failed({})
 
-    def _error_record(self, sealed: Any, failed: Failed, frame: "_Frame", record: int | None, limit: int) -> bytes:
+    def _error_record(self, sealed: Any, failed: Failed, frame: Frame, record: int | None, limit: int) -> bytes:
         row, written = sealed["row"], b""
         for kept, raw in ((row, failed.raw), (row, None), ({}, None)):
             written = ErrorRecord(
@@ -174,7 +162,7 @@ class Messages:
                 position=sealed.get("position") or None,
                 row=_jsonable(kept),
                 cause=failed.cause,
-                message=failed.message[:_MESSAGE],
+                message=failed.message[:MOST_SAID],
                 raw_answer=raw[:MOST_RAW] if raw else None,
             ).encode()
             if len(written) <= limit:
@@ -189,71 +177,9 @@ class Messages:
         return f"{self._topics[topic]}/{partition}/{offset}"
 
 
-class _Frame:
-    """The headers that all messages of a batch have alike, and those that follow from a record."""
-
-    def __init__(
-        self, manifest: Manifest, provider_batch_id: str | None, definition: Definition, results: Results
-    ) -> None:
-        self.batch_key, self.provider_batch_id = manifest.batch_key, provider_batch_id
-        self.manifest, self.usage, self._packing = manifest, results.usage, manifest.packing
-        self._id, self._is_packed = f"{manifest.batch_key}-", bool(manifest.packs)
-        common: Headers = [
-            (Header.BATCH, manifest.batch_key.encode()),
-            (Header.MODEL, definition.model.model.encode()),
-            (Header.GENERATION, str(manifest.generation).encode()),
-        ]
-        if provider_batch_id:
-            common.append((Header.PROVIDER_BATCH, provider_batch_id.encode()))
-        self._succeeded: Headers = [*common, (Header.STATUS, b"succeeded")]
-        self._failed: Headers = [*common, (Header.STATUS, b"failed")]
-
-    def without_usage(self) -> "_Frame":
-        """The same for records that used nothing."""
-        silent = copy(self)
-        silent.usage = None
-        return silent
-
-    def used(self, record: int | None) -> Used:
-        """What a record used: its share of its request."""
-        if self.usage is None or record is None:
-            return UNKNOWN
-        request = self._packing.request(record)
-        records = self._packing.of(request)
-        return self.usage.of(request, record - records.start, len(records))
-
-    def request_id(self, record: int) -> str:
-        return f"{self._id}{self._packing.request(record)}"
-
-    def succeeded(self, record: int | None, position: str | None) -> Headers:
-        headers: Headers = list(self._succeeded)
-        if record is not None:
-            headers.append((Header.REQUEST, self.request_id(record)))
-        if position is not None:
-            headers.append((Header.POSITION, position))
-        if self._is_packed and record is not None:
-            headers.append((Header.INDEX, str(self._packing.place(record))))
-        return headers
-
-    def failed(self, record: int | None, position: str | None, failed: Failed) -> Headers:
-        said = f"{failed.cause}: {failed.message}"[:_MESSAGE]
-        headers: Headers = [*self._failed, (Header.ERROR, said.encode("utf-8", "replace"))]
-        if record is not None:
-            headers.append((Header.REQUEST, self.request_id(record)))
-            if self._is_packed:
-                headers.append((Header.INDEX, str(self._packing.place(record))))
-        if position is not None:
-            headers.append((Header.POSITION, position))
-        return headers
-
-
 def _skip(rows: Iterable[bytes], count: int) -> None:
     for _ in islice(rows, count):
         pass
-
-
-def _size(headers: Headers | list[tuple[str, bytes | None]]) -> int:
-    return sum(len(name) + len(value or b"") + 10 for name, value in headers)
 
 
 def _jsonable(row: Mapping[str, Any]) -> dict[str, Any]:
