@@ -12,7 +12,7 @@ from shared.lifecycle import Event
 from shared.recovery import DECIDE
 from shared.spool import DECISION, REQUESTS, Spool
 from shared.store import Batch, Lease, Store
-from shared.store.values import Remembered
+from shared.store.creates import Remembered
 
 _LOOK_AGAIN = timedelta(hours=1)
 """Whether the requests that are gone have been restored."""

@@ -18,7 +18,7 @@ from shared.lifecycle import Event, State
 from shared.providers.port import Provider, RemoteBatch
 from shared.spool import Spool
 from shared.store import Attempt, Batch, Lease, Store
-from shared.store.values import ALLOWED, PROVEN
+from shared.store.creates import ALLOWED, PROVEN
 
 QUARANTINE = timedelta(minutes=15)
 """Where nobody says another one."""

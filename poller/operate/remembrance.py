@@ -16,8 +16,8 @@ from shared.messages import BatchEvent
 from shared.recovery import SLACK
 from shared.spool import DECISION, Spool
 from shared.store import Attempt, PlannedBatch
+from shared.store.creates import ADOPTED
 from shared.store.rebuilds import Known
-from shared.store.values import ADOPTED
 
 _INTENT = re.compile(r"intent-([0-9]+)\.json")
 

@@ -1,8 +1,9 @@
 """The state store: SQLite or PostgreSQL, the one truth about every batch. Callers use `Store` and its values."""
 
 from shared.errors import PositionsPaid
+from shared.store.creates import Attempt, Stray, Whose
 from shared.store.store import Store
-from shared.store.values import Attempt, Batch, Lease, Plan, PlannedBatch, PositionRun, Run, Stray, Whose
+from shared.store.values import Batch, Lease, Plan, PlannedBatch, PositionRun, Run
 
 __all__ = [
     "Attempt",

@@ -12,11 +12,12 @@ from shared.lifecycle import Event, State
 from shared.store import budget_rows
 from shared.store.batch_rows import advance, locked
 from shared.store.columns import UtcTime
+from shared.store.creates import ADOPTED, ALLOWED, PROVEN, Attempt, Remembered
 from shared.store.database import Database, serialise
 from shared.store.leases import hold
 from shared.store.queue_rows import check
 from shared.store.tables import attempts, batches
-from shared.store.values import ADOPTED, ALLOWED, PROVEN, Attempt, Batch, Changes, Fence, Remembered
+from shared.store.values import Batch, Changes, Fence
 
 OUTCOME = {
     Event.ACCEPT: "accepted",

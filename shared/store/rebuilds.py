@@ -13,6 +13,7 @@ from shared.lifecycle import State
 from shared.store import batch_rows, plans
 from shared.store.budget_rows import put_back
 from shared.store.budgets import Limit, state
+from shared.store.creates import Attempt
 from shared.store.database import Database, insert_absent, serialise
 from shared.store.tables import (
     attempts,
@@ -27,7 +28,7 @@ from shared.store.tables import (
 )
 from shared.store.terms import Stated
 from shared.store.terms import state as state_terms
-from shared.store.values import Attempt, Charge, Plan, PlannedBatch, Run
+from shared.store.values import Charge, Plan, PlannedBatch, Run
 
 _KEPT = (batches, attempts, sealed_files, positions, runs, strays)
 """What an empty store has no row of."""

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Row, or_, select, update
 
 from shared.failpoints import Failpoint, reached
+from shared.store.creates import Stray, Whose
 from shared.store.database import Database, insert_absent
 from shared.store.tables import attempts, batches, strays
-from shared.store.values import Stray, Whose
 
 
 class Strays:

@@ -2,18 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Self, TypedDict
 
 from shared.definition import Mode
 from shared.lifecycle import State
 from shared.manifest import Manifest
-
-ADOPTED = "adopted"
-ALLOWED = "another is allowed by an operator"
-"""The note of an attempt that need not be waited for any longer than its quarantine."""
-PROVEN = "by its receipt"
-"""The note of an attempt that was adopted by its receipt, or by metadata: its provider batch is no guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,80 +217,6 @@ class Plan:
     """Where this attempt wrote the batches' folders; unique to it."""
     batches: tuple[PlannedBatch, ...] = ()
     positions: tuple[PositionRun, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One try to create a batch at the provider. Unresolved (`outcome` None): it may have been accepted."""
-
-    batch_key: str
-    attempt: int
-    """From 1."""
-    account: str
-    started_at: datetime
-    requests: int
-    bytes: int
-    input_file_id: str | None
-    outcome: str | None
-    """accepted, adopted, rejected, not sent, absent or given up."""
-    resolved_at: datetime | None
-    provider_batch_id: str | None
-    lookups: int
-    clean_since: datetime | None
-    """Since when every look-up was clean; None after one that failed."""
-    last_lookup_at: datetime | None
-    disowned: tuple[str, ...]
-    """Provider batches that were adopted for it and proved to be another's."""
-    note: str | None
-
-    @property
-    def is_guess(self) -> bool:
-        """Whether a look-up adopted its provider batch by size and time alone."""
-        return self.outcome == ADOPTED and self.note != PROVEN
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
-    """An attempt as the spool remembers it."""
-
-    attempt: int
-    started_at: datetime
-    requests: int
-    bytes: int
-    input_file_id: str | None
-
-
-class Whose(StrEnum):
-    """What is known of who made a stray."""
-
-    OURS = "ours"
-    """Proved by its metadata or its custom_ids, or on the operator's word."""
-    UNKNOWN = "unknown"
-    """Of the right size, at the right time; its results will say."""
-    FOREIGN = "foreign"
-    """Another user's, or some batch's one and only create."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stray:
-    """A second provider batch of one key: it should not be, and may have been paid for."""
-
-    provider_batch_id: str
-    batch_key: str
-    account: str
-    found_at: datetime
-    cancelled_at: datetime | None
-    """When its end was asked for."""
-    created_at: datetime | None = None
-    """By the provider's clock."""
-    whose: Whose = Whose.OURS
-    settled_at: datetime | None = None
-    """Since when nothing more can be learned of it: its results were read, or are gone."""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float | None = None
-    is_estimate: bool = False
-    """Its results could not be read; it cost this much at most, as far as anybody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

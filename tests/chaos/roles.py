@@ -40,7 +40,7 @@ from shared.recovery import DECIDE
 from shared.refusals import Backoff as Holding
 from shared.refusals import Waits
 from shared.store import Batch, Store
-from shared.store.values import ALLOWED
+from shared.store.creates import ALLOWED
 from shared.telemetry import start_logging
 from submitter.desk.desk import Desk
 from submitter.desk.errand import Errand

@@ -5,7 +5,7 @@ import pytest
 from shared.errors import AccountBusy, IllegalTransition, StaleState
 from shared.lifecycle import Event, State
 from shared.store import Store, Whose
-from shared.store.values import PROVEN
+from shared.store.creates import PROVEN
 from tests.rig.stores import MINUTE, NOON, SetClock, at_once, intend, planned, put, walk
 
 ACCOUNT = "openai:KEY@api"
