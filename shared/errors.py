@@ -71,12 +71,21 @@ class SpoolAway(SpoolError):
 
 
 class ProviderError(BatchlineError):
-    """A provider's call did not succeed. The subclass says what is known about its effect."""
+    """A provider's call did not succeed. The subclass says what is known about its effect.
 
-    def __init__(self, message: str, *, status: int | None = None, code: str | None = None) -> None:
+    `retry_after` is the provider's own word on when to ask again: a Throttled or an Unknown may have one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: timedelta | None = None,
+    ) -> None:
         super().__init__(message)
-        self.status = status
-        self.code = code
+        self.status, self.code, self.retry_after = status, code, retry_after
 
 
 UNREACHED = "no connection"
@@ -88,18 +97,7 @@ class NotSent(ProviderError):
 
 
 class Throttled(ProviderError):
-    """The provider said 429 (or 529) and did nothing; `retry_after` is its own word on when to ask again."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        code: str | None = None,
-        retry_after: timedelta | None = None,
-    ) -> None:
-        super().__init__(message, status=status, code=code)
-        self.retry_after = retry_after
+    """The provider said 429 (or 529) and did nothing."""
 
 
 class AccountFault(ProviderError):
@@ -131,18 +129,4 @@ class NotFound(ProviderError):
 
 
 class Unknown(ProviderError):
-    """A time-out after sending, 408, 409, 5xx or a reset: a read may be repeated, a create is ambiguous.
-
-    `retry_after` is the provider's own word on when to ask again, where it gave one.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        code: str | None = None,
-        retry_after: timedelta | None = None,
-    ) -> None:
-        super().__init__(message, status=status, code=code)
-        self.retry_after = retry_after
+    """A time-out after sending, 408, 409, 5xx or a reset: a read may be repeated, a create is ambiguous."""

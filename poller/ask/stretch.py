@@ -20,7 +20,7 @@ from poller.ask.ceiling import Ceiling
 from poller.ask.journal import Head, Journal
 from poller.ask.pacing import Pace
 from shared.clock import Clock
-from shared.errors import AccountFault, ProviderError, Throttled, Unknown
+from shared.errors import AccountFault, ProviderError, Unknown
 from shared.failpoints import Failpoint, reached
 from shared.providers.port import Provider
 
@@ -196,7 +196,7 @@ class Stretch:
             self._refuse(request, error, part)
             return
         if said is Effect.THROTTLED:
-            self._pace.throttled(now, roll, error.retry_after if isinstance(error, Throttled | Unknown) else None)
+            self._pace.throttled(now, roll, error.retry_after if isinstance(error, ProviderError) else None)
         elif said in (Effect.ACCOUNT, Effect.OURS):
             self._stopper = error
         else:

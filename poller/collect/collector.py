@@ -33,7 +33,6 @@ from shared.errors import (
     StaleState,
     StoreUnavailable,
     Throttled,
-    Unknown,
 )
 from shared.lease import Keeper
 from shared.lifecycle import COLLECTABLE
@@ -142,7 +141,7 @@ class Collector:
 
     def _postpone(self, batch: Batch, lease: Lease, error: Exception, count: str) -> str:
         self._failures[batch.batch_key] += 1
-        asked = error.retry_after if isinstance(error, Throttled | Unknown) else None
+        asked = error.retry_after if isinstance(error, ProviderError) else None
         delay = self._how.backoff.delay(self._failures[batch.batch_key], self._random.random(), asked)
         again: datetime = self._clock() + delay
         told = SECRETS.redact(f"its results can't be collected yet: {str(error) or type(error).__name__}")[:1000]

@@ -201,7 +201,7 @@ class Watcher:
     def _away(self, account: str, error: Exception) -> AccountAway:
         """How long to leave the account alone. A fault of its own pauses it for everybody."""
         self._failures[account] += 1
-        asked = error.retry_after if isinstance(error, Throttled | Unknown) else None
+        asked = error.retry_after if isinstance(error, ProviderError) else None
         roll = self._random.random()
         until = self._clock() + self._how.backoff.delay(self._failures[account], roll, asked)
         if isinstance(error, AccountFault):
