@@ -1,7 +1,11 @@
-"""A duty: one kind of work over everything that is due; and what its counts mean."""
+"""A duty: one kind of work over everything that is due; what its counts mean, and how turns go beside each other."""
 
-from collections.abc import Mapping
-from typing import Final, Protocol
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Protocol, TypeVar
+
+Group = TypeVar("Group")
 
 Counts = Mapping[str, int]
 """What a pass did, by name. A name in IDLE tells of work that did not go on; any other, of batches that moved."""
@@ -44,3 +48,15 @@ class Duty(Protocol):
 def moved(counts: Counts) -> int:
     """How much went on: when it is not 0 there may be more to do, here and downstream."""
     return sum(number for name, number in counts.items() if name not in IDLE)
+
+
+def side_by_side(name: str, most: int, groups: Collection[Group], turn: Callable[[Group], Counts]) -> Counts:
+    """The turn of each group, `most` of them at once in threads called `name`; gives all counts together.
+
+    What a turn raises ends the pass, once those that are under way have come to their end.
+    """
+    totals: Counter[str] = Counter()
+    with ThreadPoolExecutor(min(most, len(groups)), thread_name_prefix=name) as pool:
+        for counts in pool.map(turn, groups):
+            totals.update(counts)
+    return totals

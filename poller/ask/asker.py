@@ -9,7 +9,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,7 +19,7 @@ from poller.ask.ceiling import Ceiling
 from poller.ask.journal import Journal
 from poller.ask.roads import Roads
 from poller.ask.stretch import Asking, Outcome, Stretch
-from poller.duty import BUSY, FAULTS, WAITING, Counts
+from poller.duty import BUSY, FAULTS, WAITING, Counts, side_by_side
 from poller.schedule import by_account
 from shared.admission import Wait
 from shared.clock import Clock
@@ -89,11 +88,7 @@ class Asker:
         if not due:
             return {}
         self._spool.files.reach()
-        totals: Counter[str] = Counter()
-        with ThreadPoolExecutor(min(_ACCOUNTS, len(due)), thread_name_prefix="ask") as pool:
-            for counts in pool.map(self._account, due.values()):
-                totals.update(counts)
-        return totals
+        return side_by_side(self.name, _ACCOUNTS, due.values(), self._account)
 
     def _seconds(self) -> float:
         """What is left of this pass for one stretch."""

@@ -6,7 +6,6 @@ Everything is written to the spool first; one transaction then moves the batch t
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -18,7 +17,7 @@ from poller.ask.roads import Roads
 from poller.collect.bisection import HALVING, Halving
 from poller.collect.collection import Collected, Collection
 from poller.collect.undone import Early, Undone
-from poller.duty import BUSY, FAULTS, WAITING, Counts
+from poller.duty import BUSY, FAULTS, WAITING, Counts, side_by_side
 from poller.health import Watchdog
 from poller.schedule import Backoff, by_account
 from shared.clock import Clock
@@ -92,11 +91,7 @@ class Collector:
         if not due:
             return {}
         self._spool.files.reach()
-        with ThreadPoolExecutor(min(_ACCOUNTS, len(due)), thread_name_prefix="collect") as pool:
-            totals: Counter[str] = Counter()
-            for counts in pool.map(self._account, due.values()):
-                totals.update(counts)
-        return totals
+        return side_by_side(self.name, _ACCOUNTS, due.values(), self._account)
 
     def _account(self, batches: Sequence[Batch]) -> Counter[str]:
         counts: Counter[str] = Counter()

@@ -6,13 +6,12 @@ The store follows the markers: it is moved when the last transaction is committe
 import logging
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from itertools import groupby
 from random import Random
 
-from poller.duty import BUSY, FAULTS, WAITING, Counts
+from poller.duty import BUSY, FAULTS, WAITING, Counts, side_by_side
 from poller.health import Watchdog
 from poller.publish.outbox import Shard
 from poller.publish.outboxes import Outboxes
@@ -75,11 +74,7 @@ class Publisher:
             (cluster, [self._outboxes.shard(cluster, number) for _, number in shards])
             for cluster, shards in groupby(waiting, key=lambda place: place[0])
         ]
-        with ThreadPoolExecutor(min(_CLUSTERS, len(clusters)), thread_name_prefix="publish") as pool:
-            totals: Counter[str] = Counter()
-            for counts in pool.map(lambda cluster: self._cluster(*cluster), clusters):
-                totals.update(counts)
-        return totals
+        return side_by_side(self.name, _CLUSTERS, clusters, lambda cluster: self._cluster(*cluster))
 
     def close(self) -> None:
         """Let the producers go."""

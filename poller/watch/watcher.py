@@ -6,13 +6,12 @@ One list call stands for many retrieves. A fault of one batch postpones that bat
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
 
 from poller.accounts import Keyless, pause_account
-from poller.duty import BUSY, FAULTS, WAITING, Counts
+from poller.duty import BUSY, FAULTS, WAITING, Counts, side_by_side
 from poller.health import Watchdog
 from poller.schedule import Backoff, ListPolicy, by_account
 from poller.watch.looks import Looks
@@ -96,11 +95,7 @@ class Watcher:
         )
         if not due:
             return {}
-        with ThreadPoolExecutor(min(_ACCOUNTS, len(due)), thread_name_prefix="watch") as pool:
-            totals: Counter[str] = Counter()
-            for counts in pool.map(self._account, due.keys(), due.values()):
-                totals.update(counts)
-        return totals
+        return side_by_side(self.name, _ACCOUNTS, due.items(), lambda pair: self._account(*pair))
 
     def _account(self, account: str, batches: Sequence[Batch]) -> Counter[str]:
         """The account's turn, unless another poller has it."""
