@@ -6,7 +6,7 @@ another has written was overtaken, and learns it before a call is made. It lies 
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
 from typing import Literal
@@ -47,6 +47,34 @@ class Head(BaseModel):
     output_tokens: int = 0
     ended: Why | None = None
     """Nothing more is asked here: everything is answered, or there is no more money for it."""
+
+
+@dataclass
+class Part:
+    """What the next part of a journal is to say of calls that have turned up."""
+
+    lines: list[bytes] = field(default_factory=list)
+    answered: list[int] = field(default_factory=list)
+    void: list[int] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    unknown: list[int] = field(default_factory=list)
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def head(self, intended: list[int]) -> Head:
+        return Head(
+            answered=tuple(self.answered),
+            void=tuple(self.void),
+            failed=tuple(self.failed),
+            unknown=tuple(self.unknown),
+            intended=tuple(intended),
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.answered or self.void or self.failed or self.unknown)
 
 
 @dataclass

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from random import Random
@@ -17,7 +17,7 @@ from typing import Literal
 
 from poller.ask.calls import Effect, RequestLines, effect
 from poller.ask.ceiling import Ceiling
-from poller.ask.journal import Head, Journal
+from poller.ask.journal import Head, Journal, Part
 from poller.ask.pacing import Pace
 from shared.clock import Clock
 from shared.errors import AccountFault, ProviderError, Unknown
@@ -54,34 +54,6 @@ class Outcome:
     until: datetime | None = None
     """Of `resting` and `budget`: when the next call may be made."""
     reason: str = ""
-
-
-@dataclass
-class _Part:
-    """What the next part of the journal says."""
-
-    lines: list[bytes] = field(default_factory=list)
-    answered: list[int] = field(default_factory=list)
-    void: list[int] = field(default_factory=list)
-    failed: list[int] = field(default_factory=list)
-    unknown: list[int] = field(default_factory=list)
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-    def head(self, intended: list[int]) -> Head:
-        return Head(
-            answered=tuple(self.answered),
-            void=tuple(self.void),
-            failed=tuple(self.failed),
-            unknown=tuple(self.unknown),
-            intended=tuple(intended),
-            input_tokens=self.input_tokens,
-            output_tokens=self.output_tokens,
-        )
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.answered or self.void or self.failed or self.unknown)
 
 
 class Stretch:
@@ -162,9 +134,9 @@ class Stretch:
             came = error
         self._came.put((request, came))
 
-    def _gather(self) -> _Part:
+    def _gather(self) -> Part:
         """What came in a moment."""
-        part = _Part()
+        part = Part()
         end = time.monotonic() + self._how.linger
         while self._under_way and (left := end - time.monotonic()) > 0:
             with suppress(Empty):
@@ -173,7 +145,7 @@ class Stretch:
                 self._take(request, came, part)
         return part
 
-    def _take(self, request: int, came: bytes | Exception, part: _Part) -> None:
+    def _take(self, request: int, came: bytes | Exception, part: Part) -> None:
         if isinstance(came, bytes):
             answer = self._provider.answer(came)
             if answer is None or answer.status in ("succeeded", "failed"):
@@ -187,7 +159,7 @@ class Stretch:
         if request not in part.answered:
             self._waiting.append(request)
 
-    def _failed(self, request: int, error: Exception, part: _Part) -> None:
+    def _failed(self, request: int, error: Exception, part: Part) -> None:
         """What a failure says of the provider, and of the request."""
         now, roll, said = self._clock(), self._random.random(), effect(error)
         self._reason = str(error)
@@ -212,12 +184,12 @@ class Stretch:
             if tries >= self._how.tries:
                 self._refuse(request, error, part)
 
-    def _refuse(self, request: int, error: Exception, part: _Part) -> None:
+    def _refuse(self, request: int, error: Exception, part: Part) -> None:
         """The failure is the request's result."""
         if isinstance(error, ProviderError):
             self._keep(request, self._provider.failed(self._lines.line(request), error), part)
 
-    def _keep(self, request: int, line: bytes, part: _Part) -> None:
+    def _keep(self, request: int, line: bytes, part: Part) -> None:
         answer = self._provider.answer(line)
         used, made = (answer.input_tokens, answer.output_tokens) if answer else (0, 0)
         self._ceiling.settle(request, used, made)
