@@ -1,7 +1,7 @@
 """An INSERT with ML_PREDICT becomes a Statement: model, input, projection and sink, each held against the others."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,13 +10,14 @@ from shared.definition import BatchOptions, Column, Definition, Model, Projected
 from shared.extras import ALWAYS
 from shared.keys import is_name
 from submitter.pipeline.catalog import Catalog
-from submitter.pipeline.catalog_values import CatalogColumn, CatalogModel, CatalogTable, Identifier
+from submitter.pipeline.catalog_values import CatalogColumn, CatalogModel, CatalogTable
 from submitter.pipeline.effective import effective
 from submitter.pipeline.extra import answered, asked_extras, metadata_faults, metadata_of
 from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.flink import Reflection, implicit_cast, parsed_type, reason, sql_type
 from submitter.pipeline.inputs import read_input, topics_of
 from submitter.pipeline.kinds import is_topic
+from submitter.pipeline.known import Known
 from submitter.pipeline.options import Declared, ModelOptions
 from submitter.pipeline.overrides import read_overrides
 from submitter.pipeline.predict import NotOurs, Predict, names_of, read_predict
@@ -26,32 +27,6 @@ from submitter.pipeline.sinks import SinkOptions, SinkTable
 from submitter.pipeline.stand_in import WRITTEN, StandIns
 from submitter.pipeline.values import Statement, Topics
 from submitter.pipeline.variants import input_faults, variants
-
-
-@dataclass
-class Known:
-    """What the reading of a file has learned so far, and every statement needs."""
-
-    environ: Mapping[str, str]
-    pipeline: str
-    has_kafka_config: bool
-    unresolved: Mapping[str, str]
-    """A literal's value to what the file has in its place."""
-    lines: dict[Identifier, dict[str, int]] = field(default_factory=dict)
-    """The lines of the options of what the file creates or alters."""
-    sinks: frozenset[str] = frozenset()
-    """The names of the tables that the file's INSERTs write: a number makes none of them."""
-    names: set[str] = field(default_factory=set)
-    """The statements' names so far."""
-
-    def name(self, sink: str) -> str:
-        """A new statement's name: the sink's, and -2, -3 … where that is taken."""
-        number, name = 1, sink
-        while name in self.names or (number > 1 and name in self.sinks):
-            number += 1
-            name = f"{sink}-{number}"
-        self.names.add(name)
-        return name
 
 
 class Inserts:

@@ -13,7 +13,8 @@ from submitter.pipeline.configured import Configured
 from submitter.pipeline.doubts import Doubts
 from submitter.pipeline.faults import Faults, Place
 from submitter.pipeline.flink import Reflection, reason
-from submitter.pipeline.inserts import Inserts, Known
+from submitter.pipeline.inserts import Inserts
+from submitter.pipeline.known import Known
 from submitter.pipeline.needs import needs_of, pipeline_of
 from submitter.pipeline.predict import names_of, predict_calls
 from submitter.pipeline.prices import check_prices

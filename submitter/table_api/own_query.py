@@ -13,8 +13,9 @@ from submitter.pipeline.catalog_values import CatalogModel, CatalogTable, Identi
 from submitter.pipeline.doubts import Doubts
 from submitter.pipeline.faults import Faults, Place, nearest
 from submitter.pipeline.flink import Reflection, reason
-from submitter.pipeline.inserts import Inserts, Known
+from submitter.pipeline.inserts import Inserts
 from submitter.pipeline.kafka_properties import passwords
+from submitter.pipeline.known import Known
 from submitter.pipeline.references import credentials, unresolved
 from submitter.pipeline.values import Statement, Topics
 from submitter.sql import INTERNAL, literal, quote
