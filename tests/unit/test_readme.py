@@ -1,7 +1,9 @@
-"""The README is a map that tells the truth: its diagram is the table, and every place it names is there."""
+"""The README is a map that tells the truth: its tables are the code's, and every place it names is there."""
 
 import re
 from pathlib import Path
+
+import pytest
 
 from deploy.readme import written
 from shared.lifecycle import mermaid
@@ -18,8 +20,18 @@ def test_the_parts_that_are_made_from_the_code_are_as_it_has_them() -> None:
         assert f"\n\n{table}\n\n" in README
 
 
-def test_every_place_on_the_map_exists() -> None:
-    places = re.findall(r"\]\(([^)#]+)\)", README)
+@pytest.mark.parametrize("page", ["README.md", "deploy/README.md"])
+def test_every_place_that_a_page_names_is_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    sections = {slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+    places = re.findall(r"\]\((?!https:)([^)]+)\)", text)
     assert places
     for place in places:
-        assert (ROOT / place).exists(), f"README.md names {place}, which is not there"
+        path, _, section = place.partition("#")
+        assert (ROOT / page).parent.joinpath(path).exists(), f"{page} names {place}, which is not there"
+        assert path or section in sections, f"{page} has no section for {place}"
+
+
+def slug(heading: str) -> str:
+    """A heading's name in a link, as GitHub makes it."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
