@@ -4,7 +4,7 @@ They lie in <pipeline>/annals of the spool, and stay when the data are deleted: 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Literal, Self, TypeVar
@@ -164,13 +164,26 @@ class Annals:
             if data is not None:
                 yield _parsed(Definition, data, entry.address)
 
-    def plans(self, known: Iterable[str] = ()) -> Iterator[PlanRecord]:
-        """Every plan of which a batch may have been sent, or that had none; but for those of files in `known`."""
+    def plans(
+        self, known: Iterable[str] = (), damaged: Callable[[SpoolError], None] | None = None
+    ) -> Iterator[PlanRecord]:
+        """Every plan of which a batch may have been sent, or that had none; but for those of files in `known`.
+
+        `damaged` is told of each record that can't be read, which then keeps no other.
+        """
         passed = {f"{plan_name(address)}.json" for address in known}
         for entry in self._files.entries(f"{self._folder}/plans"):
             data = self._files.read(entry.address) if entry.name not in passed else None
-            if data is not None:
-                yield _parsed(PlanRecord, data, entry.address)
+            if data is None:
+                continue
+            try:
+                record = _parsed(PlanRecord, data, entry.address)
+            except SpoolError as error:
+                if damaged is None:
+                    raise
+                damaged(error)
+                continue
+            yield record
 
     def _read(self, record: type[Kept], name: str) -> Kept | None:
         data = self._files.read(f"{self._folder}/{name}")

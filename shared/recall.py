@@ -1,12 +1,14 @@
-"""Puts a batch that an older copy of the store has forgotten back into it, from what stands in its folder of the spool.
+"""Puts what an older copy of the store has forgotten back into it, from what stands in the spool: batches, and plans.
 
-Its intent says that it may have been sent, its closing that it is out: neither is done again.
+A batch's intent says that it may have been sent, its closing that it is out: neither is done again. What a plan has
+paid for stays paid for.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from shared.annals import Annals
 from shared.closing import Closing, read_closing
 from shared.errors import SpoolError
 from shared.estimate import estimate
@@ -39,6 +41,20 @@ def recall(store: Store, spool: Spool, manifest: Manifest, environ: Mapping[str,
     if is_back:
         reached(Failpoint.RECALLED)
     return is_back
+
+
+def recall_plans(store: Store, spool: Spool, pipeline: str, damaged: Callable[[SpoolError], None] | None = None) -> int:
+    """Put back the plans of files that are deleted, with the positions that they paid for; how many were absent.
+
+    Those of files that are there are told by their manifests, to whoever plans them. `damaged` is told of each record
+    that can't be read. Raises SpoolAway; SpoolError for a damaged record where nobody is told.
+    """
+    records = Annals(spool, pipeline).plans(store.plans.addresses(pipeline), damaged)
+    return sum(
+        store.recalls.plan(record.plan())
+        for record in records
+        if record.pipeline == pipeline and spool.files.size(record.address) is None
+    )
 
 
 def _put_back(store: Store, planned: PlannedBatch, closing: Closing | None, intent: Intent | None) -> bool:

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from poller.duty import FAULTS, KNOWN, Counts
-from shared.annals import Annals
 from shared.clock import Clock
 from shared.errors import SpoolAway, SpoolError
 from shared.keys import is_batch_key
-from shared.recall import recall
+from shared.recall import recall, recall_plans
 from shared.spool import Spool
 from shared.store import Store
 from shared.telemetry import Action, log
@@ -57,15 +56,12 @@ class Recaller:
     def _plans(self, pipeline: str) -> Counter[str]:
         """Take back the plans of files that are deleted, for their positions; the others the submitter takes back."""
         counts = Counter[str]()
-        try:
-            for record in Annals(self._spool, pipeline).plans(self._store.plans.addresses(pipeline)):
-                if record.pipeline == pipeline and self._spool.files.size(record.address) is None:
-                    counts["plans"] += self._store.recalls.plan(record.plan())
-        except SpoolAway:
-            raise
-        except SpoolError as error:
+
+        def damaged(error: SpoolError) -> None:
             log(Action.BATCH_FAULT, logging.WARNING, pipeline=pipeline, message=str(error))
             counts[FAULTS] += 1
+
+        counts["plans"] += recall_plans(self._store, self._spool, pipeline, damaged)
         return counts
 
     def _keys(self, pipeline: str, statement: str) -> list[str]:

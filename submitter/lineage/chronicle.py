@@ -4,7 +4,8 @@ from contextlib import suppress
 
 from shared.annals import Annals
 from shared.definition import Definition
-from shared.errors import SettingsError, SpoolError
+from shared.errors import SettingsError, SpoolAway, SpoolError
+from shared.recall import recall_plans
 from shared.spool import Spool
 from shared.store import Store
 
@@ -13,10 +14,27 @@ class Chronicle:
     """One pipeline's."""
 
     def __init__(self, store: Store, spool: Spool, pipeline: str) -> None:
-        self._store, self._pipeline, self._annals = store, pipeline, Annals(spool, pipeline)
+        self._store, self._spool, self._pipeline = store, spool, pipeline
+        self._annals = Annals(spool, pipeline)
 
-    def refuse_forgotten(self) -> None:
-        """Raise SettingsError where the spool remembers runs that the store knows nothing of: rows may be paid for."""
+    def remind(self) -> None:
+        """Tell a store that was restored from an older copy what was paid for since, and is deleted by now.
+
+        Before anything is read: those rows may come again. Raises SettingsError where the spool remembers runs that the
+        store knows nothing of: then nobody knows what else is paid for; SpoolError for a plan that can't be read.
+        """
+        self._refuse_forgotten()
+        try:
+            recall_plans(self._store, self._spool, self._pipeline)
+        except SpoolAway:
+            raise
+        except SpoolError as error:
+            raise SpoolError(
+                f"{error}\nThe store has forgotten that plan, and what it paid for: restore its record from a copy; "
+                "without it (remove it only if you want that) its rows may be sent, and paid for, again"
+            ) from error
+
+    def _refuse_forgotten(self) -> None:
         if self._store.lineage.runs(self._pipeline, 1):
             return
         runs = self._annals.runs()

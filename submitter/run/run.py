@@ -58,7 +58,7 @@ class Runner:
             cluster = self._cluster()
             if cluster.local:
                 outlive(self.spool, name, self.stop)
-            self._beginning.chronicle.refuse_forgotten()
+            self._beginning.chronicle.remind()
             self._refuse_beside_live_job(cluster)
             self._beginning.prepare()
             start = self._begin()

@@ -99,7 +99,7 @@ def _begin(tables: StreamTableEnvironment, read: _Added, statements: StatementSe
         store.lineage.claim_name(pipeline.name, str(pipeline.file), take_over="take-over" in read.wishes)
         wishes = Wishes({}, resubmit="resubmit" in read.wishes, replication=replication)
         beginning = Beginning(pipeline, tables, store, spool, clusters, wishes, LOG.info)
-        beginning.chronicle.refuse_forgotten()
+        beginning.chronicle.remind()
         beginning.prepare()
         mark = beginning.mark()
         road = _road(beginning, mark)

@@ -18,6 +18,7 @@ from shared.lease import Keeper
 from shared.lifecycle import State
 from shared.providers.port import Profile, Provider
 from shared.store import PositionRun
+from submitter.lineage.chronicle import Chronicle
 from submitter.planning.planner import Planner
 from tests.rig import samples
 from tests.rig.fixtures import MakeTopic
@@ -119,6 +120,44 @@ def test_what_was_deleted_after_the_copy_is_known_to_be_out(back: Back) -> None:
     known = stage.batch(key)
     assert (known.state, known.succeeded, known.published_at) == (out.state, RECORDS, out.published_at)
     check_once(back, key)
+
+
+def deleted(stage: Stage, records: int = RECORDS) -> str:
+    """A file that was planned, is out and deleted; where its plan's record lies."""
+    before = set(plan_records(stage))
+    key = stage.plan(records)
+    stage.path(stage.batch(key).sealed_file or "").unlink()
+    (record,) = set(plan_records(stage)) - before
+    return record
+
+
+def plan_records(stage: Stage) -> list[str]:
+    return [entry.address for entry in stage.spool.files.entries("pipe/annals/plans")]
+
+
+def test_rows_of_a_deleted_file_are_known_to_be_paid_for_before_a_submitter_reads_them_again(stage: Stage) -> None:
+    """The store is an older copy that no poller has told yet what was deleted since: the topic has the rows still."""
+    older = copied(stage)
+    deleted(stage)
+    restore(stage, older)
+    Chronicle(stage.store, stage.spool, "pipe").remind()
+    assert stage.plan_rows(range(RECORDS)) == []
+    assert stage.plan_rows(range(RECORDS, RECORDS + 1)), "a new row is sent"
+
+
+def test_a_forgotten_plan_that_can_not_be_read_keeps_no_other_and_stops_a_start(stage: Stage) -> None:
+    older = copied(stage)
+    records = [deleted(stage) for _ in range(3)]
+    before = stage.store.positions.all("pipe", "sentiments")
+    restore(stage, older)
+    whole = stage.path(records[0]).read_text()
+    stage.path(records[0]).write_text("{")
+    assert recaller(stage).run_once()["plans"] == len(records) - 1
+    with pytest.raises(SpoolError, match=f"{records[0]} is damaged"):
+        Chronicle(stage.store, stage.spool, "pipe").remind()
+    stage.path(records[0]).write_text(whole)
+    Chronicle(stage.store, stage.spool, "pipe").remind()
+    assert stage.store.positions.all("pipe", "sentiments") == before
 
 
 def test_a_batch_that_was_planned_only_is_sent_once(stage: Stage) -> None:

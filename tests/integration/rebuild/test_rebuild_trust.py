@@ -101,16 +101,16 @@ def test_a_submitter_refuses_a_store_that_has_forgotten_its_pipeline(make_back: 
     back = make_back()
     stage = back.stage
     chronicle = Chronicle(stage.store, stage.spool, "pipe")
-    chronicle.refuse_forgotten()
+    chronicle.remind()
     seal(stage, "any", range(RECORDS))
     begin(stage)
-    chronicle.refuse_forgotten()
+    chronicle.remind()
     drop(stage)
     stage.store.lineage.claim_name("pipe", "/files/pipe.sql")
     with pytest.raises(SettingsError, match="remembers run 1 of "):
-        Chronicle(stage.store, stage.spool, "pipe").refuse_forgotten()
+        Chronicle(stage.store, stage.spool, "pipe").remind()
     rebuild(back, batches_topic)
-    Chronicle(stage.store, stage.spool, "pipe").refuse_forgotten()
+    Chronicle(stage.store, stage.spool, "pipe").remind()
 
 
 def test_a_damaged_batch_stops_the_rebuild_until_it_is_given_up(make_back: MakeBack, batches_topic: str) -> None:
