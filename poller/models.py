@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable, Mapping
 
+from pydantic import ValidationError
+
 from shared.definition import Definition, Model
 from shared.errors import SpoolError
 from shared.providers import provider_for
@@ -28,10 +30,10 @@ class Models:
         self._lock = threading.Lock()
 
     def definition(self, batch: Batch) -> Definition:
-        """A batch's definition: the store's, else its manifest's. Raises SpoolError when neither has it."""
+        """A batch's definition: the store's, else its manifest's. Raises SpoolError for none that can be read."""
         known = self._definitions.get(batch.definition)
         if known is None:
-            known = self._store.lineage.definition(batch.definition)
+            known = self._stored(batch)
             if known is None:
                 known = self._spool.manifest(batch.pipeline, batch.statement, batch.batch_key).definition
             if known.hash != batch.definition:
@@ -40,6 +42,16 @@ class Models:
                 )
             self._definitions[batch.definition] = known
         return known
+
+    def _stored(self, batch: Batch) -> Definition | None:
+        try:
+            return self._store.lineage.definition(batch.definition)
+        except ValidationError as error:
+            # Its own fault, and no other batch's.
+            raise SpoolError(
+                f"definition {batch.definition} of batch {batch.batch_key} can't be read ({error.errors()[0]['msg']}): "
+                "another version of batchline wrote it; run the poller of that version, or a newer one"
+            ) from error
 
     def provider_of(self, batch: Batch) -> Provider:
         """The provider that a batch was, or is to be, sent to."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from poller.duty import FAULTS, KNOWN, Counts
 from shared.clock import Clock
-from shared.errors import SpoolAway, SpoolError
+from shared.errors import SpoolAway, SpoolError, StoreUnavailable
 from shared.keys import is_batch_key
 from shared.recall import recall, recall_plans
 from shared.spool import Spool
@@ -73,13 +73,14 @@ class Recaller:
         try:
             if not recall(self._store, self._spool, self._spool.manifest(pipeline, statement, key), self._environ):
                 return KNOWN
-        except SpoolAway:
+        except (SpoolAway, StoreUnavailable):
             raise
-        except SpoolError as error:
+        except Exception as error:  # noqa: BLE001 one damaged batch is isolated
             # Nothing mends it while this process lives: it is said once.
             level = logging.DEBUG if key in self._damaged else logging.WARNING
             self._damaged.add(key)
-            log(Action.BATCH_FAULT, level, batch=key, message=str(error))
+            message = str(error) if isinstance(error, SpoolError) else f"{type(error).__name__}: {error}"
+            log(Action.BATCH_FAULT, level, batch=key, message=message)
             return FAULTS
         log(Action.BATCH_RECALLED, logging.WARNING, batch=key)
         return "recalled"

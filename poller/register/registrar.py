@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from confluent_kafka import KafkaException
+
 from poller.duty import KNOWN, SKIPPED, WAITING, Counts
 from poller.health import Watchdog
 from poller.register.announced import Skip, contradicts, read_event
@@ -172,25 +174,35 @@ class Registrar:
 
     def _assign(self) -> Counter[str]:
         counts: Counter[str] = Counter()
-        for batch in self._store.shards.unassigned(_UNASSIGNED):
-            try:
-                definition = self._definition_of(batch)
-                folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
-                place = read_place(self._spool.files, folder)
-            except SpoolError as error:
-                log(Action.BATCH_FAULT, logging.DEBUG, batch=batch.batch_key, message=str(error))
-                counts[WAITING] += 1
-                continue
+        waiting: set[str] = set()
+        while True:
+            known, found = len(waiting), self._store.shards.unassigned(_UNASSIGNED, but_not=waiting)
+            for batch in found:
+                counts[self._place(batch, waiting)] += 1
+            # However many wait for one cluster, those behind them have their turn.
+            if len(found) < _UNASSIGNED or len(waiting) == known:
+                return counts
+
+    def _place(self, batch: Batch, waiting: set[str]) -> str:
+        """Give a batch its shard; `waiting` are the definitions whose sinks' clusters can't be found out now."""
+        if batch.definition in waiting:
+            return WAITING
+        try:
+            definition = self._definition_of(batch)
             cluster = self._cluster_of(definition.sink)
             if cluster is None:
-                counts[WAITING] += 1
-                continue
-            known = place.shard if place is not None and place.cluster == cluster else None
-            self._store.shards.assign(batch.batch_key, cluster, self._shards, known=known)
-            reached(Failpoint.SHARD_ASSIGNED)
-            self._estimate(batch, definition)
-            counts["assigned"] += 1
-        return counts
+                waiting.add(batch.definition)
+                return WAITING
+            folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
+            place = read_place(self._spool.files, folder)
+        except SpoolError as error:
+            log(Action.BATCH_FAULT, logging.DEBUG, batch=batch.batch_key, message=str(error))
+            return WAITING
+        known = place.shard if place is not None and place.cluster == cluster else None
+        self._store.shards.assign(batch.batch_key, cluster, self._shards, known=known)
+        reached(Failpoint.SHARD_ASSIGNED)
+        self._estimate(batch, definition)
+        return "assigned"
 
     def _estimate(self, batch: Batch, definition: Definition) -> None:
         """A child has its share of its parent's."""
@@ -205,7 +217,7 @@ class Registrar:
         dependency = f"kafka {sink.bootstrap_servers}"
         try:
             cluster = self._sinks.identify(sink)
-        except (KafkaUnavailable, SettingsError) as error:
+        except (KafkaUnavailable, KafkaException, SettingsError) as error:
             self._watchdog.away(dependency, str(error))
             return None
         self._watchdog.back(dependency)

@@ -40,9 +40,10 @@ class Shards:
             raise StaleState(f"batch {key} is not in the store")
         return int(kept)
 
-    def unassigned(self, limit: int) -> list[Batch]:
-        """Batches without a shard, announced or not, oldest seal first."""
-        query = select(batches).where(batches.c.shard.is_(None)).order_by(batches.c.sealed_at, batches.c.batch_key)
+    def unassigned(self, limit: int, *, but_not: Collection[str] = ()) -> list[Batch]:
+        """Batches without a shard, announced or not, oldest seal first; none of the definitions `but_not`."""
+        chosen = batches.c.shard.is_(None) & batches.c.definition.not_in(list(but_not))
+        query = select(batches).where(chosen).order_by(batches.c.sealed_at, batches.c.batch_key)
         with self._database.read() as connection:
             return [batch_of(row) for row in connection.execute(query.limit(limit))]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, insert
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
@@ -18,6 +19,7 @@ from shared.lease import Keeper
 from shared.lifecycle import State
 from shared.providers.port import Profile, Provider
 from shared.store import PositionRun
+from shared.store.tables import definitions
 from submitter.lineage.chronicle import Chronicle
 from submitter.planning.planner import Planner
 from tests.rig import samples
@@ -181,6 +183,21 @@ def test_another_store_s_pipeline_and_a_damaged_manifest_are_left_alone(stage: S
     stage.path("other").rename(stage.path("pipe"))
     assert recaller(stage).run_once() == {"recalled": 1, "faults": 1}
     assert stage.batch(good).state is State.SEALED
+
+
+def test_a_definition_of_another_version_in_the_store_keeps_no_other_batch(stage: Stage) -> None:
+    """As after a newer version was tried, and taken back."""
+    older = copied(stage)
+    newer = stage.plan()
+    stage.batch_options = {"max_requests": 10}
+    key, stated = stage.plan(), stage.batch(newer).definition
+    restore(stage, older)
+    engine = create_engine(stage.store_url)
+    with engine.begin() as connection:
+        connection.execute(insert(definitions).values(hash=stated, json='{"version": 99}'))
+    engine.dispose()
+    assert recaller(stage).run_once() == {"recalled": 1, "faults": 1}
+    assert stage.batch(key).state is State.SEALED
 
 
 @dataclass
