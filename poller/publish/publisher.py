@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
 from random import Random
@@ -25,6 +26,7 @@ from shared.errors import (
     KafkaUnavailable,
     LeaseLost,
     MustRestart,
+    SpoolError,
     StaleState,
     StoreUnavailable,
 )
@@ -39,6 +41,32 @@ BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=5))
 _CLUSTERS = 8
 _TRIES = 3
 """Transactions of one batch that may be aborted in a row before the next batch has its turn."""
+
+
+@dataclass
+class _Away:
+    """The ways to one cluster that lead nowhere in this pass, and the definitions that go by them.
+
+    An address may be an old one, and a password wrong: who is reached by others is not kept waiting.
+    """
+
+    definitions: set[str] = field(default_factory=set)
+    error: KafkaUnavailable | None = None
+    _ways: set[tuple[str, str]] = field(default_factory=set)
+
+    def note(self, definition: Definition, error: KafkaUnavailable) -> None:
+        self._ways.add(_way(definition))
+        self.definitions.add(definition.hash)
+        self.error = error
+
+    def has(self, definition: Definition) -> bool:
+        if _way(definition) in self._ways:
+            self.definitions.add(definition.hash)
+        return definition.hash in self.definitions
+
+
+def _way(definition: Definition) -> tuple[str, str]:
+    return definition.sink.bootstrap_servers, str(sorted(definition.sink.kafka.items()))
 
 
 class Publisher:
@@ -83,40 +111,63 @@ class Publisher:
     def _cluster(self, cluster: str, shards: list[Shard]) -> Counter[str]:
         """The turn of one sink cluster; while it is away, all of its batches wait."""
         counts: Counter[str] = Counter()
-        try:
-            for shard in shards:
-                with self._keeper.hold(shard.lease) as lease:
-                    if lease is None:
-                        counts[BUSY] += 1
-                        continue
-                    self._shard(shard, lease, counts)
-        except KafkaUnavailable as error:
-            self._watchdog.away(f"kafka {cluster}", str(error))
+        away = _Away()
+        for shard in shards:
+            with self._keeper.hold(shard.lease) as lease:
+                if lease is None:
+                    counts[BUSY] += 1
+                    continue
+                self._shard(shard, lease, counts, away)
+        if away.error is not None:
+            self._watchdog.away(f"kafka {cluster}", str(away.error))
             counts[WAITING] += 1
         else:
             self._watchdog.back(f"kafka {cluster}")
         return counts
 
-    def _shard(self, shard: Shard, lease: Lease, counts: Counter[str]) -> None:
-        due = self._store.batches.due(
-            (State.COLLECTED,), self._clock(), _MOST, sink_cluster=shard.cluster, shard=shard.number
-        )
-        for batch in due:
-            try:
+    def _shard(self, shard: Shard, lease: Lease, counts: Counter[str], away: "_Away") -> None:
+        while True:
+            known, now = len(away.definitions), self._clock()
+            due = self._store.batches.due(
+                (State.COLLECTED,),
+                now,
+                _MOST,
+                but_not_by=away.definitions,
+                sink_cluster=shard.cluster,
+                shard=shard.number,
+            )
+            if not all(self._turn(batch, shard, lease, counts, away) for batch in due):
+                return
+            # However many wait for an address of the cluster, those behind them have their turn.
+            if len(due) < _MOST or len(away.definitions) == known:
+                return
+
+    def _turn(self, batch: Batch, shard: Shard, lease: Lease, counts: Counter[str], away: "_Away") -> bool:
+        """One batch's turn; whether the shard is ours still."""
+        try:
+            if not self._is_away(batch, away):
                 counts[self._isolated(batch, shard, lease)] += 1
-            except (StoreUnavailable, KafkaUnavailable):
+        except KafkaUnavailable as error:
+            away.note(self._definition_of(batch), error)
+        except LeaseLost:
+            # Another has the shard: whatever this producer had begun is aborted by that one's.
+            self._outboxes.drop(shard)
+            counts[BUSY] += 1
+            return False
+        except MustRestart:
+            self._outboxes.drop(shard)
+            if not self._is_taken(lease):
                 raise
-            except LeaseLost:
-                # Another has the shard: whatever this producer had begun is aborted by that one's.
-                self._outboxes.drop(shard)
-                counts[BUSY] += 1
-                return
-            except MustRestart:
-                self._outboxes.drop(shard)
-                if not self._is_taken(lease):
-                    raise
-                counts[BUSY] += 1
-                return
+            counts[BUSY] += 1
+            return False
+        return True
+
+    def _is_away(self, batch: Batch, away: "_Away") -> bool:
+        if away.error is None:
+            return False
+        with suppress(SpoolError):
+            return away.has(self._definition_of(batch))
+        return False
 
     def _isolated(self, batch: Batch, shard: Shard, lease: Lease) -> str:
         """One batch's turn, with every fault of its own kept to it; gives the count that it falls under."""

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from shared.errors import BatchlineError
+from shared.errors import BatchlineError, KafkaUnavailable
 from shared.kafka import LIBRDKAFKA, unavailable
 from shared.topics import is_compacted
 
@@ -71,6 +71,8 @@ def limits_of(client: Mapping[str, str], topic: str) -> TopicLimits:
         if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise BatchlineError(f"topic {topic} does not exist at {servers}; create it") from error
         raise unavailable(error, f"topic {topic} is looked at", servers) from error
+    except TimeoutError as error:
+        raise KafkaUnavailable(f"Kafka at {servers} does not answer while topic {topic} is looked at") from error
     return read_limits({name: entry.value for name, entry in described.items()})
 
 

@@ -54,18 +54,20 @@ class Batches:
         limit: int,
         *,
         but_not: Collection[str] = (),
+        but_not_by: Collection[str] = (),
         **equal: Unpack[Filter],
     ) -> list[Batch]:
         """Batches whose time has come (`next_check_at`, `held_until`) and that nobody works on, oldest seal first.
 
-        A live lease `batch/<key>` keeps a batch back. Those of the accounts `but_not` are left out.
+        A live lease `batch/<key>` keeps a batch back. Those of the accounts `but_not`, and of the definitions
+        `but_not_by`, are left out.
         """
         leased = exists().where(
             leases.c.name == "batch/" + batches.c.batch_key,
             leases.c.expires_at > now,
         )
         times = [or_(column.is_(None), column <= now) for column in (batches.c.next_check_at, batches.c.held_until)]
-        others = batches.c.account.not_in(list(but_not)) if but_not else and_(True)
+        others = batches.c.account.not_in(list(but_not)) & batches.c.definition.not_in(list(but_not_by))
         return self._select([_in(states), _equal(equal), others, *times, ~leased], limit)
 
     def with_deadline(self, states: Iterable[State], limit: int) -> list[Batch]:

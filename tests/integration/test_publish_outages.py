@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, update
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
@@ -21,12 +22,14 @@ from shared.errors import MustRestart, TopicMismatch
 from shared.lease import Keeper
 from shared.lifecycle import State
 from shared.messages import Header, ProgressMarker
+from shared.store.tables import batches
 from tests.rig import samples
 from tests.rig.fixtures import MakeTopic
-from tests.rig.results import SINK_TOPIC, Back, requests_of, sink
+from tests.rig.results import SHARDS, SINK_TOPIC, Back, requests_of, sink
 from tests.rig.stage import Stage
 
 RECORDS = 200
+NOWHERE = "127.0.0.1:9"
 BOUNDS = Bounds(records=60)
 
 
@@ -209,3 +212,33 @@ def test_a_progress_topic_that_forgets_is_an_error(
         counts = back.publisher().run_once()
         assert counts == {"faults": 1}
         assert "cleanup.policy" in (back.stage.batch(batch.batch_key).error or "")
+
+
+def test_an_address_of_the_sink_that_is_not_reached_keeps_only_its_own_batches(
+    server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    """A cluster's brokers have moved: what was planned before names their old address."""
+    with collected(server, broker, tmp_path, make_topic("sentiments", SINK_TOPIC)) as back:
+        stage = back.stage
+        (key,) = (batch.batch_key for batch in stage.store.batches.rows())
+        now = stage.batch(key)
+        stage.sink = {**stage.sink, "bootstrap_servers": NOWHERE}
+        old = stage.submit(RECORDS)
+        back.collect(old)
+        stage.store.shards.assign(old, now.sink_cluster or "", SHARDS, known=now.shard)
+        sealed_first(stage, old)
+        publisher = back.publisher()
+        publisher.run_once()
+        publisher.close()
+        assert (stage.batch(key).state, stage.batch(old).state) == (State.PUBLISHED, State.COLLECTED)
+        (away,) = stage.store.health.all(stage.clock() - timedelta(minutes=1))
+        assert NOWHERE in away.message
+
+
+def sealed_first(stage: Stage, key: str) -> None:
+    """Let a batch stand before all others."""
+    engine = create_engine(stage.store_url)
+    with engine.begin() as connection:
+        this = batches.c.batch_key == key
+        connection.execute(update(batches).where(this).values(sealed_at=samples.EPOCH - timedelta(days=1)))
+    engine.dispose()
