@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 
-from poller.duty import BUSY, CHECKED, WAITING, Counts
+from poller.duty import BUSY, CHECKED, FAULTS, WAITING, Counts
 from poller.upkeep.pursuit import Pursuit
 from shared.clock import Clock
-from shared.errors import ProviderError, SettingsError, SpoolError
+from shared.errors import ProviderError, SettingsError, SpoolError, StoreUnavailable
 from shared.lease import Keeper
 from shared.providers.port import Provider, RemoteBatch
 from shared.recovery import SLACK
@@ -54,9 +54,22 @@ class Auditor:
                 if lease is None:
                     counts[BUSY] += 1
                     continue
-                counts[self._audit([attempt for attempt in given_up if attempt.account == account])] += 1
+                counts[self._isolated(account, [attempt for attempt in given_up if attempt.account == account])] += 1
                 counts.update(self._follow([stray for stray in self._store.strays.open() if stray.account == account]))
         return counts
+
+    def _isolated(self, account: str, attempts: Sequence[Attempt]) -> str:
+        """One account's turn, with every fault kept to it; gives the count that it falls under."""
+        try:
+            return self._audit(attempts)
+        except StoreUnavailable:
+            raise
+        except (ProviderError, SettingsError, SpoolError):
+            return WAITING
+        except Exception as error:  # noqa: BLE001 an account that can't be looked at keeps no other
+            message = SECRETS.redact(f"{type(error).__name__}: {error}")
+            log(Action.BATCH_FAULT, logging.WARNING, account=account, message=message)
+            return FAULTS
 
     def _audit(self, attempts: Sequence[Attempt]) -> str:
         """Note what showed late."""
@@ -65,16 +78,13 @@ class Auditor:
         if not known:
             return CHECKED
         since = min(attempt.started_at for attempt in attempts) - SLACK
-        try:
-            provider = self._provider_of(next(iter(known.values())))
-            is_identified = provider.profile.is_identified
-            found = [
-                (batch, remote)
-                for remote in provider.created_since(since)
-                if (batch := self._whose(remote, known, attempts, is_identified=is_identified))
-            ]
-        except (ProviderError, SettingsError, SpoolError):
-            return WAITING
+        provider = self._provider_of(next(iter(known.values())))
+        is_identified = provider.profile.is_identified
+        found = [
+            (batch, remote)
+            for remote in provider.created_since(since)
+            if (batch := self._whose(remote, known, attempts, is_identified=is_identified))
+        ]
         for batch, remote in found:
             self._note(batch, remote, Whose.OURS if is_identified else Whose.UNKNOWN)
         return "strays" if found else CHECKED
@@ -124,8 +134,14 @@ class Auditor:
         for stray in strays:
             try:
                 counts["followed" if self._pursuit.follow(stray) else CHECKED] += 1
+            except StoreUnavailable:
+                raise
             except (ProviderError, SettingsError, SpoolError) as error:
                 message = SECRETS.redact(str(error))
                 log(Action.BATCH_FAULT, logging.DEBUG, batch=stray.batch_key, message=message)
                 counts[WAITING] += 1
+            except Exception as error:  # noqa: BLE001 such as a disk that has no room for its results
+                message = SECRETS.redact(f"{type(error).__name__}: {error}")
+                log(Action.BATCH_FAULT, logging.WARNING, batch=stray.batch_key, message=message)
+                counts[FAULTS] += 1
         return counts

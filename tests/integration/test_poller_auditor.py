@@ -1,8 +1,11 @@
 """A create that showed after its quarantine, the residual of every look-up: found, proved, cancelled, and its cost."""
 
+import errno
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,8 @@ from poller.operate.status import report
 from poller.upkeep.auditor import Auditor
 from shared.lease import Keeper, this_process
 from shared.lifecycle import State
-from shared.store import Stray, Whose
+from shared.providers.port import Provider, RemoteBatch
+from shared.store import Batch, Stray, Whose
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
@@ -162,6 +166,43 @@ def test_a_create_that_showed_late_is_found_told_and_counted_with_its_cost(stage
     assert stage.store.status.pipelines()[0]["duplicate_cost_usd"] == row["cost_usd"]
     assert "it cost $" in told(stage)[0]
     assert audit.run_once() == {"checked": 1}, "there is nothing more to learn"
+
+
+@dataclass
+class Overfull:
+    """A provider of whose batches one has results for which the disk has no room."""
+
+    real: Provider
+    batch: str
+
+    def download(self, batch: RemoteBatch, into: Path) -> list[Path]:
+        if batch.id == self.batch:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self.real.download(batch, into)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def test_a_stray_whose_results_the_disk_has_no_room_for_keeps_no_other(stage: Stage) -> None:
+    twice(stage), twice(stage)
+    first, _, second, _ = creates(stage)
+    models = stage.models()
+
+    def provider_of(batch: Batch) -> Any:
+        return Overfull(models.provider_of(batch), first)
+
+    audit = Auditor(stage.store, provider_of, Keeper(stage.store, this_process()), stage.clock)
+    stage.server.advance(HIDDEN)
+    audit.run_once()
+    assert {stray.provider_batch_id for stray in strays(stage)} == {first, second}
+    stage.server.advance(3 * HIDDEN)
+
+    def is_settled() -> bool:
+        audit.run_once()
+        return [stray.provider_batch_id for stray in stage.store.strays.open()] == [first]
+
+    wait_until(is_settled, 30, lambda: f"the other one to be settled: {stage.store.strays.open()}")
 
 
 def test_another_user_s_batch_of_the_same_size_is_left_alone_and_forgotten(anthropic: Stage) -> None:
