@@ -68,16 +68,27 @@ class Janitor:
             self._store.answers.forget()
             retentions, counts = self._store.terms.retentions(), Counter[str]()
             for pipeline, statement in self._spool.statements():
-                retention = retentions.get(pipeline, self._retention)
-                states = restorable(self._store, self._spool, pipeline)
-                if states is None:
-                    self._tell_unseen(pipeline)
-                    continue
-                limits = _Limits(self._clock() - retention, oldest(states))
-                for file in self._spool.sealed_files(pipeline, statement):
-                    counts[self._isolated(pipeline, statement, file, limits)] += 1
-                self._sweep_abandoned(pipeline, statement, states, self._clock() - max(retention, ABANDONED))
+                try:
+                    counts += self._statement(pipeline, statement, retentions.get(pipeline, self._retention))
+                except (StoreUnavailable, LeaseLost):
+                    raise
+                except Exception as error:  # noqa: BLE001 a statement that can't be swept must not keep the others
+                    message = f"{type(error).__name__}: {error}"
+                    log(Action.BATCH_FAULT, logging.WARNING, pipeline=pipeline, statement=statement, message=message)
+                    counts[FAULTS] += 1
         del counts["kept"]
+        return counts
+
+    def _statement(self, pipeline: str, statement: str, retention: timedelta) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        states = restorable(self._store, self._spool, pipeline)
+        if states is None:
+            self._tell_unseen(pipeline)
+            return counts
+        limits = _Limits(self._clock() - retention, oldest(states))
+        for file in self._spool.sealed_files(pipeline, statement):
+            counts[self._isolated(pipeline, statement, file, limits)] += 1
+        self._sweep_abandoned(pipeline, statement, states, self._clock() - max(retention, ABANDONED))
         return counts
 
     def _tell_unseen(self, pipeline: str) -> None:

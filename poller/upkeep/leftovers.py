@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from poller.collect.decision import read_decision
 from poller.upkeep.retained import State, is_named
+from shared.errors import SpoolAway, SpoolError
 from shared.keys import generation, is_batch_key
 from shared.spool import MANIFEST, Spool
 from shared.store import Store
@@ -47,7 +48,13 @@ class Leftovers:
                 continue
             batch = self._store.batches.get(key)
             parent = self._spool.batch(pipeline, statement, key[:-1]) if generation(key) else None
-            decision = read_decision(self._spool.files, parent) if parent else None
+            try:
+                decision = read_decision(self._spool.files, parent) if parent else None
+            except SpoolAway:
+                raise
+            except SpoolError:
+                # Who restores the decision needs what it names.
+                return True
             if attempt in (batch.attempt_folder if batch else None, decision.attempt if decision else None):
                 return True
         return False

@@ -10,9 +10,10 @@ import pytest
 from deploy.sandbox.provider.server import ProviderServer
 from poller.upkeep.janitor import Janitor
 from shared.errors import NotFound
+from shared.keys import child_key
 from shared.lease import Keeper, this_process
 from shared.lifecycle import Event, State
-from shared.spool import MANIFEST, REQUESTS
+from shared.spool import DECISION, MANIFEST, REQUESTS
 from shared.store import Batch
 from shared.store.terms import Stated
 from tests.rig.stage import Stage
@@ -137,6 +138,31 @@ def test_checkpoints_in_a_folder_of_the_users_are_asked_too_and_where_they_are_o
     os.utime(checkpoint, (sealed_at + 60, sealed_at + 60))
     assert janitor(stage).run_once() == {"deleted": 1}
     assert left.exists(), "the checkpoint speaks of it"
+
+
+def test_a_pipeline_whose_checkpoints_can_not_be_read_keeps_its_own_data_alone(stage: Stage, tmp_path: Path) -> None:
+    stage.changes = {"pipeline": "another"}
+    unread = published(stage)
+    stage.changes = {}
+    batch, nowhere = published(stage), tmp_path / "a-ring-of-links"
+    nowhere.symlink_to(nowhere)
+    stage.store.terms.state("another", Stated(checkpoints=nowhere.as_uri()))
+    stage.ahead = OLDER
+    assert janitor(stage).run_once() == {"faults": 1, "deleted": 1}
+    assert sealed_file(stage, unread).exists()
+    assert not sealed_file(stage, batch).exists()
+
+
+def test_an_abandoned_child_of_a_damaged_decision_is_kept_and_other_attempts_are_not(stage: Stage) -> None:
+    parent = stage.batch(stage.plan())
+    folder = stage.spool.batch(parent.pipeline, parent.statement, parent.batch_key)
+    stage.path(f"{folder}/{DECISION}").write_text("{")
+    left = [stage.path(stage.spool.new_attempt(parent.pipeline, parent.statement)) for _ in range(2)]
+    (left[0] / child_key(parent.batch_key, 0)).mkdir()
+    for path in left:
+        os.utime(path, (0, 0))
+    assert janitor(stage).run_once() == {}
+    assert [path.exists() for path in left] == [True, False]
 
 
 def test_a_provider_that_is_away_delays_the_deletion(stage: Stage) -> None:
