@@ -15,6 +15,7 @@ from shared.errors import LeaseLost, StoreUnavailable
 from shared.store import Lease, Store
 
 TTL = timedelta(seconds=15)
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @cache
@@ -31,12 +32,16 @@ def is_dead(holder: str) -> bool:
 
 @cache
 def _where() -> str:
-    """The host, and the pid namespace: containers may share a host's name, and don't see each other's processes."""
+    """The host, its boot, and the pid namespace: who shares them all sees each other's processes.
+
+    Machines may share a name, and a machine's own namespace has the same number everywhere: only the boot is its own.
+    """
     try:
+        boot = _BOOT.read_text().strip()
         namespace = str(Path("/proc/self/ns/pid").stat().st_ino)
     except OSError:
-        namespace = uuid4().hex
-    return f"{socket.gethostname()}.{namespace}"
+        boot, namespace = "", uuid4().hex
+    return f"{socket.gethostname()}.{boot}.{namespace}"
 
 
 def _started(pid: int) -> str:

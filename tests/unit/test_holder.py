@@ -3,6 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
+from uuid import uuid4
 
 from shared.lease import is_dead, this_process
 from tests.rig.waiting import wait_until
@@ -37,3 +38,15 @@ def test_a_process_that_can_not_be_seen_is_not_presumed_dead() -> None:
     assert not is_dead(f"{host}.1:{os.getpid() + 1}:{started}")
     assert not is_dead("another-host.1:1:1")
     assert not is_dead("")
+
+
+def test_a_process_of_another_machine_of_this_one_s_name_is_not_presumed_dead() -> None:
+    """Two virtual machines of one image share a store: the pid namespace of each has the same number."""
+    where, _, started = this_process().rsplit(":", 2)
+    child = subprocess.Popen(["true"])
+    child.wait()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert is_dead(f"{where}:{child.pid}:{started}")
+    assert boot in where
+    assert not is_dead(f"{where.replace(boot, str(uuid4()))}:{child.pid}:{started}")
+    assert not is_dead(f"{where.replace(f'.{boot}', '')}:{child.pid}:{started}"), "an earlier version told no boot"
