@@ -121,6 +121,8 @@ def _postgresql(url: URL) -> Engine:
     return create_engine(
         url,
         connect_args={name: value for name, value in how.items() if name not in url.query},
+        # Whatever the database's own default: who has waited for a lock must see what its holder has committed.
+        isolation_level="READ COMMITTED",
         pool_pre_ping=True,
         hide_parameters=True,
     )

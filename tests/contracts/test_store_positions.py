@@ -1,12 +1,19 @@
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import create_engine, text
 
+from shared.clock import system_clock
 from shared.errors import PositionsPaid
 from shared.store import Store
+from shared.store.address import engine_for, parse
+from shared.store.database import Database, serialise
+from tests.rig.postgres import PostgresServer
 from tests.rig.stores import plan, planned
+from tests.rig.waiting import wait_until
 
 RUN = st.tuples(st.integers(0, 40), st.integers(1, 6)).map(lambda run: (run[0], run[0] + run[1]))
 Ledger = list[tuple[int, int]]
@@ -73,3 +80,24 @@ def test_offsets_reach_beyond_32_bits(store: Store) -> None:
     far = 2**53
     assert store.plans.commit(plan("a", offsets=[(far, far + 10)]))
     assert store.positions.paid("pipe", "sentiments", "cluster", "topic", 0, far) == [(far, far + 10)]
+
+
+def test_a_database_of_another_isolation_lets_nobody_pay_twice(postgres: PostgresServer) -> None:
+    """Each of two plans has begun before the other is committed; one waits for the ledger, and then has to see it."""
+    name = postgres.create_database()
+    engine = create_engine(postgres.url(name))
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_isolation TO 'repeatable read'"))
+    engine.dispose()
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with Store.open(postgres.url(name)) as store, ThreadPoolExecutor(2) as pool:
+        database = Database(engine_for(parse(postgres.url(name))), system_clock)
+        with database.write() as first:
+            serialise(first, "positions/pipe/sentiments")
+            # They begin and end at different offsets: no key of the table keeps one out.
+            paying = [pool.submit(store.plans.commit, plan(f"file-{n}", offsets=[(n, n + 10)])) for n in (0, 5)]
+            with database.read() as other:
+                wait_until(lambda: other.execute(waiting).scalar() == len(paying), 30)
+        failed = [error for error in (future.exception(60) for future in paying) if error is not None]
+        database.engine.dispose()
+        assert [type(error) for error in failed] == [PositionsPaid]
