@@ -30,7 +30,7 @@ from shared.lifecycle import Event, State
 from shared.manifest import Manifest
 from shared.providers.port import Provider
 from shared.providers.prices import cost_of
-from shared.spool import REQUESTS, Spool
+from shared.spool import DECISION, REQUESTS, Spool
 from shared.store import Batch, Lease, Store
 from shared.store.values import Changes
 from shared.telemetry import SECRETS, Action, log
@@ -137,19 +137,36 @@ class Asker:
         if batch.requests == 0:
             self._store.batches.apply(batch.batch_key, Event.NOTHING_TO_SEND, lease=lease)
             return "asked"
+        if self._is_decided(batch):
+            return self._over(batch, lease)
         provider = self._provider_of(batch)
         provider.connect()
         paused = self._store.accounts.ask(batch.account, batch.batch_key)
         if paused is not None:
             return self._wait(batch, lease, paused.reason, paused.until)
         if batch.state is not State.RUNNING:
-            begun = Changes(submitted_at=batch.submitted_at or self._clock(), error=None)
-            batch = self._store.batches.apply(batch.batch_key, Event.ASK, lease=lease, **begun)
+            batch = self._begin(batch, lease)
         journal = self._journal(batch)
         began = time.monotonic()
         outcome = self._stretch(batch, manifest, provider, journal, lease)
         self._paces.measured(batch.account, batch.model, outcome.answers, time.monotonic() - began)
         return self._settle(batch, manifest, journal, outcome, lease)
+
+    def _is_decided(self, batch: Batch) -> bool:
+        """Whether its results were decided on, as an older copy of the store has forgotten; its data may be deleted."""
+        folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
+        return self._spool.files.size(f"{folder}/{DECISION}") is not None
+
+    def _over(self, batch: Batch, lease: Lease) -> str:
+        """Nothing more is asked: the decision is followed."""
+        if batch.state is not State.RUNNING:
+            batch = self._begin(batch, lease)
+        self._store.batches.apply(batch.batch_key, Event.END, lease=lease, expected=State.RUNNING, next_check_at=None)
+        return "asked"
+
+    def _begin(self, batch: Batch, lease: Lease) -> Batch:
+        begun = Changes(submitted_at=batch.submitted_at or self._clock(), error=None)
+        return self._store.batches.apply(batch.batch_key, Event.ASK, lease=lease, **begun)
 
     def _journal(self, batch: Batch) -> Journal:
         """Read once, while nobody else asks this batch."""

@@ -16,16 +16,19 @@ from poller.ask.pacing import PacePolicy
 from poller.duty import moved
 from poller.operate.status import report
 from poller.schedule import Backoff
+from poller.upkeep.janitor import Janitor
 from shared.definition import BatchOptions
 from shared.errors import LeaseLost
 from shared.estimate import answer_tokens
-from shared.lifecycle import State
+from shared.lease import Keeper, this_process
+from shared.lifecycle import Event, State
 from shared.providers.prices import cost
 from shared.spool import REQUESTS
 from shared.store import Batch
 from submitter.run.tally import Counter
 from tests.rig import samples
 from tests.rig.asking import PACE, PASS, Road, deadline_in
+from tests.rig.older import copied, restore
 from tests.rig.processes import Processes
 from tests.rig.stage import ENVIRON, Stage
 from tests.rig.waiting import wait_until
@@ -262,6 +265,31 @@ def test_a_batch_that_can_not_be_asked_is_held_and_says_why(make_stage: MakeStag
     requests.write_bytes(kept)
     stage.ahead += timedelta(minutes=2)
     ask_until(Road(stage), key, State.ENDED)
+    assert billed(stage) == [1] * RECORDS
+
+
+@pytest.mark.parametrize("known", [State.SEALED, State.RUNNING])
+def test_what_is_out_and_deleted_is_not_asked_by_an_older_copy_of_the_store(
+    make_stage: MakeStage, known: State
+) -> None:
+    stage = make_stage()
+    key = stage.plan(RECORDS)
+    if known is State.RUNNING:
+        stage.store.batches.apply(key, Event.ASK)
+    older = copied(stage)
+    road = Road(stage)
+    ask_until(road, key, State.ENDED)
+    wait_until(lambda: road.collector().run_once() and stage.batch(key).state is State.COLLECTED, 30)
+    stage.store.batches.tally(key, succeeded=RECORDS, failed=0)
+    stage.store.batches.apply(key, Event.PUBLISH)
+    stage.ahead = timedelta(days=8)
+    keeper, provider_of = Keeper(stage.store, this_process()), stage.models().provider_of
+    janitor = Janitor(stage.store, stage.spool, provider_of, keeper, stage.clock, retention=timedelta(days=7))
+    assert janitor.run_once() == {"deleted": 1}
+    restore(stage, older)
+    assert stage.batch(key).state is known
+    ask_until(road, key, State.ENDED)
+    wait_until(lambda: road.collector().run_once() and stage.batch(key).state is State.COLLECTED, 30)
     assert billed(stage) == [1] * RECORDS
 
 
