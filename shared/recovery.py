@@ -6,7 +6,7 @@ allow another attempt.
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.clock import Clock
@@ -24,6 +24,10 @@ QUARANTINE = timedelta(minutes=15)
 """Where nobody says another one."""
 SLACK = timedelta(minutes=5)
 """How far the provider's clock may differ from ours."""
+WIDE = timedelta(days=1)
+"""How much further back the last look goes before another attempt, where a batch says itself whose it is: no clock, not
+even one that is hours ahead, may hide what was accepted.
+"""
 DECIDE = "an operator must decide"
 """How the reason of a hold begins that nothing but a person's word ends."""
 LOOKUPS = 20
@@ -116,11 +120,7 @@ class Recovery:
             found = self._search(trail, provider)
             is_absent = found == Found([]) and absent(attempt, self._clock(), self._quarantine(batch))
             if is_absent and may_clear and trail.input_files:
-                # Without its input file a create that arrives after all can't run; one that just has shows itself now.
-                for file in sorted(trail.input_files):
-                    provider.delete(file)
-                    reached(Failpoint.INPUT_DELETED)
-                found = self._search(trail, provider)
+                found = self._last(trail, provider)
         except ProviderError as error:
             return self._unclean(batch, attempt, lease, error)
         if found.candidates:
@@ -134,6 +134,18 @@ class Recovery:
 
     def _quarantine(self, batch: Batch) -> timedelta:
         return self._store.terms.quarantine(batch.pipeline, self._own)
+
+    def _last(self, trail: Trail, provider: Provider) -> Found:
+        """Look once more before another attempt; where nothing shows, the input is deleted."""
+        if provider.profile.is_identified:
+            trail = replace(trail, since=trail.since - WIDE)
+            if (found := self._search(trail, provider)).candidates:
+                return found
+        # Without its input file a create that arrives after all can't run; one that just has shows itself now.
+        for file in sorted(trail.input_files):
+            provider.delete(file)
+            reached(Failpoint.INPUT_DELETED)
+        return self._search(trail, provider)
 
     def _search(self, trail: Trail, provider: Provider) -> Found:
         """Look once at all that the provider has since the attempt began."""

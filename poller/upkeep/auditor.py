@@ -15,7 +15,7 @@ from shared.clock import Clock
 from shared.errors import ProviderError, SettingsError, SpoolError, StoreUnavailable
 from shared.lease import Keeper
 from shared.providers.port import Provider, RemoteBatch
-from shared.recovery import SLACK
+from shared.recovery import SLACK, WIDE
 from shared.store import Attempt, Batch, Store, Stray, Whose
 from shared.telemetry import SECRETS, Action, log
 
@@ -77,9 +77,9 @@ class Auditor:
         known = {key: batch for key, batch in batches.items() if batch is not None}
         if not known:
             return CHECKED
-        since = min(attempt.started_at for attempt in attempts) - SLACK
         provider = self._provider_of(next(iter(known.values())))
         is_identified = provider.profile.is_identified
+        since = min(attempt.started_at for attempt in attempts) - SLACK - (WIDE if is_identified else timedelta())
         found = [
             (batch, remote)
             for remote in provider.created_since(since)

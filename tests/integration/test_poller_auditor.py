@@ -205,6 +205,16 @@ def test_a_stray_whose_results_the_disk_has_no_room_for_keeps_no_other(stage: St
     wait_until(is_settled, 30, lambda: f"the other one to be settled: {stage.store.strays.open()}")
 
 
+def test_a_clock_that_is_far_ahead_hides_no_stray(server: ProviderServer, tmp_path: Path) -> None:
+    """By that clock it came into being long before its create was sent."""
+    stage = Stage(server, tmp_path, ahead=timedelta(hours=1))
+    twice(stage)
+    stage.server.advance(HIDDEN)
+    auditor(stage).run_once()
+    assert [stray.provider_batch_id for stray in strays(stage)] == creates(stage)[:1]
+    stage.close()
+
+
 def test_another_user_s_batch_of_the_same_size_is_left_alone_and_forgotten(anthropic: Stage) -> None:
     anthropic.server.set_fault("http_5xx", endpoint="*.batches.create", times=1)
     key = anthropic.plan()

@@ -114,6 +114,15 @@ def test_a_pipelines_own_quarantine_binds_whoever_looks(stage: Stage) -> None:
     assert creates(stage) == []
 
 
+def test_what_a_clock_that_is_far_ahead_hides_is_found_before_another_attempt(openai: Stage) -> None:
+    """By that clock it came into being long before its create was sent."""
+    openai.ahead = HOUR
+    openai.server.set_fault("create_accepted_response_lost", times=1)
+    key = openai.plan()
+    assert work_until(openai, key, State.SUBMITTED).provider_batch_id in creates(openai)
+    assert len(creates(openai)) == 1
+
+
 def test_a_batch_that_was_bounced_is_not_what_the_next_attempt_created(openai: Stage) -> None:
     openai.server.set_fault("token_limit_exceeded", times=1)
     key = openai.submit()
