@@ -2,6 +2,7 @@
 
 import os
 import threading
+from contextlib import ExitStack
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shared.terminal import printable_lines
-from submitter.invocation import FILE, OVERRIDES, Stopped, checked_file, flink, told
+from submitter.invocation import FILE, OVERRIDES, checked_file, flink, told
 from submitter.job.configuration import parse_overrides
+from submitter.stopping import Stopped, stoppable
 
 if TYPE_CHECKING:
     from submitter.pipeline.check import Checked
+    from submitter.run.run import Runner
 
 ELSEWHERE = {"estimate": "estimate_command", "try": "try_command"}
 
@@ -73,11 +76,13 @@ def run_command(
       5  the pipeline is already being run
     """  # noqa: D301 - the backspace is how click is told to keep the lines as they are
     try:
-        with told():
-            given = parse_overrides(overrides)
-            with flink(stop):
+        with told(), ExitStack() as opened:
+            with stoppable(stop):
+                given = parse_overrides(overrides)
+                opened.enter_context(flink(stop))
                 checked = checked_file(stop, file, given, take_over=take_over)
-                _run(stop, checked, given, take_over=take_over, **wishes)
+                runner = _runner(opened, stop, checked, given, take_over=take_over, **wishes)
+            runner.run()
     except Stopped:
         _say("stopped before anything was started")
 
@@ -92,7 +97,7 @@ def check_command(stop: threading.Event, /, file: Path, overrides: tuple[str, ..
     Ends with 0 when nothing is wrong, with 2 and a message for each fault when something is.
     """
     try:
-        with told(judges=True), flink(stop):
+        with told(judges=True), stoppable(stop), flink(stop):
             checked = checked_file(stop, file, parse_overrides(overrides))
             from submitter.pipeline.explain import explain
 
@@ -101,9 +106,16 @@ def check_command(stop: threading.Event, /, file: Path, overrides: tuple[str, ..
         raise click.Abort from None
 
 
-def _run(
-    stop: threading.Event, checked: "Checked", overrides: dict[str, str], *, take_over: bool, **wishes: Any
-) -> None:
+def _runner(
+    opened: ExitStack,
+    stop: threading.Event,
+    checked: "Checked",
+    overrides: dict[str, str],
+    *,
+    take_over: bool,
+    **wishes: Any,
+) -> "Runner":
+    """All that a run needs; the store stays open as long as `opened`."""
     from shared.kafka import load_clusters
     from shared.spool import Spool
     from shared.store import Store
@@ -112,18 +124,18 @@ def _run(
     pipeline, settings = checked.pipeline, checked.pipeline.settings
     configured = settings.kafka_config or os.environ.get("BATCHLINE_KAFKA_CONFIG")
     clusters = load_clusters(Path(configured) if configured else None, os.environ)
-    with Store.open(settings.state_store) as store:
-        store.lineage.claim_name(pipeline.name, str(pipeline.file), take_over=take_over)
-        Runner(
-            pipeline=pipeline,
-            tables=checked.tables,
-            store=store,
-            spool=Spool(settings.spool),
-            clusters=clusters,
-            wishes=Wishes(overrides, **wishes),
-            say=_say,
-            stop=stop,
-        ).run()
+    store = opened.enter_context(Store.open(settings.state_store))
+    store.lineage.claim_name(pipeline.name, str(pipeline.file), take_over=take_over)
+    return Runner(
+        pipeline=pipeline,
+        tables=checked.tables,
+        store=store,
+        spool=Spool(settings.spool),
+        clusters=clusters,
+        wishes=Wishes(overrides, **wishes),
+        say=_say,
+        stop=stop,
+    )
 
 
 def _say(text: str) -> None:

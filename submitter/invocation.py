@@ -14,6 +14,7 @@ import click
 
 from shared.errors import BatchlineError, KafkaUnavailable, SettingsError, SpoolAway, StoreUnavailable
 from shared.terminal import printable, printable_lines
+from submitter.stopping import unless_stopped
 from submitter.temporary import temporary
 
 if TYPE_CHECKING:
@@ -25,10 +26,6 @@ FILE = click.argument("file", type=click.Path(path_type=Path), metavar="FILE.sql
 OVERRIDES = click.option(
     "-D", "overrides", multiple=True, metavar="KEY=VALUE", help="Flink configuration; wins over the file's SET"
 )
-
-
-class Stopped(Exception):
-    """The command was asked to stop before anything was started."""
 
 
 @contextmanager
@@ -48,7 +45,7 @@ def flink(stop: threading.Event) -> Iterator[None]:
     with temporary() as lock:
         from submitter import jvm
 
-        _unless_stopped(stop)
+        unless_stopped(stop)
         jvm.prepare()
         with jvm.running(lock):
             yield
@@ -57,17 +54,12 @@ def flink(stop: threading.Event) -> Iterator[None]:
 def checked_file(stop: threading.Event, file: Path, overrides: dict[str, str], *, take_over: bool = False) -> "Checked":
     from submitter.pipeline.check import check
 
-    _unless_stopped(stop)
+    unless_stopped(stop)
     checked = check(file, os.environ, overrides, take_over=take_over)
     for warning in checked.pipeline.warnings:
         click.echo(printable(f"warning: {warning.text(str(file))}"), err=True)
-    _unless_stopped(stop)
+    unless_stopped(stop)
     return checked
-
-
-def _unless_stopped(stop: threading.Event) -> None:
-    if stop.is_set():
-        raise Stopped
 
 
 @contextmanager

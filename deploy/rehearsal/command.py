@@ -10,8 +10,9 @@ import click
 import orjson
 
 from shared.errors import SettingsError
-from submitter.invocation import FILE, OVERRIDES, Stopped, checked_file, flink, told
+from submitter.invocation import FILE, OVERRIDES, checked_file, flink, told
 from submitter.job.configuration import parse_overrides
+from submitter.stopping import Stopped
 
 if TYPE_CHECKING:
     from deploy.rehearsal.estimating import Prices

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +28,9 @@ from submitter.pipeline.values import Pipeline
 
 HOME = Path(str(pyflink.__file__)).parent
 ENTRY = Path(__file__).parents[1] / "remote.py"
+HAND_OVER_SECONDS = 20.0
+"""How long a stop waits for `flink run` to say whether the cluster took the job."""
+_LOOK_SECONDS = 0.2
 
 
 class LaunchError(BatchlineError):
@@ -94,12 +99,13 @@ class RemoteCluster:
 
     local = False
 
-    def __init__(self, theirs: Mapping[str, str], spool: Spool, overrides: Mapping[str, str]) -> None:
-        self._overrides = overrides
+    def __init__(self, theirs: Mapping[str, str], spool: Spool, stop: threading.Event) -> None:
+        self._stop = stop
         address, port = theirs.get("rest.address", "localhost"), theirs.get("rest.port", "8081")
         self.rest = FlinkRest(f"http://{address}:{port}")
         self.log = "the cluster's own logs"
         self._spool = spool
+        self._is_taken = False
 
     def is_live(self, job_id: str) -> bool:
         """Whether the cluster still runs a job. Raises LaunchError where it does not answer."""
@@ -129,20 +135,43 @@ class RemoteCluster:
                 str(handed),
                 options["pipeline.jars"],
             ]
-            done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise LaunchError(f"flink run did not take the job:\n{_tail(done.stdout)}\n{_tail(done.stderr)}")
+            code, out, err = self._hand_over(command)
+        if code != 0:
+            raise LaunchError(f"flink run did not take the job:\n{_tail(out)}\n{_tail(err)}")
+        self._is_taken = True
 
     def ended(self) -> str | None:
         """None: a job's end shows over REST."""
         return None
 
     def cancel(self, job_id: str) -> None:
-        """Raises LaunchError."""
+        """Cancel what the cluster has of the job. Raises LaunchError where it took one, and does not answer now."""
         try:
-            self.rest.cancel(job_id)
+            if self.rest.state(job_id) is not None:
+                self.rest.cancel(job_id)
         except FlinkAway as away:
-            raise LaunchError(str(away)) from away
+            if self._is_taken:
+                raise LaunchError(str(away)) from away
+
+    def _hand_over(self, command: Sequence[str]) -> tuple[int, str, str]:
+        """The exit code of `flink run`, and what it said.
+
+        It is out of a terminal's Ctrl-C: broken off amid its call, it would leave open whether the cluster has the job.
+        """
+        left = HAND_OVER_SECONDS
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            command, env=_environment(), stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        ) as process:
+            while True:
+                try:
+                    out, err = process.communicate(timeout=_LOOK_SECONDS)
+                except subprocess.TimeoutExpired:
+                    left -= _LOOK_SECONDS if self._stop.is_set() else 0.0
+                    if left <= 0:
+                        os.killpg(process.pid, signal.SIGKILL)
+                else:
+                    return process.returncode, out, err
 
 
 def with_python(options: Mapping[str, str]) -> dict[str, str]:

@@ -1,13 +1,14 @@
 """What a job of a pipeline needs before it begins: topics, definitions, and the road and the places it starts from."""
 
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyflink.table import StreamTableEnvironment
 
 from shared.errors import SettingsError
 from shared.kafka import KafkaClusters
-from shared.spool import Spool
+from shared.spool import SealedFile, Spool
 from shared.store import Store
 from shared.topics import BATCHES_PARTITIONS, ensure_topic
 from submitter.desk.hands import Workers
@@ -20,10 +21,11 @@ from submitter.lineage.fingerprint import fingerprint
 from submitter.lineage.lineage import Road
 from submitter.lineage.roads import Roads
 from submitter.lineage.sources import changes
-from submitter.lineage.starting import Finder, Places, admit, anew, blind, plan_finished
+from submitter.lineage.starting import Finder, Places, Plan, admit, anew, blind, plan_finished
 from submitter.pipeline.names import moved
 from submitter.pipeline.values import Pipeline, Statement
 from submitter.run.limits import limits, terms
+from submitter.stopping import unless_stopped
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Beginning:
     clusters: KafkaClusters
     wishes: Wishes
     say: Callable[[str], None]
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Ends the planning of what is finished, after the file that is at it."""
 
     @property
     def configuration(self) -> dict[str, str]:
@@ -97,8 +101,7 @@ class Beginning:
         pipeline = self.pipeline
         if not road.first:
             self._admit()
-        planner = Workers(errand(pipeline, epoch=0), self.store, self.spool)
-        planned = plan_finished(pipeline.name, self.store, self.spool, planner.plan, self.say)
+        planned = plan_finished(pipeline.name, self.store, self.spool, self._plan(), self.say)
         if planned:
             self.say(f"planned {planned} sealed files that had no plan yet")
         used, now = self.store.lineage.used(pipeline.name), [each.definition for each in pipeline.statements]
@@ -129,6 +132,15 @@ class Beginning:
             self.say(said)
         for warning in anew(self.pipeline.plain):
             self.say(warning)
+
+    def _plan(self) -> Plan:
+        planner = Workers(errand(self.pipeline, epoch=0), self.store, self.spool)
+
+        def plan(pipeline: str, statement: str, file: SealedFile) -> list[str]:
+            unless_stopped(self.stop)
+            return planner.plan(pipeline, statement, file)
+
+        return plan
 
     def _options_of(self, statement: Statement) -> Mapping[str, str]:
         return UserTable(self.tables, statement.input.identifier).options()

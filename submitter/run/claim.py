@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from shared.errors import BatchlineError
@@ -10,6 +10,7 @@ from shared.lease import Keeper, this_process
 from shared.spool import Spool
 from shared.store import Lease, Store
 from submitter import jvm
+from submitter.stopping import unless_stopped
 
 JVM_SECONDS = 60.0
 """How long the JVM of a run that was killed may take to notice, and to die."""
@@ -34,13 +35,18 @@ def claimed(store: Store, pipeline: str, stop: threading.Event) -> Iterator[Leas
         yield lease
 
 
-def outlive(spool: Spool, pipeline: str, stop: threading.Event) -> None:
+def outlive(spool: Spool, pipeline: str, stop: threading.Event, say: Callable[[str], None]) -> None:
     """Wait for the JVM of an earlier run on this machine to die: until then it may write into the same files.
 
-    Raises AlreadyRunning when it does not.
+    Raises AlreadyRunning when it does not, Stopped when a stop is asked for meanwhile.
     """
     lock = spool.files.home(pipeline) / "run.lock"
-    end = time.monotonic() + JVM_SECONDS
+    end, is_told = time.monotonic() + JVM_SECONDS, False
     while not jvm.lock(lock):
-        if time.monotonic() > end or stop.wait(0.2):
+        if time.monotonic() > end:
             raise AlreadyRunning(f"the Java process of an earlier run of '{pipeline}' still holds {lock}: end it")
+        if not is_told:
+            say(f"waits for the Java process of an earlier run of '{pipeline}' to end")
+            is_told = True
+        stop.wait(0.2)
+        unless_stopped(stop)

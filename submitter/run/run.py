@@ -3,6 +3,7 @@
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -27,6 +28,7 @@ from submitter.run.beginning import Beginning, Wishes
 from submitter.run.claim import AlreadyRunning, claimed, outlive
 from submitter.run.tally import Counter
 from submitter.run.watch import Outcome, Watch, drain
+from submitter.stopping import Stopped, stoppable, unless_stopped
 
 __all__ = ["RunFailed", "Runner", "Wishes"]
 _MAY_LIVE = 5
@@ -52,35 +54,49 @@ class Runner:
     _trouble: str | None = None
 
     def run(self) -> None:
-        """Until the job is finished or stopped. Raises BatchlineError."""
-        name = self.pipeline.name
-        with claimed(self.store, name, self.stop):
-            cluster = self._cluster()
-            if cluster.local:
-                outlive(self.spool, name, self.stop)
-            self._beginning.chronicle.remind()
-            self._refuse_beside_live_job(cluster)
-            self._beginning.prepare()
-            start = self._begin()
-            try:
-                cluster.launch(self.pipeline, start, self._configuration(start))
-                outcome = self._watch(cluster, start)
-            except BaseException as error:
-                self._beginning.chronicle.finish(start.epoch, "failed")
-                if isinstance(error, Unrestorable):
-                    raise self._unrestorable(start, str(error)) from error
-                raise
+        """Until the job is finished or stopped. Raises BatchlineError, and Stopped before a run has begun."""
+        with ExitStack() as held:
+            with stoppable(self.stop):
+                held.enter_context(claimed(self.store, self.pipeline.name, self.stop))
+                cluster = self._cluster()
+                start = self._start(cluster)
+            outcome = self._job(cluster, start)
             self._end(cluster, start, outcome)
             if outcome == "superseded":
-                raise AlreadyRunning(f"a newer run of pipeline '{name}' has begun elsewhere; this one has ended")
+                raise AlreadyRunning(
+                    f"a newer run of pipeline '{self.pipeline.name}' has begun elsewhere; this one has ended"
+                )
             if outcome == "topic changed":
                 raise RunFailed(self._trouble or "an input topic is another one now: run again")
+
+    def _start(self, cluster: "EmbeddedCluster | RemoteCluster") -> Start:
+        """With nobody beside it: what the job needs is there, and the run has begun in the lineage."""
+        if cluster.local:
+            outlive(self.spool, self.pipeline.name, self.stop, self.say)
+        self._beginning.chronicle.remind()
+        self._refuse_beside_live_job(cluster)
+        self._beginning.prepare()
+        return self._begin()
+
+    def _job(self, cluster: "EmbeddedCluster | RemoteCluster", start: Start) -> Outcome:
+        """Launch it, and follow it to its end. A run that has begun ends in the lineage too, however it does."""
+        try:
+            with stoppable(self.stop):
+                cluster.launch(self.pipeline, start, self._configuration(start))
+            return self._watch(cluster, start)
+        except Stopped:
+            return "stopped"
+        except BaseException as error:
+            self._beginning.chronicle.finish(start.epoch, "failed")
+            if isinstance(error, Unrestorable):
+                raise self._unrestorable(start, str(error)) from error
+            raise
 
     def _cluster(self) -> "EmbeddedCluster | RemoteCluster":
         configuration = self._beginning.configuration
         if is_local(configuration):
             return EmbeddedCluster(self.tables, self.spool, configuration)
-        return RemoteCluster(configuration, self.spool, self.wishes.overrides)
+        return RemoteCluster(configuration, self.spool, self.stop)
 
     def _refuse_beside_live_job(self, cluster: "EmbeddedCluster | RemoteCluster") -> None:
         runs = self.store.lineage.runs(self.pipeline.name, _MAY_LIVE)
@@ -96,6 +112,7 @@ class Runner:
         pipeline, mark = self.pipeline, self._beginning.mark()
         road = self._road(mark)
         places = Places() if road.restore else self._beginning.places(road)
+        unless_stopped(self.stop)
         job_id = uuid.uuid4().hex
         epoch = self.store.lineage.begin(
             pipeline.name,
@@ -172,7 +189,8 @@ class Runner:
 
     @property
     def _beginning(self) -> Beginning:
-        return Beginning(self.pipeline, self.tables, self.store, self.spool, self.clusters, self.wishes, self.say)
+        known = self.pipeline, self.tables, self.store, self.spool, self.clusters, self.wishes
+        return Beginning(*known, self.say, self.stop)
 
     def _configuration(self, start: Start) -> dict[str, str]:
         begun = self._beginning

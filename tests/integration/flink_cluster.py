@@ -81,14 +81,21 @@ class FlinkCluster:
         configuration = {"execution.target": "remote", "rest.address": "127.0.0.1", "rest.port": str(self.port)}
         return [part for name, value in configuration.items() for part in ("-D", f"{name}={value}")]
 
+    def jobs(self) -> list[str]:
+        """Flink's word for the state of each job that the cluster knows."""
+        return [str(job["status"]) for job in self._ask("/jobs")["jobs"]]
+
     def _run(self, role: str) -> Child:
         script = HOME / "bin" / f"{role}.sh"
         return self._processes.start(role, ["bash", script, "start-foreground"], env=self._environ)
 
     def _overview(self) -> dict[str, Any]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/overview", timeout=2) as answer:
-                found: dict[str, Any] = json.load(answer)
-                return found
+            return self._ask("/overview")
         except OSError:
             return {}
+
+    def _ask(self, path: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
