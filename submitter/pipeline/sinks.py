@@ -19,6 +19,12 @@ _IGNORED = {
     "sink.transactional-id-prefix": "the poller names its own transactions",
     "sink.parallelism": "the poller publishes",
 }
+_PARTITIONERS = {
+    "sink.partitioner": "default",
+    "properties.partitioner.class": "",
+    "properties.partitioner.ignore.keys": "false",
+}
+"""What says which partition a record goes to, and the word for what it does anyway."""
 _RAW = frozenset(
     ["CHAR", "VARCHAR", "BINARY", "VARBINARY", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE"]
 )
@@ -147,10 +153,10 @@ class SinkOptions:
         for name, reason in _IGNORED.items():
             if name in self._options:
                 self._faults.warn(f"it has no meaning here: {reason}", self._at(name))
-        partitioner = self._options.get("sink.partitioner", "default")
-        if partitioner != "default":
-            message = f"'{partitioner}' can't be had: records go by their key's murmur2 hash, as 'default' does"
-            self._fault("sink.partitioner", message)
+        for name, usual in _PARTITIONERS.items():
+            given = self._options.get(name, usual)
+            if given != usual:
+                self._fault(name, f"'{given}' can't be had: records go by their key's murmur2 hash, as without it")
 
     def _format_options(self, side: str, format_: str | None) -> dict[str, str]:
         """The options of a format, under either of its prefixes."""

@@ -1,5 +1,6 @@
 """From a submitted batch to the sink: the real provider adapters, store and broker."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,13 +8,14 @@ import pytest
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
-from shared.lifecycle import State
+from shared.lifecycle import Event, State
 from shared.messages import Header
 from tests.rig.fixtures import MakeTopic
 from tests.rig.results import SINK_TOPIC, Back, requests_of, sink
 from tests.rig.stage import Stage
 
 PROCESSING_SECONDS = 0.1
+MODELS = {"openai": b"gpt-5-mini", "anthropic": b"claude-haiku-4-5"}
 
 
 @pytest.fixture(params=["openai", "anthropic"])
@@ -51,3 +53,25 @@ def test_every_record_comes_out_once_with_its_headers(back: Back) -> None:
         assert record.headers[Header.STATUS] == b"succeeded"
         assert record.headers[Header.BATCH] == key.encode()
         assert record.headers[Header.PROVIDER_BATCH] == (published.provider_batch_id or "").encode()
+        assert record.headers["batchline-model"] == MODELS[back.stage.provider]
+        assert record.headers["batchline-generation"] == b"0"
+
+
+def test_a_carried_record_comes_out_with_its_generation(back: Back) -> None:
+    """The first batch is lost, a record of its child fails, and nothing is carried a second time."""
+    stage = back.stage
+    stage.batch_options = {"max_retries": 1}
+    key = stage.submit(4)
+    stage.store.batches.apply(key, Event.LOSE)
+    back.collect(key)
+    (child,) = back.children(key)
+    stage.server.set_fault("line_errored", numbers=[1])
+    stage.submission().work(child.batch_key)
+    first, second = back.finish(key)
+    assert (first.carried, second.succeeded, second.failed) == (4, 3, 1)
+    records = back.outputs(at_least=4)
+    assert {record.headers["batchline-model"] for record in records} == {MODELS[stage.provider]}
+    assert {record.headers["batchline-generation"] for record in records} == {b"1"}
+    assert {record.headers["batchline-batch"] for record in records} == {child.batch_key.encode()}
+    assert Counter(record.headers["batchline-status"] for record in records) == {b"succeeded": 3, b"failed": 1}
+    assert {record.headers["batchline-position"] for record in records} == {b"reviews/0/%d" % n for n in range(4)}

@@ -73,13 +73,37 @@ def test_the_format_may_have_its_short_name() -> None:
         ({"key.format": "csv"}, "option 'key.format': 'csv' can't be written here"),
         ({"key.fields": "nope"}, "the table has no column 'nope'"),
         ({"value.format": "raw"}, "'raw' holds one column, and this has 2"),
-        ({"sink.partitioner": "fixed"}, "murmur2"),
+        ({"sink.partitioner": "fixed"}, "option 'sink.partitioner': 'fixed' can't be had: records go by their key"),
+        ({"sink.partitioner": "round-robin"}, "'round-robin' can't be had"),
+        ({"sink.partitioner": "org.acme.Mine"}, "'org.acme.Mine' can't be had"),
+        (
+            {"properties.partitioner.class": "org.acme.Mine"},
+            "option 'properties.partitioner.class': 'org.acme.Mine' can't",
+        ),
+        (
+            {"properties.partitioner.ignore.keys": "true"},
+            "option 'properties.partitioner.ignore.keys': 'true' can't be had",
+        ),
         ({"properties.sasl.kerberos.service.name": "kafka"}, "export BATCHLINE_KAFKA_CONFIG"),
         ({"properties.ssl.truststore.location": "/a.jks"}, "a store of type JKS is not translated"),
     ],
 )
 def test_what_cannot_be_written_is_refused(wrong: dict[str, str], said: str) -> None:
     assert said in faults_of({**BASE, **wrong})
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"sink.partitioner": "default"},
+        {"properties.partitioner.ignore.keys": "false"},
+        {"properties.partitioner.adaptive.partitioning.enable": "false"},
+    ],
+)
+def test_a_partitioner_that_goes_by_the_key_is_what_is_done_anyway(same: dict[str, str]) -> None:
+    sink, faults = read({**BASE, **same})
+    assert sink is not None
+    assert not faults.warnings
 
 
 def test_a_view_is_no_sink() -> None:
