@@ -16,6 +16,17 @@ from shared.terminal import printable
 MOST_ROWS = 40
 WIDTH = 140
 PROSE = ("why", "batches")
+ODD = {
+    "forgiven_answers": "forgiven answers",
+    "unreadable_answers": "unreadable answers",
+    "duplicate_entries": "entries twice",
+    "unknown_entries": "unknown entries",
+    "duplicate_lines": "lines twice",
+    "unknown_lines": "unknown lines",
+    "malformed_lines": "malformed lines",
+    "unknown_calls": "unknown calls",
+}
+"""The counts of a pipeline that are zero as a rule → their headings."""
 
 
 def draw(report: Report, console: Console) -> None:
@@ -33,6 +44,8 @@ def _parts(report: Report) -> Iterable[RenderableType]:
         yield _attention(report)
     if report.pipelines:
         yield _pipelines(report)
+    if any(row[name] for row in report.pipelines for name in ODD):
+        yield _oddities(report)
     if report.duplicates:
         yield _duplicates(report)
     if report.batches:
@@ -100,6 +113,17 @@ def _pipelines(report: Report) -> Table:
             _money(row["saved_usd"]),
             _states(row),
         )
+    return table
+
+
+def _oddities(report: Report) -> Table:
+    """What was odd about results so far: rows and columns only where there is something."""
+    rows = [row for row in report.pipelines if any(row[name] for name in ODD)]
+    names = [name for name in ODD if any(row[name] for row in rows)]
+    headings = [ODD[name] for name in names]
+    table = make_table("Odd results", "pipeline", *headings, right=headings)
+    for row in rows:
+        add_row(table, row["pipeline"], *(f"{row[name]:,}" if row[name] else "" for name in names))
     return table
 
 

@@ -7,6 +7,16 @@ from shared.store import Store
 from tests.rig.stores import NOON, plan, planned, put, walk
 
 COLLECTED = (Event.INTEND, Event.ACCEPT, Event.END)
+ODD = (
+    "duplicate_lines",
+    "unknown_lines",
+    "malformed_lines",
+    "duplicate_entries",
+    "unknown_entries",
+    "forgiven_answers",
+    "unreadable_answers",
+    "unknown_calls",
+)
 
 
 def test_every_record_is_counted_once_across_children(store: Store) -> None:
@@ -99,3 +109,17 @@ def test_odd_results_are_told(store: Store) -> None:
         store.batches.apply(key, Event.PUBLISH, succeeded=10)
     assert [batch.batch_key for batch in store.status.odd(NOON)] == ["k-0"]
     assert store.status.odd(NOON + timedelta(minutes=1)) == []
+
+
+def test_what_nobody_expected_is_counted_by_batch_and_by_pipeline(store: Store) -> None:
+    store.lineage.claim_name("idle", "a.sql")
+    put(store, planned("k-0"), planned("k-1"))
+    counts = dict(zip(ODD, range(1, 9), strict=True))
+    store.batches.record("k-0", **counts)
+    store.batches.record("k-1", forgiven_answers=10)
+    first, second = store.status.batches()
+    assert {name: first[name] for name in ODD} == counts
+    assert {name: second[name] for name in ODD} == dict.fromkeys(ODD, 0) | {"forgiven_answers": 10}
+    idle, pipe = store.status.pipelines()
+    assert {name: idle[name] for name in ODD} == dict.fromkeys(ODD, 0)
+    assert {name: pipe[name] for name in ODD} == counts | {"forgiven_answers": 16}

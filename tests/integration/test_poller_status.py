@@ -128,3 +128,34 @@ def test_odd_results_are_shown_for_a_day(store: Store, clock: SetClock) -> None:
     clock.advance(timedelta(hours=25))
     assert "done-0" not in {alarm.subject for alarm in report(store, clock).attention}
     assert store.batches.rows([State.PUBLISHED])[0].duplicate_lines == 2
+
+
+def test_what_was_odd_about_results_is_shown_where_there_is_something(store: Store, clock: SetClock) -> None:
+    fill(store)
+    assert "Odd results" not in drawn(report(store, clock))
+    store.batches.record("done-0", forgiven_answers=1234, unknown_entries=7)
+    shown = report(store, clock)
+    told = json.loads(shown.model_dump_json())
+    assert (told["pipelines"][0]["forgiven_answers"], told["pipelines"][0]["unknown_entries"]) == (1234, 7)
+    heading, row = _section(drawn(shown), "Odd results")
+    assert [part.strip() for part in heading.split("  ") if part.strip()] == [
+        "pipeline",
+        "forgiven answers",
+        "unknown entries",
+    ]
+    assert row.split() == ["pipe", "1,234", "7"]
+    clock.advance(timedelta(days=30))
+    assert "1,234" in drawn(report(store, clock))
+
+
+def test_batches_that_wait_tell_what_was_odd_about_them(store: Store, clock: SetClock) -> None:
+    fill(store)
+    store.batches.record("running-0", forgiven_answers=5)
+    told = json.loads(report(store, clock).model_dump_json())
+    assert {row["batch_key"]: row["forgiven_answers"] for row in told["batches"]} == {"held-0": 0, "running-0": 5}
+
+
+def _section(text: str, title: str) -> tuple[str, str]:
+    """The headings of a table and its only row."""
+    lines = [line for line in text[text.index(title) :].splitlines() if line.strip()]
+    return lines[1], lines[3]
