@@ -8,9 +8,9 @@ import orjson
 
 from poller.publish.messages import Outgoing
 from poller.publish.outbox import Shard
-from poller.publish.topic_limits import TopicLimits
 from shared.definition import Definition
 from shared.messages import ProgressMarker
+from shared.topic_limits import TopicLimits
 
 LARGEST = 1 << 20
 """Bytes of a message, as a broker takes them unless told otherwise."""

@@ -14,13 +14,13 @@ from poller.collect.values import Unfit, reader_of
 from poller.publish.extra import MOST_RAW, Extras
 from poller.publish.frame import MOST_SAID, Failed, Frame, Headers, bytes_of
 from poller.publish.outputs import NO_OUTPUTS, Outputs, Row, Written
-from poller.publish.topic_limits import TopicLimits
 from shared.causes import Cause
 from shared.definition import Definition
 from shared.extras import RAW
 from shared.manifest import Manifest
 from shared.messages import ErrorRecord
 from shared.rows import row_reader
+from shared.topic_limits import TopicLimits
 
 _ANSWERED, _FAILED = int(Verdict.ANSWERED), int(Verdict.FAILED)
 _HEADROOM = 512

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from poller.publish.outbox import Bounds, Outbox, Shard
-from poller.publish.topic_limits import DEFAULT_BYTES, TopicLimits, limits_of
 from shared.definition import Definition
 from shared.errors import TopicMismatch
 from shared.kafka import KafkaClusters
 from shared.store import Lease
+from shared.topic_limits import DEFAULT_BYTES, TopicLimits, limits_of
 from shared.topics import ensure_topic
 
 _FRESH = timedelta(minutes=5).total_seconds()

@@ -13,7 +13,6 @@ from poller.collect.usage import is_kept, kept_usage
 from poller.publish.markers import check_marker
 from poller.publish.messages import Messages, Outgoing
 from poller.publish.outbox import Shard
-from poller.publish.topic_limits import TopicLimits
 from poller.register.place import Place, keep_place
 from shared.closing import read_closing
 from shared.definition import Definition
@@ -24,6 +23,7 @@ from shared.manifest import Manifest
 from shared.messages import ProgressMarker
 from shared.spool import DECISION, KNOWN, Spool
 from shared.store import Batch, Lease, Store
+from shared.topic_limits import TopicLimits
 
 _READ = 1 << 20
 _DEFINITIONS = 64

@@ -12,6 +12,7 @@ from confluent_kafka.admin._resource import ResourceType
 from shared.definition import Source
 from shared.errors import BatchlineError, KafkaUnavailable
 from shared.kafka import LIBRDKAFKA, KafkaClusters, unavailable
+from shared.topic_limits import TopicLimits, limits_of
 from shared.topics import cluster_id
 from submitter.pipeline.references import referenced
 
@@ -45,6 +46,14 @@ class Brokers:
             return []
         _, wrong = self._ids(client, topics)
         return [each for each in wrong if "has no id" not in each]
+
+    def limits(self, declared: Mapping[str, str], topic: str) -> TopicLimits | None:
+        """What a topic takes of a message; None where it can't be asked, which was told already.
+
+        Raises KafkaUnavailable, BatchlineError for no such topic.
+        """
+        client = self._client(declared, [topic])
+        return limits_of(client, topic) if client else None
 
     def batches_topic(self, declared: Mapping[str, str], topic: str) -> list[str]:
         """What is wrong with the batches topic; one that isn't there yet will be created."""

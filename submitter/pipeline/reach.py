@@ -21,7 +21,8 @@ from submitter.pipeline.faults import Faults, Place
 from submitter.pipeline.names import moved
 from submitter.pipeline.references import referenced
 from submitter.pipeline.settings import PREFIX
-from submitter.pipeline.values import Needs, Pipeline, Topics
+from submitter.pipeline.topic_remarks import error_remarks, sink_remarks
+from submitter.pipeline.values import Needs, Pipeline, Statement, Topics
 
 
 def reach(
@@ -57,6 +58,9 @@ def reach(
         for each in pipeline.statements
     )
     made = replace(pipeline, statements=tuple(statements))
+    for each in made.statements if not faults.errors else ():
+        _look_at_topics(each, brokers, faults)
+    made = replace(made, warnings=tuple(faults.warnings))
     if not faults.errors:
         lines = {each.name: each.line for each in made.statements}
         for one in moved(used, [each.definition for each in made.statements]):
@@ -113,6 +117,20 @@ def _sources(topics: Sequence[Topics], brokers: Brokers, faults: Faults) -> dict
             for message in wrong:
                 faults.add(message, each.place)
     return found
+
+
+def _look_at_topics(statement: Statement, brokers: Brokers, faults: Faults) -> None:
+    """Whether the topics of a sink, by their own settings, take what is written there."""
+    definition, place = statement.definition, Place(statement.line, statement.name)
+    sink, errors = definition.sink, definition.batch.error_topic
+    kafka = {**sink.kafka, "bootstrap.servers": sink.bootstrap_servers}
+    with _told(faults, place):
+        limits = brokers.limits(kafka, sink.topic)
+        remarks = list(sink_remarks(definition, limits)) if limits else []
+        if errors and (limits := brokers.limits(kafka, errors)):
+            remarks += error_remarks(definition, errors, limits)
+        for remark in remarks:
+            (faults.add if remark.is_fault else faults.warn)(remark.message, place)
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import text
 
@@ -114,7 +115,7 @@ def test_odd_results_are_told(store: Store) -> None:
 def test_what_nobody_expected_is_counted_by_batch_and_by_pipeline(store: Store) -> None:
     store.lineage.claim_name("idle", "a.sql")
     put(store, planned("k-0"), planned("k-1"))
-    counts = dict(zip(ODD, range(1, 9), strict=True))
+    counts: dict[str, Any] = dict(zip(ODD, range(1, 9), strict=True))
     store.batches.record("k-0", **counts)
     store.batches.record("k-1", forgiven_answers=10)
     first, second = store.status.batches()

@@ -85,6 +85,55 @@ def test_a_file_is_explained_without_secrets(rig: Rig) -> None:
     assert "the-openai-key" not in said
 
 
+def test_a_compacted_sink_without_a_key_is_refused(rig: Rig, make_topic: MakeTopic) -> None:
+    compacted = make_topic("compacted", TopicSettings(cleanup="compact"))
+    rig.text = rig.text.replace(rig.sink, compacted)
+    assert not rig.check().pipeline.warnings
+    rig.text = rig.text.replace("'key.format' = 'json', 'key.fields' = 'id', ", "")
+    (fault,) = rig.faults().faults
+    assert fault.place.line == line_of(rig.text, INSERT.strip())
+    assert f"topic {compacted} at {rig.broker.bootstrap} is compacted and takes no message without a key" in (
+        fault.message
+    )
+    assert not fault.away
+
+
+def test_a_compacted_error_topic_is_warned_about_where_records_have_no_key(rig: Rig, make_topic: MakeTopic) -> None:
+    errors = make_topic("errors", TopicSettings(cleanup="compact"))
+    rig.text = rig.text.replace("'gpt-5-mini'", f"'gpt-5-mini', 'batch.error-topic' = '{errors}'")
+    assert not rig.check().pipeline.warnings
+    rig.text = rig.text.replace("'key.format' = 'json', 'key.fields' = 'id', ", "")
+    (warning,) = rig.check().pipeline.warnings
+    assert f"topic {errors} at {rig.broker.bootstrap} is compacted" in warning.message
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, []),
+        ({"message.timestamp.before.max.ms": "60000"}, ["more than 60 s old"]),
+        ({"message.timestamp.after.max.ms": "1000"}, ["more than 1 s ahead"]),
+        ({"message.timestamp.type": "LogAppendTime"}, ["LogAppendTime"]),
+    ],
+)
+def test_what_a_topic_does_to_timestamps_of_records_is_warned_about(
+    rig: Rig, make_topic: MakeTopic, settings: dict[str, str], said: list[str]
+) -> None:
+    timed = make_topic("timed", TopicSettings(config=settings))
+    plain = rig.text.replace(rig.sink, timed).replace("written TIMESTAMP(3)", "written TIMESTAMP_LTZ(3)")
+    rig.text = plain
+    assert not rig.check().pipeline.warnings
+    rig.text = plain.replace(
+        "results (id STRING, label STRING, score DOUBLE)",
+        "results (id STRING, label STRING, score DOUBLE, written TIMESTAMP_LTZ(3) METADATA FROM 'timestamp')",
+    ).replace("SELECT id, label, score FROM", "SELECT id, label, score, written FROM")
+    warnings = rig.check().pipeline.warnings
+    assert len(warnings) == len(said)
+    for warning, part in zip(warnings, said, strict=True):
+        assert part in warning.message
+        assert "column 'written'" in warning.message
+
+
 def test_a_name_that_another_file_uses_is_refused(rig: Rig) -> None:
     rig.check()
     with Store.open(f"sqlite:///{rig.folder}/state.db") as store:

@@ -16,7 +16,6 @@ from poller.collect.unpacking import unpacker_of
 from poller.collect.usage import UNKNOWN, Usage, UsageWriter, is_kept, kept_usage, usage_for
 from poller.publish.extra import MOST_RAW
 from poller.publish.messages import Messages, Outgoing
-from poller.publish.topic_limits import TopicLimits
 from shared import extras
 from shared.definition import BatchOptions, Column, Definition, Projected
 from shared.errors import SpoolError
@@ -25,6 +24,7 @@ from shared.messages import Header
 from shared.providers import provider_for
 from shared.providers.port import Answer, Cached
 from shared.providers.prices import cost
+from shared.topic_limits import TopicLimits
 from tests.rig import samples
 
 KEY = "abcdefghijklmnopqrstuvwxyz-0"

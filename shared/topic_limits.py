@@ -18,8 +18,9 @@ from shared.topics import is_compacted
 
 DEFAULT_BYTES = 1_000_000
 """Bytes of a message that every topic takes unless it was told otherwise."""
-_HOUR = 3_600_000
-_ALWAYS = 2**63 - 1
+HOUR = 3_600_000
+"""Milliseconds: how far ahead a timestamp may lie where nobody says otherwise."""
+ALWAYS = 2**63 - 1
 _SLACK = 60_000
 """Milliseconds between our clock and the broker's, and between the look at a message and the broker's."""
 _TIMEOUT = 10.0
@@ -33,10 +34,12 @@ class TopicLimits:
     size: int = DEFAULT_BYTES
     """Bytes of a message."""
     needs_key: bool = False
-    before: int = _ALWAYS
+    before: int = ALWAYS
     """Milliseconds that a timestamp may lie in the past."""
-    after: int = _HOUR
+    after: int = HOUR
     """Milliseconds that it may lie in the future."""
+    stamps: bool = False
+    """The broker puts the time of its writing in place of any other."""
 
     def refusal(self, key: bytes | None, timestamp: int | None) -> str | None:
         """Why the topic takes no message with this key, or with this timestamp of its own."""
@@ -81,14 +84,15 @@ def read_limits(settings: Mapping[str, str | None]) -> TopicLimits:
 
     def span(direction: str) -> int:
         names = (f"message.timestamp.{direction}.max.ms", "message.timestamp.difference.max.ms")
-        return min(int(settings.get(name) or _ALWAYS) for name in names)
+        return min(int(settings.get(name) or ALWAYS) for name in names)
 
     is_ours = settings.get("message.timestamp.type") != "LogAppendTime"
     return TopicLimits(
         size=int(settings["max.message.bytes"] or DEFAULT_BYTES),
         needs_key=is_compacted(settings.get("cleanup.policy")),
-        before=span("before") if is_ours else _ALWAYS,
-        after=span("after") if is_ours else _ALWAYS,
+        before=span("before") if is_ours else ALWAYS,
+        after=span("after") if is_ours else ALWAYS,
+        stamps=not is_ours,
     )
 
 
