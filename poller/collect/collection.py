@@ -63,6 +63,8 @@ class Collection:
         """Read the results, and decide, unless somebody has meanwhile."""
         folder, name = self._folder(batch), uuid4().hex
         into = f"{folder}/{RESULTS}/{name}"
+        # Before more is downloaded: a process that is killed at the same batch again and again leaves one at most.
+        forget_downloads(self._spool.files, folder)
         attempt: str | None = None
         try:
             counts, refused, carries = self._judge.judge(batch, manifest, provider, self._spool.files.work(into), lease)

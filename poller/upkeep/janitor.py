@@ -20,6 +20,7 @@ from shared.lease import Keeper
 from shared.lifecycle import TERMINAL
 from shared.providers.port import Provider
 from shared.spool import KNOWN, REQUESTS, RESULTS, SealedFile, Spool
+from shared.spool.scratch import remove_orphans
 from shared.store import Batch, Store
 from shared.telemetry import Action, log
 
@@ -66,6 +67,7 @@ class Janitor:
             self._store.leases.sweep(before)
             self._store.health.forget(before)
             self._store.answers.forget()
+            remove_orphans()
             retentions, counts = self._store.terms.retentions(), Counter[str]()
             for pipeline, statement in self._spool.statements():
                 try:

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from poller.collect.demux import Scan, lines_of, scan
 from poller.collect.results import ResultsWriter
@@ -20,6 +19,7 @@ from shared.lifecycle import COLLECTABLE, WATCHED
 from shared.providers.port import Provider, RemoteBatch
 from shared.providers.prices import cost_at
 from shared.recovery import SLACK
+from shared.spool.scratch import Scratch
 from shared.store import Batch, Store, Stray, Whose
 from shared.telemetry import Action, log
 
@@ -32,6 +32,7 @@ class Pursuit:
     ) -> None:
         """`exclusive`: the names of keys whose workspaces are this store's alone."""
         self._store, self._provider_of, self._clock, self._exclusive = store, provider_of, clock, exclusive
+        self._scratch = Scratch()
 
     def follow(self, stray: Stray) -> bool:
         """Look at a stray; whether something came of it."""
@@ -75,15 +76,15 @@ class Pursuit:
     def _ended(self, stray: Stray, remote: RemoteBatch, provider: Provider) -> bool:
         if stray.whose is Whose.UNKNOWN and self._is_wanted(stray):
             return False
-        with TemporaryDirectory(prefix="batchline-stray-") as folder:
-            paths = provider.download(remote, Path(folder))
+        with self._scratch.lent() as folder:
+            paths = provider.download(remote, folder)
             key = stray.batch_key if stray.whose is Whose.OURS else _owner(paths, provider)
             batch = self._store.batches.get(key) if key else None
             if batch is None or self._is_recorded(batch, remote.id):
                 # Its ids are nobody's whom we know, or it is some batch's one and only create.
                 self._store.strays.settle(remote.id, Whose.FOREIGN)
                 return True
-            counts = _counted(paths, batch, provider, Path(folder))
+            counts = _counted(paths, batch, provider, folder)
         counted = (counts.input_tokens, counts.output_tokens, counts.cached)
         price = cost_at(provider.profile, batch.provider, batch.model, *counted)
         self._store.strays.settle(

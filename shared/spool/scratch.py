@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 from shared.spool.disk import make_folder, private_opener
 
@@ -68,6 +69,15 @@ class Scratch:
         make_folder(path)
         return path
 
+    @contextmanager
+    def lent(self) -> Iterator[Path]:
+        """A folder for files that nobody wants once the block is left."""
+        name = uuid4().hex
+        try:
+            yield self.work(name)
+        finally:
+            shutil.rmtree(self.folder / "work" / name, ignore_errors=True)
+
     def take(self, folder: str, name: str) -> None:
         """Keep a file that was written, and is in the store now, as if it had been fetched."""
         address, written = f"{folder}/{name}", self.work(folder) / name
@@ -103,7 +113,7 @@ class Scratch:
     @cached_property
     def folder(self) -> Path:
         parent = self._parent or Path(tempfile.gettempdir())
-        _remove_orphans(parent)
+        remove_orphans(parent)
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         self._held = open(folder / _LOCK, "wb", opener=private_opener)  # noqa: SIM115 held until the process ends
         fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -140,9 +150,9 @@ class Scratch:
         self._path(name).unlink(missing_ok=True)
 
 
-def _remove_orphans(parent: Path) -> None:
+def remove_orphans(parent: Path | None = None) -> None:
     """Remove the folders of processes that are gone: nobody holds their locks."""
-    for folder in parent.glob(f"{_PREFIX}*"):
+    for folder in (parent or Path(tempfile.gettempdir())).glob(f"{_PREFIX}*"):
         with suppress(OSError), (folder / _LOCK).open("rb") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)

@@ -11,6 +11,7 @@ import pytest
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
 from poller.collect.collection import Collection
+from poller.collect.results import ANSWERS
 from poller.collect.undone import Early
 from poller.register.place import Place, read_place
 from poller.upkeep.janitor import Janitor
@@ -119,20 +120,45 @@ def test_a_collector_that_was_overtaken_changes_nothing(back: Back) -> None:
     assert requests_of(back.outputs(at_least=RECORDS)) == {f"{key}-{number}": 1 for number in range(RECORDS)}
 
 
-def test_what_a_collector_that_was_killed_had_downloaded_is_forgotten(back: Back) -> None:
-    """A provider may have said anything in it, and only what is kept of it is redacted."""
-    stage = back.stage
-    key = stage.submit(RECORDS)
+def downloaded(stage: Stage, key: str) -> list[Path]:
+    """What a collector that was killed had downloaded of a batch."""
     results = stage.path(f"{stage.spool.batch('pipe', 'sentiments', key)}/results")
     left = [results / ("0" * 32) / name for name in ("1-file-1.jsonl", "2-file-2.jsonl.part")]
     left[0].parent.mkdir(parents=True)
     for path in left:
         path.write_bytes(b"said")
+    return left
+
+
+def test_what_a_collector_that_was_killed_had_downloaded_is_forgotten(back: Back) -> None:
+    """A provider may have said anything in it, and only what is kept of it is redacted."""
+    stage = back.stage
+    key = stage.submit(RECORDS)
+    left = downloaded(stage, key)
+    results = left[0].parents[1]
     back.collect(key)
     assert not any(path.exists() for path in left)
     assert not list(results.glob("*/*.jsonl"))
     (batch,) = back.finish(key)
     assert (batch.state, batch.succeeded) == (State.PUBLISHED, RECORDS)
+
+
+def test_what_killed_collectors_had_downloaded_does_not_pile_up_while_nothing_can_be_decided(back: Back) -> None:
+    stage = back.stage
+    key = stage.submit(RECORDS)
+    stage.watch_until(key, State.ENDED)
+    left = downloaded(stage, key)
+    answers = left[0].with_name(ANSWERS)
+    answers.write_bytes(b"what another may be deciding on")
+    lease = stage.store.leases.acquire(f"batch/{key}", "a later one", MINUTE)
+    assert lease is not None
+    batch = stage.store.batches.record(key, next_check_at=stage.clock())
+    short = Overtaken(stage.models().provider_of(batch), lambda: None, lines=RECORDS // 2)
+    patient = Collection(stage.store, stage.spool, stage.roads(), stage.clock, timedelta(hours=1))
+    with pytest.raises(Early):
+        patient.collect(batch, short, lease)
+    assert not any(path.exists() for path in left)
+    assert answers.exists()
 
 
 def test_row_13_results_that_came_short_unnoticed_are_read_again_before_anything_is_paid_again(back: Back) -> None:

@@ -215,6 +215,35 @@ def test_a_clock_that_is_far_ahead_hides_no_stray(server: ProviderServer, tmp_pa
     stage.close()
 
 
+@dataclass
+class Noting:
+    """A provider that notes where downloads go."""
+
+    real: Provider
+    folders: list[Path]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def download(self, batch: RemoteBatch, into: Path) -> list[Path]:
+        self.folders.append(into)
+        return self.real.download(batch, into)
+
+
+def test_what_it_downloads_is_deleted_and_found_by_others_where_it_is_killed(stage: Stage) -> None:
+    twice(stage)
+    models, folders = stage.models(), list[Path]()
+    keeper = Keeper(stage.store, this_process())
+    audit = Auditor(stage.store, lambda batch: Noting(models.provider_of(batch), folders), keeper, stage.clock)
+    stage.server.advance(HIDDEN)
+    audit.run_once()
+    follow_to_its_end(stage, audit)
+    assert folders
+    for folder in folders:
+        assert not folder.exists()
+        assert (folder.parents[1] / "lock").exists(), "whoever finds it unlocked removes it"
+
+
 def test_another_user_s_batch_of_the_same_size_is_left_alone_and_forgotten(anthropic: Stage) -> None:
     anthropic.server.set_fault("http_5xx", endpoint="*.batches.create", times=1)
     key = anthropic.plan()

@@ -1,6 +1,7 @@
 """Deleting what is out and old, here and at the strict fake provider, and nothing else."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -190,6 +191,15 @@ def test_what_killed_processes_left_is_removed_and_what_is_planned_is_not(stage:
     assert not attempt.exists()
     assert fresh.exists()
     assert sealed_file(stage, planned).exists()
+
+
+def test_what_a_killed_process_had_on_the_local_disk_is_removed(stage: Stage) -> None:
+    """Nobody may ever need such a folder again, and what a provider said in it is not redacted."""
+    left = Path(tempfile.mkdtemp(prefix="batchline-spool-"))
+    (left / "lock").touch()
+    (left / "1-file.jsonl").write_bytes(b"said")
+    janitor(stage).run_once()
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("beside", ["_metadata", "5f0c-state-in-a-file-of-its-own"])
