@@ -96,7 +96,7 @@ class Doctor:
             yield Case(Finding(kind=Odd.UNREADABLE, subject=self._spool.address, message=str(error)))
 
     def _of_providers(self, now: datetime) -> Iterator[Case]:
-        examination = ProviderExamination(self._store, Mending(self._store, self._spool, self._trusted))
+        examination = ProviderExamination(self._store, self._spool, Mending(self._store, self._spool, self._trusted))
         samples = {batch.account: batch for batch in self._store.batches.samples()}
         for account, batch in sorted(samples.items()):
             try:

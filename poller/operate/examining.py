@@ -11,6 +11,7 @@ from poller.operate.mending import Mend, Mending
 from poller.upkeep.leftovers import ABANDONED, Leftovers
 from poller.upkeep.retained import restorable
 from shared.errors import SpoolAway, SpoolError
+from shared.intents import newest_intent
 from shared.keys import is_batch_key
 from shared.providers.port import Provider, RemoteBatch, RemoteFile
 from shared.spool import Spool
@@ -19,6 +20,10 @@ from shared.store import Batch, Store
 _UPLOAD = re.compile(r"(.+)-[0-9]+\.jsonl")
 _MOST = 10_000
 """Batches and files of an account that are looked at, the newest."""
+_FORGOTTEN = (
+    "its intent stands in the spool, and the store does not know it: restored from an older copy; it is looked up and "
+    "adopted when the batch is sent"
+)
 
 
 @dataclass(frozen=True)
@@ -88,10 +93,13 @@ class SpoolExamination:
 
 
 class ProviderExamination:
-    """Ours at a provider, by the metadata and names that they carry. Raises ProviderError, StoreUnavailable."""
+    """Ours at a provider, by the metadata and names that they carry.
 
-    def __init__(self, store: Store, mending: Mending) -> None:
-        self._store, self._mending = store, mending
+    Raises ProviderError, StoreUnavailable, SpoolError where intents can't be read.
+    """
+
+    def __init__(self, store: Store, spool: Spool, mending: Mending) -> None:
+        self._store, self._spool, self._mending = store, spool, mending
 
     def cases(self, account: str, provider: Provider, now: datetime) -> Iterator[Case]:
         """One walk through an account's batches, and one through its files."""
@@ -114,6 +122,10 @@ class ProviderExamination:
                 message = f"'{remote.status}', of batch {key}, which this store does not know: another store's?"
                 yield Case(Finding(kind=Odd.REMOTE_BATCH, subject=remote.id, since=remote.created_at, message=message))
                 continue
+            if self._has_forgotten(batch):
+                message = f"'{remote.status}', of batch {key}: {_FORGOTTEN}"
+                yield Case(Finding(kind=Odd.REMOTE_BATCH, subject=remote.id, since=remote.created_at, message=message))
+                continue
             finding = Finding(
                 kind=Odd.REMOTE_BATCH,
                 subject=remote.id,
@@ -131,6 +143,10 @@ class ProviderExamination:
             is_young = file.created_at > now - ABANDONED
             if batch is None or is_young or self._store.attempts.names_file(account, file.id):
                 continue
+            if self._has_forgotten(batch):
+                message = f"{file.name}: {_FORGOTTEN}"
+                yield Case(Finding(kind=Odd.REMOTE_FILE, subject=file.id, since=file.created_at, message=message))
+                continue
             finding = Finding(
                 kind=Odd.REMOTE_FILE,
                 subject=file.id,
@@ -139,6 +155,13 @@ class ProviderExamination:
                 fix="delete it at the provider",
             )
             yield Case(finding, self._mending.delete_upload(file.id, delete))
+
+    def _has_forgotten(self, batch: Batch) -> bool:
+        """Whether the spool knows of creates that the store does not: what looks left over may be the only one."""
+        folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
+        intent = newest_intent(self._spool, folder)
+        known = max((attempt.attempt for attempt in self._store.attempts.of(batch.batch_key)), default=0)
+        return intent is not None and intent.attempt > known
 
     def _owner(self, file: RemoteFile) -> Batch | None:
         named = _UPLOAD.fullmatch(file.name)

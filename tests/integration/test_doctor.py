@@ -177,6 +177,37 @@ def test_a_second_create_at_the_provider_is_counted_and_cancelled(
     assert "it cost $" in finding.message
 
 
+def test_the_only_create_of_a_batch_whose_store_is_older_is_adopted_and_not_cancelled(
+    stage: Stage, broker: LocalBroker, examine: Callable[..., Diagnosis]
+) -> None:
+    key = stage.plan()
+    older = copied(stage)
+    wait_until(lambda: stage.submission().work(key) or stage.batch(key).provider_batch_id, 30, "it to be sent")
+    sent = stage.batch(key).provider_batch_id
+    restore(stage, older)
+    assert stage.batch(key).state is State.SEALED
+    stage.ahead = 2 * DAY
+    found = {each.kind: each for each in examine(fix=True).findings}
+    stage.ahead = timedelta()
+    (finding, upload) = (found[Odd.REMOTE_BATCH], found[Odd.REMOTE_FILE])
+    assert (finding.subject, finding.fix, finding.fixed) == (sent, None, None)
+    assert (upload.fix, upload.fixed) == (None, None), "the create may still read it"
+    assert stage.store.strays.open() == []
+    (batch,) = Back(stage, broker, f"progress-{stage.definition().sink.topic}").finish(key)
+    assert (batch.provider_batch_id, batch.state) == (sent, State.PUBLISHED)
+    assert stage.server.witness().custom_ids()[f"{key}-0"] == 1
+
+
+def test_rows_that_came_again_are_worth_knowing(stage: Stage, examine: Callable[..., Diagnosis]) -> None:
+    stage.plan_rows(range(8))
+    stage.plan_rows(range(4, 12))
+    diagnosis = examine()
+    finding = only(diagnosis)
+    assert (finding.kind, finding.subject, diagnosis.healthy) == (Odd.SKIPPED, "pipe", True)
+    assert "4 rows came again" in finding.message
+    assert "4 rows came again" in drawn(diagnosis)
+
+
 def test_another_store_s_batch_is_told_and_left_alone(stage: Stage, examine: Callable[..., Diagnosis]) -> None:
     stage.submit()
     other = Stage(stage.server, stage.folder / "other")
