@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.definition import AnswerFormat, Column, Definition, Model, SqlType
 from shared.render import Row, Unrenderable, as_json, prompt_of, template_of
-from shared.schema import is_text
+from shared.schema import described_in_words, is_text
 
 RESULTS = "results"
 """What an answer's list is called where it stands in an object: both providers want an object at the root."""
@@ -138,16 +138,17 @@ def _wanted(definition: Definition) -> str:
     listed = ", ".join(f'"{name}"' for name in names)
     if form == "xml":
         inner = value if value and is_text(output) else None
-        parts = "".join(f"<{name}>…</{name}>" for name in ([inner] if inner else names))
+        fields = [inner] if inner else names
+        parts = "".join(f"<{name}>…</{name}>" for name in fields)
         if value and not inner:
             parts = f"<{value}>{parts}</{value}>"
         return (
             f'Answer with XML only: <{RESULTS}>, and in it for each record one <result {index}="its index">{parts}'
-            f"</result>."
+            f"</result>.{described_in_words(output, fields)}"
         )
     if form == "delimited":
         line = options.response_delimiter.join(["index", *names])
-        return f"Answer with one line for each record, and nothing else: {line}"
+        return f"Answer with one line for each record, and nothing else: {line}{described_in_words(output, names)}"
     if form == "regex" or options.response_path is not None:
         return f'Answer for each record: its "{index}" as a number, and {listed}.'
     body = f'an object "{value}" with {listed}' if value and not is_text(output) else f'"{value}"' if value else listed

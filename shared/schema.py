@@ -60,6 +60,35 @@ def answer_schema(output: Iterable[Column]) -> Schema:
     return _object({column.name: _column(column, column.name) for column in output})
 
 
+_WORDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
+_FORMAT_WORDS = {
+    "date": "a date, as 2026-01-31",
+    "time": "a time, as 13:45:00",
+    "date-time": "a time, as 2026-01-31T13:45:00Z",
+}
+
+
+def described_in_words(output: tuple[Column, ...], names: list[str]) -> str:
+    """What types and comments say of columns, a line each, for an answer that no schema goes along with.
+
+    `names`: what they are called there. A text of which nothing is said has no line.
+    """
+    lines = []
+    for name, column in zip(names, output, strict=True):
+        schema = _column(column, column.name)
+        kind = schema["type"][0] if isinstance(schema["type"], list) else schema["type"]
+        is_optional = column.type.nullable and kind != "string"
+        said = [
+            _FORMAT_WORDS.get(schema.get("format", "")) or _WORDS.get(kind),
+            "or empty" if is_optional else None,
+            # Last, because values that are listed go on to its end.
+            " ".join(schema.get("description", "").split()),
+        ]
+        if any(said):
+            lines.append(f'\n"{name}": {", ".join(part for part in said if part)}')
+    return "".join(lines)
+
+
 def without_nulls(schema: Schema) -> Schema:
     """The same schema with nothing nullable, for a provider that limits the number of unions."""
     if "anyOf" in schema:

@@ -14,7 +14,8 @@ import orjson
 
 from deploy.sandbox.provider.asks import Ask, ask_of
 from deploy.sandbox.provider.errors import ProviderError
-from deploy.sandbox.provider.packed import Entry, Pack, entries, pack_of, spoilt_text, written
+from deploy.sandbox.provider.packed import Entry, Pack, entries, pack_of, written
+from deploy.sandbox.provider.spoiling import spoilt_text
 from deploy.sandbox.provider.structured import Filler, wants_sentiment
 
 SEPARATORS = "\u2028\u2029\u0085"

@@ -1,25 +1,49 @@
-"""Prompts that hold several numbered records: what is asked of each, the answer to all, and how it may be spoilt. Pure.
+"""Prompts that hold several numbered records: what is asked of each, and the answer to all. Pure.
 
-Records stand one JSON object a line, each with its "index". An answer is what each would get alone.
+Records stand one JSON object a line, each with its "index". An answer is what each would get alone, under the names
+that the request has for it: in its schema, else in its words.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from random import Random
-from typing import Any
+from typing import Any, NamedTuple
+from xml.sax.saxutils import escape
 
 import orjson
 
 from deploy.sandbox.provider.asks import Ask
-from deploy.sandbox.provider.errors import ProviderError
+from deploy.sandbox.provider.structured import LABEL_NAMES, SCORE_NAMES
 
-Entry = dict[str, Any]
+Json = dict[str, Any]
 Alone = Callable[[Ask], Any]
 """The value, or the text, that is answered to a request for one record."""
-_XML_FIELD = re.compile(r"<(\w+)>…</\1>")
+INDEX = "index"
+_XML = re.compile(r'one <result (?P<index>[^\s=]+)="its index">(?P<inner>.*)</result>')
+_XML_FIELD = re.compile(r"<([^<>]+)>…</\1>")
+_XML_WRAPPER = re.compile(r"<([^<>]+)>(<.*>)</\1>")
 _LINE = re.compile(r"nothing else: index(?P<delimiter>\W+?)(?P<names>\w.*)$", re.MULTILINE)
-_QUOTED = re.compile(r'"(\w+)"')
+_JSON_INDEX = re.compile(r"one object for each record: \"([^\"]+)\", the record's index")
+_JSON_VALUE = re.compile(r'an object "([^"]+)" with ')
+_QUOTED = re.compile(r'"([^"]+)"')
+_DESCRIBED = re.compile(r'^"([^"]+)": (.+)$', re.MULTILINE)
+_CONTROL = re.compile(r"[\x00-\x1f\ufffe\uffff]")
+_KINDS: dict[str, Json] = {
+    "a whole number": {"type": "integer"},
+    "a number": {"type": "number"},
+    "true or false": {"type": "boolean"},
+    "a date": {"type": "string", "format": "date"},
+    "a time, as 2": {"type": "string", "format": "date-time"},
+    "a time": {"type": "string", "format": "time"},
+}
+"""What the words for a field begin with; the first that fits."""
+
+
+class Entry(NamedTuple):
+    """A record's number, and what is said of it."""
+
+    number: int
+    fields: Any
 
 
 @dataclass(frozen=True)
@@ -32,6 +56,12 @@ class Pack:
     names: tuple[str, ...]
     """The fields that the prompt asks for in words."""
     delimiter: str = ""
+    index: str = INDEX
+    """What an answer calls a record's number."""
+    value: str | None = None
+    """In which part of an entry the fields that the words ask for stand; None where they are the entry's own."""
+    described: Mapping[str, Json] | None = None
+    """What the words say of fields, as a schema."""
 
 
 def pack_of(ask: Ask) -> Pack | None:
@@ -41,120 +71,120 @@ def pack_of(ask: Ask) -> Pack | None:
         records = [orjson.loads(line) for line in body.split("\n")]
     except orjson.JSONDecodeError:
         return None
-    if not records or not all(isinstance(each, dict) and isinstance(each.get("index"), int) for each in records):
+    if not records or not all(isinstance(each, dict) and isinstance(each.get(INDEX), int) for each in records):
         return None
     try:
-        schema = _item(ask.schema)
+        index, schema = _item(ask.schema)
     except (AttributeError, KeyError, TypeError, ValueError):
-        return None
-    alone = {each.pop("index"): replace(ask, prompt=_text(each), schema=schema, tool=None) for each in records}
-    line = _LINE.search(head)
+        # Any object, as 'json_object' asks for: what is in it the words say.
+        index, schema = None, None
+    only = _only_text(schema)
+    alone = {
+        each.pop(INDEX): replace(ask, prompt=_text(each), schema=schema if only is None else None, tool=None)
+        for each in records
+    }
+    pack = _worded(head, alone)
+    if only is not None:
+        pack = replace(pack, names=(only,), value=None)
+    return replace(pack, index=index or pack.index)
+
+
+def _worded(head: str, alone: dict[int, Ask]) -> Pack:
+    """The pack as a prompt's words describe it."""
+    described = {name: _schema(words) for name, words in _DESCRIBED.findall(head)}
+    line, xml, named = _LINE.search(head), _XML.search(head), _JSON_INDEX.search(head)
     if line:
-        return Pack(alone, "delimited", tuple(line["names"].split(line["delimiter"])), line["delimiter"])
-    fields = tuple(_XML_FIELD.findall(head))
-    if fields:
-        return Pack(alone, "xml", fields)
+        names = tuple(line["names"].split(line["delimiter"]))
+        return Pack(alone, "delimited", names, line["delimiter"], described=described)
+    if xml:
+        wrapper = _XML_WRAPPER.fullmatch(xml["inner"])
+        names = tuple(_XML_FIELD.findall(xml["inner"]))
+        return Pack(alone, "xml", names, "", xml["index"], wrapper[1] if wrapper else None, described)
     _, _, wanted = head.partition("as a number, and ")
-    return Pack(alone, "json", tuple(_QUOTED.findall(wanted)))
+    value = _JSON_VALUE.match(wanted)
+    names = tuple(_QUOTED.findall(wanted[value.end() :] if value else wanted))
+    return Pack(alone, "json", names, "", named[1] if named else INDEX, value[1] if value else None)
 
 
-def _text(record: Entry) -> str:
+def _text(record: Json) -> str:
     values = list(record.values())
     return values[0] if len(values) == 1 and isinstance(values[0], str) else orjson.dumps(record).decode()
 
 
-def _item(schema: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The schema of one record's answer, without its index."""
+def _item(schema: Json | None) -> tuple[str | None, Json | None]:
+    """What a schema calls a record's number, and the schema of its answer without that."""
     if schema is None:
-        return None
+        return None, None
     (results,) = schema["properties"].values()
     item = results["items"]
-    properties = {name: part for name, part in item["properties"].items() if name != "index"}
-    return {**item, "properties": properties, "required": list(properties)}
+    described = (name for name, part in item["properties"].items() if part.get("description") == "the record's index")
+    index = next(described, INDEX)
+    properties = {name: part for name, part in item["properties"].items() if name != index}
+    return index, {**item, "properties": properties, "required": list(properties)}
+
+
+def _only_text(schema: Json | None) -> str | None:
+    """The one field of an answer that is a text: what would be the whole answer to a request for one record."""
+    properties = (schema or {}).get("properties", {})
+    if len(properties) != 1:
+        return None
+    ((name, part),) = properties.items()
+    return name if part.get("type") == "string" and not {"enum", "format"} & part.keys() else None
+
+
+def _schema(words: str) -> Json:
+    """What is said of a field in words, as a schema; a text where nothing is known."""
+    schema = next((kind for start, kind in _KINDS.items() if words.startswith(start)), {"type": "string"})
+    _, _, listed = words.partition("one of:")
+    if not listed:
+        return schema
+    values = orjson.loads(listed) if listed.lstrip().startswith("[") else [each.strip() for each in listed.split(",")]
+    return {**schema, "enum": [int(each) for each in values] if schema["type"] == "integer" else values}
 
 
 def entries(pack: Pack, value: Alone) -> list[Entry]:
-    """What each record gets, with its index."""
+    """What each record gets."""
     made = []
     for index, ask in pack.asks.items():
         found = value(ask)
-        fields = found if isinstance(found, dict) else dict.fromkeys(pack.names, found)
-        made.append({"index": index, **fields})
+        if not isinstance(found, dict):
+            fields = {name: _of_field(pack, name, ask, found, value) for name in pack.names}
+            found = {pack.value: fields} if pack.value else fields
+        made.append(Entry(index, found))
     return made
+
+
+def _of_field(pack: Pack, name: str, ask: Ask, text: Any, value: Alone) -> Any:
+    """A field that is asked for in words: what these say that it is, or its name does, else the text."""
+    schema = (pack.described or {}).get(name)
+    if schema is None and name in SCORE_NAMES - LABEL_NAMES:
+        schema = {"type": "number"}
+    if schema is None or schema == {"type": "string"}:
+        return text
+    return value(replace(ask, schema={"type": "object", "properties": {name: schema}}))[name]
 
 
 def written(pack: Pack, answers: list[Entry]) -> str:
     """The answer's text, in the shape that the prompt asks for."""
     if pack.shape == "delimited":
-        rows = [[answer["index"], *(answer[name] for name in pack.names)] for answer in answers]
-        return "\n".join(pack.delimiter.join(map(str, row)) for row in rows)
+        return "\n".join(pack.delimiter.join(_cells(pack, answer)) for answer in answers)
     if pack.shape == "xml":
-        parts = [
-            f'<result index="{answer["index"]}">'
-            + "".join(f"<{name}>{answer[name]}</{name}>" for name in pack.names)
-            + "</result>"
-            for answer in answers
-        ]
+        parts = [f'<result {pack.index}="{answer.number}">{_elements(answer.fields)}</result>' for answer in answers]
         return f"<results>{''.join(parts)}</results>"
-    return orjson.dumps({"results": answers}).decode()
+    return orjson.dumps({"results": [{pack.index: answer.number, **answer.fields} for answer in answers]}).decode()
 
 
-def spoilt_text(text: str, how: str, pack: Pack | None, answers: list[Entry]) -> str:
-    """A pack's answer as a careless model leaves it, in its own shape; ProviderError for what that shape can't show.
-
-    Entries are spoilt before they are written. What answers no pack, or was cut, has none to spoil.
-    """
-    if how in _DRESS:
-        return _DRESS[how](text)
-    if pack is None:
-        return text
-    if how in _CHANGES:
-        if how == "wrong_type" and pack.shape != "json":
-            raise _impossible(how, pack)
-        return written(pack, _CHANGES[how](list(answers), Random(text)))
-    if how == "trailing_comma" and pack.shape != "json":
-        raise _impossible(how, pack)
-    old, new = {
-        "trailing_comma": ("]}", ",]}"),
-        "json": (":", ";"),
-        "xml": ("</", "<"),
-        "delimited": (pack.delimiter, " "),
-    }[how if how == "trailing_comma" else pack.shape]
-    return text.replace(old, new)
+def _cells(pack: Pack, answer: Entry) -> list[str]:
+    fields = [_CONTROL.sub(" ", _said(answer.fields[name])) for name in pack.names]
+    # Only the last may hold the delimiter: more of them would be more fields.
+    return [str(answer.number), *(each.replace(pack.delimiter, " ") for each in fields)]
 
 
-def _impossible(how: str, pack: Pack) -> ProviderError:
-    return ProviderError(400, f"The sandbox can't answer '{how}' in '{pack.shape}': choose another 'how'.")
+def _elements(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(f"<{name}>{_elements(part)}</{name}>" for name, part in value.items())
+    return escape(_CONTROL.sub(" ", _said(value)))
 
 
-_DRESS: dict[str, Callable[[str], str]] = {
-    "fenced": lambda text: f"```json\n{text}\n```",
-    "prefaced": lambda text: f"Sure! Here are the [{len(text)}] characters:\n{text}\nAnything else?",
-    "cut": lambda text: text[: len(text) * 2 // 3],
-}
-
-
-def _contradicted(answers: list[Entry], _: Random) -> list[Entry]:
-    other = {name: f"not {value}" if isinstance(value, str) else value for name, value in answers[0].items()}
-    return [*answers, other]
-
-
-def _shuffled(answers: list[Entry], draw: Random) -> list[Entry]:
-    """In another order, where there is one."""
-    order = draw.sample(answers, len(answers))
-    return order if order != answers else order[::-1]
-
-
-_CHANGES: dict[str, Callable[[list[Entry], Random], list[Entry]]] = {
-    "shuffled": _shuffled,
-    "dropped": lambda answers, _: answers[:-1],
-    "duplicated": lambda answers, _: [*answers, answers[0]],
-    "contradicted": _contradicted,
-    "unknown": lambda answers, _: [*answers, {**answers[0], "index": len(answers) + 7}],
-    "from_zero": lambda answers, _: [{**answer, "index": answer["index"] - 1} for answer in answers],
-    "wrong_type": lambda answers, _: [
-        {name: value if name == "index" else [value] for name, value in answers[0].items()},
-        *answers[1:],
-    ],
-}
-HOW = (*_DRESS, "trailing_comma", "broken", *_CHANGES)
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else orjson.dumps(value).decode()
