@@ -7,6 +7,7 @@ from typing import Any
 from shared.definition import Column
 from shared.providers.bodies import takes_schemas
 from shared.schema import is_text
+from submitter.pipeline.claude import claude_remarks
 from submitter.pipeline.endpoint import Task
 from submitter.pipeline.road import Remark
 
@@ -25,15 +26,20 @@ def message_remarks(
     thinking, described = values.get("batch.thinking"), _described(read)
     # Several texts are a list, which is asked for as columns are.
     is_plain = is_text(output) and read.get("batch.size", 1) == 1
+    way = values.get("batch.structured-output") or ("schema" if takes_schemas(task, model) else "tool")
+    calls_tool = way == "tool" and not is_plain and described is None
     if thinking not in (None, "disabled"):
         yield from _of_thinking(values, thinking)
-        way = values.get("batch.structured-output") or ("schema" if takes_schemas(task, model) else "tool")
-        if way == "tool" and not is_plain and described is None:
+        # With 'adaptive' it can: it then calls the tool without a thought.
+        if calls_tool and isinstance(thinking, int):
             message = "a model that thinks can't be made to call a tool, by which its columns would be asked for"
             yield Remark("batch.thinking", f"{message}: leave it out, or set 'batch.structured-output' = 'none'")
     if "batch.prompt-cache" in values and not values.get("system-prompt"):
         yield Remark("batch.prompt-cache", "there is no 'system-prompt' that could be kept: give one, or leave it out")
-    yield from _of_sampling(values, task, model)
+    if task == "messages":
+        yield from claude_remarks(values, model, calls_tool=calls_tool)
+    elif _DRAWS_ITSELF.match(model):
+        yield from _of_sampling(values, model)
     form = read.get("batch.response.format")
     if values.get("response-format") == "json_object" and form in _NO_JSON:
         message = f"the provider would be made to answer in JSON, and '{form}' is read: leave one of the two out"
@@ -41,20 +47,12 @@ def message_remarks(
     yield from _of_columns(values, described, task, is_plain=is_plain)
 
 
-def _of_sampling(values: Mapping[str, Any], task: Task, model: str) -> Iterator[Remark]:
-    """Whether the provider draws as it is told; what depends on a model's name is a warning: models change."""
-    temperature, top_p = values.get("temperature"), values.get("top-p")
-    if task == "messages":
-        if temperature is not None and temperature > 1:
-            yield Remark("temperature", f"{temperature:g} is out of range: Anthropic takes 0 to 1")
-        if temperature is not None and top_p is not None:
-            message = "newer Claude models refuse it beside 'temperature': give one of the two"
-            yield Remark("top-p", message, is_fault=False)
-    elif _DRAWS_ITSELF.match(model):
-        for name, value in (("temperature", temperature), ("top-p", top_p)):
-            if value not in (None, 1):
-                message = f"OpenAI's reasoning models, such as '{model}', refuse another than 1: leave it out"
-                yield Remark(name, message, is_fault=False)
+def _of_sampling(values: Mapping[str, Any], model: str) -> Iterator[Remark]:
+    """What a reasoning model of OpenAI's refuses; a warning: some take it where they are told not to reason."""
+    for name in ("temperature", "top-p"):
+        if values.get(name) not in (None, 1):
+            message = f"OpenAI's reasoning models, such as '{model}', refuse another than 1: leave it out"
+            yield Remark(name, message, is_fault=False)
 
 
 def _of_columns(values: Mapping[str, Any], described: str | None, task: Task, *, is_plain: bool) -> Iterator[Remark]:

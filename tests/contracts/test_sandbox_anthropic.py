@@ -78,15 +78,22 @@ def test_bad_params_are_errored_one_by_one(sandbox_user: SandboxUser) -> None:
     bad = message_request("empty", "")
     no_length = message_request("no-length", "x")
     del no_length["params"]["max_tokens"]
-    batch = sandbox_user.run_messages([bad, no_length, message_request("good", "x")])
+    both = message_request("both", "x")
+    both["params"] |= {"temperature": 0.2, "top_p": 0.9}
+    batch = sandbox_user.run_messages([bad, no_length, both, message_request("good", "x")])
     lines = {line["custom_id"]: line["result"] for line in sandbox_user.results(batch.id)}
     assert {name: result["type"] for name, result in lines.items()} == {
         "empty": "errored",
         "no-length": "errored",
+        "both": "errored",
         "good": "succeeded",
     }
     assert lines["empty"]["error"]["error"]["type"] == "invalid_request_error"
-    assert batch.request_counts.errored == 2
+    assert lines["both"]["error"]["error"]["type"] == "invalid_request_error"
+    assert batch.request_counts.errored == 3
+    alone: Any = {name: both["params"][name] for name in ("model", "max_tokens", "messages")}
+    with pytest.raises(anthropic.BadRequestError, match="cannot both be specified"):
+        sandbox_user.anthropic.messages.create(**alone, extra_body={"temperature": 0.2, "top_p": 0.9})
 
 
 def test_structured_output_and_tools_obey_the_schema(sandbox_user: SandboxUser) -> None:

@@ -122,6 +122,17 @@ REFUSED: list[dict[str, Any]] = [
     {"thinking": {"type": "adaptive"}},
     {"thinking": {"type": "enabled", "budget_tokens": 2000}, "max_tokens": 4096, "temperature": 0.5},
     {"thinking": {"type": "enabled", "budget_tokens": 2000}, "max_tokens": 4096, "tool_choice": {"type": "any"}},
+    {"temperature": 0.2, "top_p": 0.9},
+    {"temperature": 1, "top_p": 1, "model": "claude-opus-4-1-20250805"},
+    {"temperature": 0.2, "top_p": 0.9, "model": "claude-sonnet-4-6"},
+    {"temperature": 1, "top_p": 0.99, "model": "claude-haiku-5-5"},
+    {"temperature": 0, "model": "claude-opus-4-7"},
+    {"temperature": 0, "model": "claude-sonnet-5"},
+    {"top_p": 1, "model": "claude-haiku-5-5"},
+    {"top_k": 5, "model": "claude-fable-5-1"},
+    {"thinking": {"type": "disabled"}, "model": "claude-opus-5-5"},
+    {"thinking": {"type": "enabled", "budget_tokens": 2000}, "max_tokens": 4096, "model": "claude-haiku-5-5"},
+    {"tool_choice": {"type": "any"}, "tools": [{"name": "a"}], "model": "claude-sonnet-5-5"},
     {"system": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1d"}}]},
     {"output_config": {"format": {"type": "json_schema", "schema": {}}}, "model": "claude-3-haiku-20240307"},
 ]
@@ -131,8 +142,43 @@ REFUSED: list[dict[str, Any]] = [
 def test_the_fake_provider_refuses_what_the_guides_say_is_refused(changes: dict[str, Any]) -> None:
     plain = {"model": "claude-haiku-4-5", "max_tokens": 100, "messages": [{"role": "user", "content": "x"}]}
     ask_of("/v1/messages", plain)
-    with pytest.raises(ProviderError):
+    with pytest.raises(ProviderError) as refused:
         ask_of("/v1/messages", plain | changes)
+    assert (refused.value.status, refused.value.type) == (400, "invalid_request_error")
+
+
+TAKEN: list[dict[str, Any]] = [
+    {"temperature": 0.2, "top_p": 0.9, "model": "claude-3-haiku-20240307"},
+    {"temperature": 0.2, "top_p": 0.9, "model": "claude-sonnet-4-20250514"},
+    {"temperature": 0.2},
+    {"top_p": 0.9, "model": "claude-opus-4-6"},
+    {"temperature": 1, "model": "claude-opus-4-8"},
+    {"top_p": 0.99, "model": "claude-haiku-5-5"},
+    {"thinking": {"type": "disabled"}, "model": "claude-opus-5"},
+    {"tool_choice": {"type": "any"}, "tools": [{"name": "a"}], "model": "claude-haiku-5-5"},
+    {
+        "thinking": {"type": "adaptive"},
+        "tool_choice": {"type": "any"},
+        "tools": [{"name": "a"}],
+        "model": "claude-opus-4-8",
+    },
+]
+
+
+@pytest.mark.parametrize("changes", TAKEN)
+def test_the_fake_provider_takes_what_the_guides_say_is_taken(changes: dict[str, Any]) -> None:
+    ask_of(
+        "/v1/messages",
+        {"model": "claude-haiku-4-5", "max_tokens": 100, "messages": [{"role": "user", "content": "x"}]} | changes,
+    )
+
+
+def test_models_that_think_by_themselves_say_so_before_the_answer() -> None:
+    (found,) = results(claude("claude-opus-5-5"), 1)
+    assert set(orjson.loads(found.text or "")) == {"label", "score"}
+    sent = body(claude("claude-opus-5-5"))
+    assert ask_of("/v1/messages", sent).thinks
+    assert not ask_of("/v1/messages", sent | {"model": "claude-opus-4-8"}).thinks
 
 
 def test_what_the_model_thought_is_no_part_of_its_answer() -> None:

@@ -41,10 +41,23 @@ UNTHINKABLE: list[tuple[dict[str, str], str]] = [
     ({"batch.thinking": "hard"}, "'hard' is neither adaptive nor disabled"),
     ({"batch.thinking": "2048", "max-tokens": "2048"}, "give the answer more room"),
     ({"batch.thinking": "2048", "temperature": "0"}, "a model that thinks has the temperature 1"),
-    ({"batch.thinking": "adaptive", "top-p": "0.5"}, "a model that thinks takes 0.95 to 1"),
+    ({"batch.thinking": "adaptive", "top-p": "0.5", "model": "claude-opus-4-6"}, "a model that thinks takes 0.95 to 1"),
     ({"batch.thinking": "2048", "batch.structured-output": "tool"}, "can't be made to call a tool"),
     ({"batch.thinking": "2048", "model": "claude-opus-4-1"}, "can't be made to call a tool"),
     ({"temperature": "1.5"}, "1.5 is out of range: Anthropic takes 0 to 1"),
+    ({"temperature": "0.2", "top-p": "0.9"}, "'claude-haiku-4-5' refuses it beside 'temperature': give one"),
+    ({"temperature": "1", "top-p": "1", "model": "claude-opus-4-1-20250805"}, "refuses it beside 'temperature'"),
+    ({"temperature": "0", "model": "claude-opus-4-7"}, "'claude-opus-4-7' draws as it likes, and refuses any but 1"),
+    ({"temperature": "0", "model": "claude-mythos-preview"}, "draws as it likes, and refuses any but 1"),
+    ({"top-p": "1", "model": "claude-haiku-5-5"}, "refuses any but 0.99"),
+    ({"batch.thinking": "2048", "model": "claude-sonnet-5"}, "takes no number of tokens to think with: say 'adaptive'"),
+    ({"batch.thinking": "adaptive"}, "takes a number of tokens to think with, such as '2048', and not 'adaptive'"),
+    ({"batch.thinking": "disabled", "model": "claude-sonnet-5-5"}, "'claude-sonnet-5-5' always thinks: leave it out"),
+    (
+        {"batch.thinking": "disabled", "batch.effort": "max", "model": "claude-opus-5"},
+        "'claude-opus-5' always thinks with such a 'batch.effort'",
+    ),
+    ({"batch.structured-output": "tool", "model": "claude-opus-5-5"}, "can't be made to call a tool: leave it out"),
     ({"batch.prompt-cache": "2h"}, "'2h' is not one of 5m, 1h"),
     ({"batch.prompt-cache": "1h", "system-prompt": ""}, "there is no 'system-prompt' that could be kept"),
 ]
@@ -58,7 +71,19 @@ def test_what_claude_would_refuse_is_said_before(options: dict[str, str], said: 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({**CLAUDE, "temperature": "0.2", "top-p": "0.9"}, {"top-p": "newer Claude models refuse it beside"}),
+        (
+            {**CLAUDE, "model": "our-claude", "temperature": "0.2", "top-p": "0.9"},
+            {"top-p": "newer Claude models refuse it beside"},
+        ),
+        ({**CLAUDE, "model": "claude-3-haiku-20240307", "temperature": "0.2", "top-p": "0.9"}, {}),
+        ({**CLAUDE, "model": "claude-sonnet-4-20250514", "temperature": "0.2", "top-p": "0.9"}, {}),
+        ({**CLAUDE, "model": "claude-opus-4-6", "top-p": "0.9"}, {}),
+        ({**CLAUDE, "model": "claude-opus-5-5"}, {"max-tokens": "thinks before it answers"}),
+        ({**CLAUDE, "model": "claude-opus-5", "batch.thinking": "disabled"}, {}),
+        (
+            {**CLAUDE, "model": "claude-opus-4-8", "batch.thinking": "adaptive", "batch.structured-output": "tool"},
+            {},
+        ),
         ({**CLAUDE, "temperature": "0.2"}, {}),
         (
             {**BASE, "temperature": "0", "top-p": "0.9"},

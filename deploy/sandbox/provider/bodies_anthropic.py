@@ -10,6 +10,14 @@ from deploy.sandbox.provider.parts import check_anthropic_part
 LEAST_BUDGET, LEAST_TOP_P, MOST_BREAKPOINTS = 1024, 0.95, 4
 ADAPTIVE_ONLY = re.compile(r"claude-(opus-4-[7-9]|sonnet-4-[7-9]|(opus|sonnet|haiku|fable|mythos)-5)")
 BUDGET_ONLY = re.compile(r"claude-(3|(opus|sonnet|haiku)-4(-[0-5](-|$)|-2025|$))")
+ALWAYS_THINKS = re.compile(r"claude-((opus|sonnet)-5-5|(fable|mythos)-5|mythos-preview)")
+THINKS_BY_ITSELF = re.compile(r"claude-((opus|sonnet|haiku|fable|mythos)-5|mythos-preview)")
+ONE_OF_SAMPLING = re.compile(r"claude-(opus-4-[1-9](-|$)|(sonnet|haiku)-4-[5-9](-|$)|(opus|sonnet|haiku)-5)")
+DRAWS_ITSELF = re.compile(
+    r"claude-((opus|sonnet|haiku)-4-[7-9](-|$)|(opus|sonnet|haiku|fable|mythos)-5|mythos-preview)"
+)
+WITHOUT_FORCED_TOOLS = re.compile(r"claude-((opus|sonnet)-5-5|(fable|mythos)-5-1)")
+DEFAULT_TOP_P = 0.99
 WITHOUT_SCHEMAS = re.compile(r"claude-(3|(opus|sonnet)-4(-[01](-|$)|-2025|$))")
 
 
@@ -61,7 +69,15 @@ def output_format(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def thinks(body: dict[str, Any]) -> bool:
-    return (body.get("thinking") or {}).get("type") in ("enabled", "adaptive")
+    """Whether it thinks, by itself or told to; a tool that it must call it calls without."""
+    told = (body.get("thinking") or {}).get("type")
+    if told is None:
+        return THINKS_BY_ITSELF.match(body["model"]) is not None and not _is_forced(body)
+    return told in ("enabled", "adaptive")
+
+
+def _is_forced(body: dict[str, Any]) -> bool:
+    return (body.get("tool_choice") or {}).get("type") in ("any", "tool")
 
 
 def _check_thinking(body: dict[str, Any]) -> None:
@@ -78,7 +94,9 @@ def _check_thinking(body: dict[str, Any]) -> None:
             raise _bad('"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive".')
     if kind == "adaptive" and BUDGET_ONLY.match(model):
         raise _bad("adaptive thinking is not supported on this model")
-    if thinks(body):
+    if kind == "disabled" and ALWAYS_THINKS.match(model):
+        raise _bad('"thinking.type.disabled" is not supported for this model. Use "thinking.type.adaptive".')
+    if kind != "disabled":
         _check_thinker(body)
 
 
@@ -94,8 +112,23 @@ def _check_thinker(body: dict[str, Any]) -> None:
         raise _bad("`temperature` may only be set to 1 when thinking is enabled.")
     if body.get("top_p") is not None and body["top_p"] < LEAST_TOP_P:
         raise _bad("`top_p` must be greater than or equal to 0.95 when thinking is enabled.")
-    if (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
+    if body["thinking"]["type"] == "enabled" and _is_forced(body):
         raise _bad("Thinking may not be enabled when tool_choice forces tool use.")
+
+
+def _check_sampling(body: dict[str, Any]) -> None:
+    """Refuse what the migration guides say that a model refuses of its sampling, and of tools that it must call."""
+    model, temperature, top_p = body["model"], body.get("temperature"), body.get("top_p")
+    if not 0 <= (temperature or 0) <= 1:
+        raise _bad("temperature: range: 0..1")
+    if temperature is not None and top_p is not None and ONE_OF_SAMPLING.match(model):
+        raise _bad("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
+    if DRAWS_ITSELF.match(model):
+        given = {"temperature": temperature not in (None, 1), "top_p": top_p not in (None, DEFAULT_TOP_P)}
+        for name in (*(name for name, is_own in given.items() if is_own), *({"top_k"} & body.keys())):
+            raise _bad(f"`{name}` is deprecated for this model.")
+    if _is_forced(body) and WITHOUT_FORCED_TOOLS.match(model):
+        raise _bad('tool_choice: type "tool" and "any" are not supported for this model.')
 
 
 def cached_blocks(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -128,8 +161,7 @@ def check_messages(body: dict[str, Any]) -> None:
         raise ProviderError(404, f"model: {body['model']}", type="not_found_error")
     if not isinstance(body["max_tokens"], int) or body["max_tokens"] < 1:
         raise _bad("max_tokens: Input should be greater than or equal to 1")
-    if not 0 <= (body.get("temperature") or 0) <= 1:
-        raise _bad("temperature: range: 0..1")
+    _check_sampling(body)
     _check_conversation(body["messages"])
     _check_thinking(body)
     _check_caches(body)

@@ -138,8 +138,13 @@ def _schema(words: str) -> Json:
     _, _, listed = words.partition("one of:")
     if not listed:
         return schema
-    values = orjson.loads(listed) if listed.lstrip().startswith("[") else [each.strip() for each in listed.split(",")]
-    return {**schema, "enum": [int(each) for each in values] if schema["type"] == "integer" else values}
+    try:
+        values = (
+            orjson.loads(listed) if listed.lstrip().startswith("[") else [each.strip() for each in listed.split(",")]
+        )
+        return {**schema, "enum": [int(each) for each in values] if schema["type"] == "integer" else values}
+    except ValueError:
+        return schema
 
 
 def entries(pack: Pack, value: Alone) -> list[Entry]:
@@ -176,7 +181,7 @@ def written(pack: Pack, answers: list[Entry]) -> str:
 
 def _cells(pack: Pack, answer: Entry) -> list[str]:
     fields = [_CONTROL.sub(" ", _said(answer.fields[name])) for name in pack.names]
-    # Only the last may hold the delimiter: more of them would be more fields.
+    # More delimiters would be more fields.
     return [str(answer.number), *(each.replace(pack.delimiter, " ") for each in fields)]
 
 
