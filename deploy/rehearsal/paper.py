@@ -29,6 +29,8 @@ class Message:
     key: bytes | None
     value: bytes | None
     headers: dict[str, str]
+    said: str | None = None
+    """The answer that a failed record had, as the model gave it; for several records it is all of them's."""
 
     @property
     def row(self) -> dict[str, Any]:

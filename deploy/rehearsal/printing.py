@@ -11,6 +11,7 @@ from rich.table import Table
 
 from deploy.rehearsal.quote import Quote
 from deploy.rehearsal.trial import Tried
+from shared.messages import Header
 
 SCHEMA_VERSION = 1
 _LONGEST = 2_000
@@ -40,6 +41,7 @@ def tried_text(tried: Tried, *, with_requests: bool = True) -> Iterator[str]:
     if with_requests:
         for number, request in enumerate(tried.requests):
             yield f"  request {number}  {_cut(request.decode())}"
+    told: set[str | None] = set()
     for number, message in enumerate(tried.messages):
         yield f"  row {number}      {_cut(orjson.dumps(message.row).decode())}"
         yield f"    topic {message.topic}, key {_shown(message.key)}, value {_shown(message.value)}"
@@ -47,6 +49,11 @@ def tried_text(tried: Tried, *, with_requests: bool = True) -> Iterator[str]:
             yield f"    failed: {_cut(message.error)}"
         elif not message.answered:
             yield "    failed: its cause stands in the value"
+        answering = message.headers.get(Header.REQUEST)
+        if message.said is not None and answering not in told:
+            # Once for all the records that it answers.
+            told.add(answering)
+            yield f"    the model said: {_cut(message.said)}"
     failed = f", {tried.failed:,} of {len(tried.messages):,} records failed" if tried.failed else ""
     tokens = f"{tried.input_tokens:,} and {tried.output_tokens:,} tokens"
     yield f"  {tokens}: {dollars(tried.sync_usd)} synchronously, {dollars(tried.batch_usd)} in batches{failed}"
@@ -68,6 +75,7 @@ def tried_json(tried: Tried) -> dict[str, Any]:
                 "headers": message.headers,
                 "row": message.row,
                 "error": message.error,
+                "said": message.said,
             }
             for message in tried.messages
         ],

@@ -12,6 +12,7 @@ from datetime import timedelta
 from deploy.rehearsal.folder import Folder, with_options
 from deploy.rehearsal.paper import Message, Paper
 from deploy.rehearsal.prompter import Dictate, Prompter
+from deploy.rehearsal.said import with_answers
 from poller.accounts import Keyless
 from poller.ask.asker import ASKED, Asker, Pass
 from poller.ask.deadline import DEADLINE
@@ -99,7 +100,7 @@ def attempt(
         statement=asked.statement,
         records=sum(each.records for each in batches if each.generation == 0),
         requests=tuple(requests),
-        messages=tuple(_ordered(folder, asked, paper.messages)),
+        messages=tuple(with_answers(folder, asked, _ordered(folder, asked, paper.messages))),
         input_tokens=used,
         output_tokens=made,
         sync_usd=price.sync_usd if price else None,

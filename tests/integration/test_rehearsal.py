@@ -17,7 +17,6 @@ from rich.console import Console
 from deploy.rehearsal.estimating import Prices, estimate
 from deploy.rehearsal.folder import Folder, rehearsal_folder
 from deploy.rehearsal.live import ask, filling
-from deploy.rehearsal.paper import Message
 from deploy.rehearsal.printing import quote_text, tried_text
 from deploy.rehearsal.quote import Quote
 from deploy.rehearsal.sample import Sample
@@ -26,7 +25,7 @@ from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
 from shared.definition import BatchOptions, Definition
 from shared.errors import MissingCredential
-from tests.integration.pipeline_files import ENVIRON, WHOLE
+from tests.integration.pipeline_files import ENVIRON, INSERT, MODEL, SETTINGS, SINK, WHOLE
 from tests.rig.fixtures import MakeTopic
 from tests.rig.processes import Processes, console_script
 from tests.rig.samples import definition, sealed_line
@@ -69,7 +68,7 @@ def test_what_fails_at_the_provider_is_asked_again_and_no_row_is_lost(server: Pr
     server.set_fault("http_5xx", endpoint="openai.chat.completions", times=2, status=500)
     stated = definition(model={"base_url": server.openai_base_url})
     tried = attempt(folder, stated, lines("good", "bad", "good"), KEYS)
-    assert [isinstance(each, Message) and each.answered for each in tried.messages] == [True] * 3
+    assert [each.answered for each in tried.messages] == [True] * 3
 
 
 def test_a_key_that_is_refused_ends_the_trial_and_says_so(server: ProviderServer, folder: Folder) -> None:
@@ -178,6 +177,8 @@ def test_a_canary_shows_answers_that_cannot_be_read(server: ProviderServer) -> N
     assert "2 records in 1 requests" in text
     assert "failed: schema" in text
     assert "2 of 2 records failed" in text
+    assert text.count("the model said: ") == 1, "an answer to both is shown once"
+    assert all('"results";' in (each.said or "") for each in tried.messages)
 
 
 def test_try_needs_no_broker_and_no_key(tmp_path: Path) -> None:
@@ -263,3 +264,35 @@ INSERT INTO results SELECT id, label, score FROM ML_PREDICT(TABLE shouted, MODEL
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
     assert "mine" not in {group.group_id for group in admin.list_consumer_groups().result().valid}
     assert not (tmp_path / "state.db").exists()
+
+
+def test_the_command_shows_a_canary_that_cannot_be_read(
+    tmp_path: Path, broker: LocalBroker, make_topic: MakeTopic, server: ProviderServer, processes: Processes
+) -> None:
+    (tmp_path / "input").mkdir()
+    rows = [{"id": str(number), "review": f"A film of {number} words."} for number in range(6)]
+    (tmp_path / "input" / "rows.json").write_text("\n".join(map(json.dumps, rows)))
+    source = f"'connector' = 'filesystem', 'path' = 'file://{tmp_path}/input', 'format' = 'json'"
+    text = f"{SETTINGS}CREATE TABLE reviews (id STRING, review STRING) WITH ({source});{MODEL}{SINK}{INSERT}"
+    text = text.replace("/nowhere/", f"{tmp_path}/").replace(
+        "'topic' = 'results'", f"'topic' = '{make_topic('results')}'"
+    )
+    text = text.replace(
+        "'model' = 'gpt-5-mini'", "'model' = 'gpt-5-mini', 'batch.size' = '2', 'batch.max-retries' = '0'"
+    )
+    text += f"SET 'batchline.batches-topic' = '{make_topic('batches')}-2';"
+    (tmp_path / "file.sql").write_text(text)
+    environ = {**ENVIRON, "BROKER": broker.bootstrap, "OPENAI_BASE_URL": server.openai_base_url}
+    server.clear_faults()
+    server.set_fault("packed_spoilt", endpoint="openai.chat.completions", how="broken")
+    try:
+        child = processes.command("submitter", "estimate", "file.sql", "--canary", "2", env=environ, cwd=tmp_path)
+        assert child.wait(300) == 0, child.tail()
+    finally:
+        server.clear_faults()
+    told = child.tail(1_000_000)
+    assert f"asking {server.openai_base_url} for 4 records in 2 requests: about $" in told
+    assert told.count("failed: schema") == 4, told
+    assert "4 of 4 records failed" in told
+    assert "there is no JSON in it that holds entries" in told
+    assert told.count('the model said: {"results";[{"index";1,') == 2, told
