@@ -172,7 +172,7 @@ class Rebuild:
     def _look_at_providers(self) -> None:
         """Second creates that only the lost store knew are counted again, where the provider can be asked."""
         models = Models(self._store, self._spool, self._environ)
-        examination = ProviderExamination(self._store, Mending(self._store, self._spool, self._trusted))
+        examination = ProviderExamination(self._store, self._spool, Mending(self._store, self._spool, self._trusted))
         samples = {batch.account: batch for batch in self._store.batches.samples()}
         for account, batch in sorted(samples.items()):
             try:
