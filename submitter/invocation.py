@@ -78,11 +78,12 @@ def told(*, judges: bool = False) -> Iterator[None]:
 def _code(error: BatchlineError, *, judges: bool) -> int:
     if isinstance(error, (StoreUnavailable, KafkaUnavailable, SpoolAway)):
         return AWAY
+    # Where Flink is not installed this is what says so, and what comes below can't be loaded.
+    if isinstance(error, SettingsError):
+        return WRONG
     from submitter.pipeline.faults import PipelineError
     from submitter.run.claim import AlreadyRunning
 
-    if isinstance(error, AlreadyRunning):
-        return BUSY
     if isinstance(error, PipelineError):
         return AWAY if error.away and not judges else WRONG
-    return WRONG if isinstance(error, SettingsError) else FAILED
+    return BUSY if isinstance(error, AlreadyRunning) else FAILED
