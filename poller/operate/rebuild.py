@@ -181,7 +181,7 @@ class Rebuild:
                 for case in examination.cases(account, provider, self._clock()):
                     if case.finding.kind is Odd.REMOTE_BATCH and case.mend is not None:
                         self._say(f"{case.finding.subject}: {case.mend()}")
-            except (MissingCredential, ProviderError, SettingsError) as error:
+            except (MissingCredential, ProviderError, SettingsError, SpoolError) as error:
                 self._say(f"{account} was not looked at, `poller doctor` does it later: {error}")
 
 

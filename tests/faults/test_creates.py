@@ -91,6 +91,18 @@ def test_row_05_what_is_wrong_with_every_line_fails_the_batch(openai: Road) -> N
     openai.check([batch], causes={"rejected": RECORDS}, unpaid=RECORDS)
 
 
+def test_row_05_a_create_that_is_refused_as_a_whole_is_halved(road: Road) -> None:
+    """No line is named, and some may be good: each half is sent by itself, without a retry."""
+    road.fault("http_5xx", endpoint="*.batches.create", status=400)
+    family = road.bring()
+    assert [(batch.records, batch.carried, batch.retries) for batch in family] == [
+        (RECORDS, RECORDS, 0),
+        (RECORDS // 2, 0, 0),
+        (RECORDS // 2, 0, 0),
+    ]
+    road.check(family)
+
+
 def test_row_19_records_that_make_no_request(make_road: MakeRoad, server: ProviderServer, provider: str) -> None:
     """Too large, empty, null: each comes out with its cause; the rest goes on, and a batch of nothing else too."""
     road = make_road(server, provider, batch_options={"max_bytes": 5_000})
@@ -116,14 +128,14 @@ def test_row_18_files_do_not_pile_up_at_the_provider(openai: Road) -> None:
     wait_until(lambda: openai.back.finish(key), 60, "the batch to be out")
 
 
-def test_row_23_rows_that_come_again_are_not_sent_again(openai: Road) -> None:
+def test_row_23_rows_that_come_again_are_not_sent_again(road: Road) -> None:
     """A job that starts without its state reads old rows again: they are paid for, and told as skipped."""
-    stage = openai.stage
+    stage = road.stage
     (first,) = stage.plan_rows(range(8))
-    family = openai.back.finish(first)
+    family = road.back.finish(first)
     (second,) = stage.plan_rows(range(4, 12))
     assert (stage.batch(second).records, stage.batch(first).records) == (4, 8)
-    family += openai.back.finish(second)
+    family += road.back.finish(second)
     assert stage.plan_rows(range(12)) == []
-    openai.check(family, records=12)
-    assert openai.status().pipelines[0]["skipped_as_paid"] == 4 + 12
+    road.check(family, records=12)
+    assert road.status().pipelines[0]["skipped_as_paid"] == 4 + 12

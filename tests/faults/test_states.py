@@ -46,15 +46,17 @@ def test_row_10_all_is_done_and_it_does_not_end(make_road: MakeRoad, own_server:
     stuck(make_road(own_server, provider), "stuck_in_progress")
 
 
-def test_row_10_an_unknown_status_is_running_with_a_warning(make_road: MakeRoad, own_server: ProviderServer) -> None:
-    openai = make_road(own_server, "openai")
-    openai.fault("unknown_status", seconds=HOUR.total_seconds())
-    key = openai.stage.submit(RECORDS)
-    running = openai.stage.watch_until(key, State.RUNNING)
+def test_row_10_an_unknown_status_is_running_with_a_warning(
+    make_road: MakeRoad, own_server: ProviderServer, provider: str
+) -> None:
+    road = make_road(own_server, provider)
+    road.fault("unknown_status", seconds=HOUR.total_seconds())
+    key = road.stage.submit(RECORDS)
+    running = road.stage.watch_until(key, State.RUNNING)
     assert (running.remote_status, running.error) == ("paused", "unknown status 'paused'")
-    assert [alarm.kind for alarm in openai.status().attention] == [Kind.UNREADABLE]
-    openai.server.advance(HOUR.total_seconds())
-    openai.check(openai.back.finish(key))
+    assert [alarm.kind for alarm in road.status().attention] == [Kind.UNREADABLE]
+    road.server.advance(HOUR.total_seconds())
+    road.check(road.back.finish(key))
 
 
 CALLS = {
