@@ -119,8 +119,8 @@ class Recovery:
         try:
             found = self._search(trail, provider)
             is_absent = found == Found([]) and absent(attempt, self._clock(), self._quarantine(batch))
-            if is_absent and may_clear and trail.input_files:
-                found = self._last(trail, provider)
+            if is_absent:
+                found = self._last(trail, provider, may_clear=may_clear)
         except ProviderError as error:
             return self._unclean(batch, attempt, lease, error)
         if found.candidates:
@@ -135,12 +135,14 @@ class Recovery:
     def _quarantine(self, batch: Batch) -> timedelta:
         return self._store.terms.quarantine(batch.pipeline, self._own)
 
-    def _last(self, trail: Trail, provider: Provider) -> Found:
-        """Look once more before another attempt; where nothing shows, the input is deleted."""
+    def _last(self, trail: Trail, provider: Provider, *, may_clear: bool) -> Found:
+        """Look once more after a whole quarantine; before another attempt, what it could still run on is deleted."""
+        found = Found([])
         if provider.profile.is_identified:
             trail = replace(trail, since=trail.since - WIDE)
-            if (found := self._search(trail, provider)).candidates:
-                return found
+            found = self._search(trail, provider)
+        if found.candidates or not may_clear or not trail.input_files:
+            return found
         # Without its input file a create that arrives after all can't run; one that just has shows itself now.
         for file in sorted(trail.input_files):
             provider.delete(file)

@@ -114,9 +114,10 @@ def test_a_pipelines_own_quarantine_binds_whoever_looks(stage: Stage) -> None:
     assert creates(stage) == []
 
 
-def test_what_a_clock_that_is_far_ahead_hides_is_found_before_another_attempt(openai: Stage) -> None:
+@pytest.mark.parametrize("choice", ["quarantine", "hold"])
+def test_what_a_clock_that_is_far_ahead_hides_is_found_after_the_quarantine(openai: Stage, choice: str) -> None:
     """By that clock it came into being long before its create was sent."""
-    openai.ahead = HOUR
+    openai.ahead, openai.batch_options = HOUR, {"on_ambiguous": choice}
     openai.server.set_fault("create_accepted_response_lost", times=1)
     key = openai.plan()
     assert work_until(openai, key, State.SUBMITTED).provider_batch_id in creates(openai)
