@@ -16,6 +16,7 @@ from poller.publish.frame import MOST_SAID, Failed, Frame, Headers, bytes_of
 from poller.publish.outputs import NO_OUTPUTS, Outputs, Row, Written
 from shared.causes import Cause
 from shared.definition import Definition
+from shared.errors import SpoolError
 from shared.extras import RAW
 from shared.manifest import Manifest
 from shared.messages import ErrorRecord
@@ -95,6 +96,9 @@ class Messages:
                 elif verdict == _FAILED:
                     failed = Failed(*parse_failure(results.answer(record)))
                     yield self._failed(place, sealed, failed, mine, record)
+            if skipped < count:
+                # Or the batch would count as out, for good, without what is missing.
+                raise SpoolError(f"{manifest.sealed_file} ends before row {ordinal + skipped} of its batch: restore it")
             ordinal += count
 
     def _answered(

@@ -235,6 +235,24 @@ def test_an_address_of_the_sink_that_is_not_reached_keeps_only_its_own_batches(
         assert NOWHERE in away.message
 
 
+def test_rows_that_are_gone_are_waited_for_until_they_are_restored(
+    server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    with collected(server, broker, tmp_path, make_topic("sentiments", SINK_TOPIC)) as back:
+        (batch,) = back.stage.store.batches.rows()
+        sealed = back.stage.path(batch.sealed_file or "")
+        whole = sealed.read_bytes()
+        sealed.write_bytes(b"".join(whole.splitlines(keepends=True)[: RECORDS // 2]))
+        publisher = back.publisher()
+        publisher.run_once()
+        told = back.stage.batch(batch.batch_key).error or ""
+        assert f"ends before row {RECORDS // 2} of its batch: restore it" in told
+        sealed.write_bytes(whole)
+        back.publish(batch.batch_key, publisher)
+        publisher.close()
+        assert_each_once(back)
+
+
 def sealed_first(stage: Stage, key: str) -> None:
     """Let a batch stand before all others."""
     engine = create_engine(stage.store_url)
