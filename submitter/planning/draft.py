@@ -60,7 +60,7 @@ class Draft:
         self._parts.lately = known
 
     def write(self, sealed: Path) -> list[Manifest]:
-        """Write every batch of the file; gives their manifests, in order. Raises SpoolError for a damaged line."""
+        """Write every batch of the file; gives their manifests, in order. Raises SpoolError for a damaged file."""
         offset = 0
         with sealed.open("rb") as lines:
             for line in lines:
@@ -77,6 +77,9 @@ class Draft:
                     self.skipped += 1
                     self._elsewhere(offset)
                 offset += len(line)
+        if offset != self._file.size:
+            # What a plan leaves out is never sent.
+            raise SpoolError(f"{self._file.address} has {self._file.size:,} bytes, of which {offset:,} could be read")
         if self._packs is not None:
             self._packs.finish()
         self._parts.close(offset)

@@ -150,3 +150,16 @@ def test_a_decimal_is_asked_for_digit_by_digit(tmp_path: Path, amount: str, prom
     sent = orjson.loads((attempt / manifest.batch_key / REQUESTS).read_bytes())["body"]["messages"][-1]["content"]
     assert sent == f'{{"amount":{amount},"note":null}}'
     assert [run[3:] for run in made.positions()] == [(5, 6)]
+
+
+def test_a_file_that_is_read_in_part_is_not_planned(tmp_path: Path) -> None:
+    """Cut between two rows, by a disk or on its way from a store: what a plan leaves out is never sent."""
+    stated = samples.definition()
+    lines = [samples.sealed_line(n, f"review {n}", None) for n in range(4)]
+    file = samples.seal(open_files(tmp_path.as_uri()), stated, lines)
+    (tmp_path / file.address).write_bytes(b"".join(lines[:2]))
+    made = Draft(stated, request_lines(stated.model), LIMITS, file, tmp_path / "attempt", None)
+    with pytest.raises(
+        SpoolError, match=f"has {sum(map(len, lines))} bytes, of which {sum(map(len, lines[:2]))} could"
+    ):
+        made.write(tmp_path / file.address)
