@@ -108,15 +108,17 @@ class Archivist:
             return {WAITING: 1}
         except Aborted:
             return {WAITING: 1}
-        except BatchlineError as error:
-            log(Action.BATCH_FAULT, logging.ERROR, batch=batches[0].batch_key, message=str(error))
+        except Exception as error:  # noqa: BLE001 a shard that is refused keeps no other
+            message = str(error) if isinstance(error, BatchlineError) else f"{type(error).__name__}: {error}"
+            log(Action.BATCH_FAULT, logging.ERROR, batch=batches[-1].batch_key, message=message)
             return {FAULTS: 1}
         self._watchdog.back(f"kafka {shard.cluster}")
         return {"forgotten": len(batches)}
 
     def _forget(self, shard: Shard, batches: Sequence[Batch], lease: Lease) -> None:
         """Tombstones first: what the store still counts as remembered is only forgotten once more."""
-        definition = self._definition_of(batches[0])
+        # The newest one's: what was published before may name an address that nobody answers by now.
+        definition = self._definition_of(batches[-1])
         outbox = self._outboxes.of(shard, definition, lease, lambda why: self._waits(shard, why))
         for start in range(0, len(batches), _AT_ONCE):
             keys = [batch.batch_key for batch in batches[start : start + _AT_ONCE]]

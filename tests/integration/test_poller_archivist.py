@@ -1,23 +1,30 @@
 """Progress markers: kept while anything could be published again, tombstoned when nothing can."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
 from poller.health import Watchdog
 from poller.publish.archivist import MARKERS_KEPT, Archivist
+from poller.publish.outbox import Outbox, Shard
+from poller.publish.outboxes import Outboxes
+from poller.register.sinks import SinkClusters
 from poller.upkeep.janitor import Janitor
+from shared.definition import Definition
+from shared.kafka import KafkaClusters
 from shared.lease import Keeper, this_process
 from shared.lifecycle import State
+from shared.store import Lease
 from shared.store.terms import Stated
 from tests.rig.fixtures import MakeTopic
 from tests.rig.kafka import read_topic
-from tests.rig.results import SINK_TOPIC, Back, sink
+from tests.rig.results import SHARDS, SINK_TOPIC, Back, sink
 from tests.rig.stage import Stage
 
 DAY = timedelta(days=1)
@@ -46,15 +53,24 @@ def markers(back: Back) -> set[str]:
     return {key.decode() for key, value in newest.items() if value is not None}
 
 
-def delete_data(back: Back) -> None:
+def delete_data(back: Back, files: int = 1) -> None:
     stage = back.stage
     keeper = Keeper(stage.store, this_process())
     sweep = Janitor(stage.store, stage.spool, stage.models().provider_of, keeper, stage.clock, retention=WEEK)
-    assert sweep.run_once()["deleted"] == 1
+    assert sweep.run_once()["deleted"] == files
 
 
-def forget(back: Back, retention: timedelta = WEEK) -> dict[str, int]:
-    stage, outboxes = back.stage, back.outboxes()
+class Refusing(Outboxes):
+    """To the first shard the cluster gives no right."""
+
+    def of(self, shard: Shard, definition: Definition, lease: Lease, waits: Callable[[str], None]) -> Outbox:
+        if shard.number == 0:
+            raise KafkaException(KafkaError(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED))
+        return super().of(shard, definition, lease, waits)
+
+
+def forget(back: Back, retention: timedelta = WEEK, made: Outboxes | None = None) -> dict[str, int]:
+    stage, outboxes = back.stage, made or back.outboxes()
     keeper, watchdog = Keeper(stage.store, this_process()), Watchdog(stage.store, this_process())
     definition_of = stage.models().definition
     duty = Archivist(
@@ -107,6 +123,22 @@ def test_only_the_leaseholder_of_the_shard_forgets(back: Back) -> None:
         assert forget(back) == {"busy": 1}
     assert markers(back) == {key}
     assert forget(back) == {"forgotten": 1}
+
+
+def test_a_shard_that_is_refused_keeps_no_other(back: Back) -> None:
+    stage = back.stage
+    keys = [stage.submit(RECORDS) for _ in range(2)]
+    for number, key in enumerate(keys):
+        back.collect(key)
+        cluster = SinkClusters(KafkaClusters()).identify(stage.definition().sink)
+        stage.store.shards.assign(key, cluster, SHARDS, known=number)
+        back.publish(key)
+    stage.ahead = MARKERS_KEPT + DAY
+    delete_data(back, 2)
+    installation = stage.store.shards.installation_id()
+    refusing = Refusing(KafkaClusters(), installation, back.progress, shards=SHARDS, replication=1)
+    assert forget(back, made=refusing) == {"faults": 1, "forgotten": 1}
+    assert markers(back) == {keys[0]}
 
 
 def test_an_older_copy_of_the_store_keeps_the_marker_and_publishes_nothing_again_without_it(back: Back) -> None:
