@@ -88,7 +88,12 @@ class DeskProcess:
                 LOG.exception("the desk can't be begun; it is tried again")
 
     def _hear(self, line: bytes) -> None:
-        said = orjson.loads(line)
+        try:
+            said = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            # Whatever Python itself runs at its start may speak on our line.
+            LOG.warning("not a word of the desk's: %r", line[:200])
+            return
         if "over" in said:
             self._over = str(said["over"])
             return

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from deploy.sandbox.broker import LocalBroker
 from shared.store import Store
@@ -43,6 +44,18 @@ def test_a_desk_that_dies_is_begun_again_and_a_closed_one_is_gone(tmp_path: Path
     second = wait_until(another, 30, "another desk")
     desk.close()
     assert not second.is_running()
+
+
+def test_what_a_site_s_own_hook_prints_is_no_word_of_the_desk_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text("print('tracing is on')\n")
+    monkeypatch.syspath_prepend(hooks)
+    desk = DeskProcess(errand(tmp_path))
+    wait_until(lambda: desk.announcements("s") == {}, 30, "the desk's first word")
+    desk.close()
 
 
 def test_a_desk_ends_with_an_operator_that_is_killed(tmp_path: Path) -> None:
