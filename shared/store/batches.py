@@ -67,8 +67,9 @@ class Batches:
             leases.c.expires_at > now,
         )
         times = [or_(column.is_(None), column <= now) for column in (batches.c.next_check_at, batches.c.held_until)]
-        others = batches.c.account.not_in(list(but_not)) & batches.c.definition.not_in(list(but_not_by))
-        return self._select([_in(states), _equal(equal), others, *times, ~leased], limit)
+        out = [(batches.c.account, but_not), (batches.c.definition, but_not_by)]
+        others = [column.not_in(list(named)) for column, named in out if named]
+        return self._select([_in(states), _equal(equal), *others, *times, ~leased], limit)
 
     def with_deadline(self, states: Iterable[State], limit: int) -> list[Batch]:
         """Batches that go to the provider as such and have a deadline, the nearest first."""

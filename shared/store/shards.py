@@ -42,8 +42,9 @@ class Shards:
 
     def unassigned(self, limit: int, *, but_not: Collection[str] = ()) -> list[Batch]:
         """Batches without a shard, announced or not, oldest seal first; none of the definitions `but_not`."""
-        chosen = batches.c.shard.is_(None) & batches.c.definition.not_in(list(but_not))
-        query = select(batches).where(chosen).order_by(batches.c.sealed_at, batches.c.batch_key)
+        query = select(batches).where(batches.c.shard.is_(None)).order_by(batches.c.sealed_at, batches.c.batch_key)
+        if but_not:
+            query = query.where(batches.c.definition.not_in(list(but_not)))
         with self._database.read() as connection:
             return [batch_of(row) for row in connection.execute(query.limit(limit))]
 
