@@ -55,7 +55,7 @@ class Catalog:
     def _missing(self, what: str, names: tuple[str, ...], known: Any, place: Place) -> None:
         if not self._doubts.covers(names[-1]):
             near = nearest(names[-1], [str(name) for name in known])
-            self._faults.add(f"there is no {what} {quoted(names)}{near}", place)
+            self._faults.add(f"there is no {what} {quoted(names)}{near or ': create it before this statement'}", place)
 
 
 def _strings(options: Any) -> dict[str, str]:

@@ -6,6 +6,10 @@ from difflib import get_close_matches
 
 from shared.errors import BatchlineError, KafkaUnavailable, SpoolAway, StoreUnavailable
 
+_TYPES = {"VARCHAR(2147483647)": "STRING", "VARBINARY(2147483647)": "BYTES"}
+"""Flink's own words for types, and those in which they are written."""
+_REACH = "see that it runs and can be reached from here, or correct its address"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -70,12 +74,15 @@ class Faults:
 
     def caught(self, error: BatchlineError, place: Place | None = None) -> None:
         """Add what a library of ours says."""
-        self.add(str(error), place, away=isinstance(error, (KafkaUnavailable, SpoolAway, StoreUnavailable)))
+        away = isinstance(error, (KafkaUnavailable, SpoolAway, StoreUnavailable))
+        self.add(f"{error}; {_REACH}" if away else str(error), place, away=away)
 
     def warn(self, message: str, place: Place | None = None) -> None:
         self._put(self.warnings, message, place)
 
     def _put(self, to: list[Fault], message: str, place: Place | None, *, away: bool = False) -> None:
+        for logical, written in _TYPES.items():
+            message = message.replace(logical, written)
         for value in sorted(self._secrets, key=len, reverse=True):
             message = message.replace(value, self._secrets[value])
         fault = Fault(message, place or Place(), away)

@@ -18,6 +18,7 @@ _MUTE = "SqlParseException.getMessage()"
 """What Flink stumbles over where its parser's stack overflowed."""
 _POSITION = re.compile(r"[Ff]rom line (\d+), column \d+ to line \d+, column \d+: ?|at line (\d+), column \d+")
 _AT = re.compile(r"at line (\d+), column (\d+)")
+_SCHEMAS = re.compile(r"Query schema:\s*\[(.*?)\]\s*Sink schema:\s*\[(.*?)\]\s*$", re.DOTALL)
 _LISTS = re.compile(r"\n\s*\n(?=Supported options:|Query schema:)")
 """Where a message of Flink's goes on with a long list."""
 _ZONED = {"TIMESTAMP_WITH_LOCAL_TIME_ZONE", "TIMESTAMP_WITH_TIME_ZONE", "TIMESTAMP_WITHOUT_TIME_ZONE"}
@@ -193,7 +194,16 @@ def reason(error: Exception) -> tuple[str, int | None]:
         return _DEEP, line or None
     text = _POSITION.sub("", messages[-1]).replace(" .", ".").strip()
     kept = [each.strip() for each in _LISTS.split(text)[0].splitlines() if each.strip()]
-    return " ".join(kept[:6])[:600], line or None
+    return " ".join(kept[:6])[:600] + _compared(text), line or None
+
+
+def _compared(text: str) -> str:
+    """What a query gives and its sink takes, where Flink says that the two don't match."""
+    schemas = _SCHEMAS.search(text)
+    if schemas is None:
+        return ""
+    given, taken = (f"({each[:300]})" for each in schemas.groups())
+    return f" The SELECT gives {given}, and the sink takes {taken}: CAST in the SELECT, or declare the sink so"
 
 
 def position(error: Exception) -> tuple[int, int] | None:

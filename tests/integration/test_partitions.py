@@ -16,9 +16,9 @@ PARTITIONS = TopicSettings(partitions=7)
 
 def partitions_in_java(broker: LocalBroker, topic: str, keys: list[str]) -> list[int]:
     """Where a producer of Kafka's, as it is by default, sends each key."""
-    command = ["java", "-cp", f"{ROOT / 'deploy/jars/kafka'}/*", str(ROOT / "tests/rig/JavaProducer.java")]
+    program = str(ROOT / "tests/rig/JavaProducer.java")
     done = subprocess.run(
-        [*command, broker.bootstrap, topic],
+        ["java", "-cp", f"{ROOT}/deploy/jars/kafka/*", program, broker.bootstrap, topic],
         input="".join(f"{key}\n" for key in keys),
         capture_output=True,
         text=True,
