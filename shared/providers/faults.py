@@ -67,7 +67,8 @@ def verdict(error: Exception, now: datetime, secret: str = "") -> ProviderError:
     if isinstance(status, int) and status >= 400 and response is not None:
         said = _said(getattr(error, "body", None))
         message = _without_key(str(said.get("message") or text), secret)
-        return refusal(status, _code(said), _word(said.get("type")), message, response.headers, now)
+        code, kind = (_without_key(word, secret) if word else None for word in (_code(said), _word(said.get("type"))))
+        return refusal(status, code, kind, message, response.headers, now)
     if isinstance(cause, httpx2.HTTPError):
         return Unknown(f"no answer: {type(cause).__name__}: {_without_key(str(cause), secret)}")
     return Unknown(f"an answer that can't be read: {type(error).__name__}: {text[:500]}")

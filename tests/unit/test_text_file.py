@@ -40,6 +40,36 @@ def test_a_mark_at_the_beginning_and_any_line_end_are_read(file: Path) -> None:
     assert read_text(file, MOST) == "one\ntwo\nthree\té \u202e\n"
 
 
+PIECES = [
+    b"a",
+    b"\xc3\xa9",
+    b"\xc3",
+    b"\xff",
+    b"\x00",
+    b"\x1b",
+    b"\r",
+    b"\n",
+    b"\x85",
+    b"\xc2\x85",
+    b"\xef\xbb\xbf",
+    b"'",
+]
+
+
+@given(data=st.binary(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=20).map(b"".join))
+def test_any_bytes_are_text_without_control_characters_or_are_said_to_be_none(file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+    lines = 1 + data.count(b"\n") + data.count(b"\r")
+    try:
+        text, wrong = read_text(file, MOST), 1
+    except NoText as error:
+        text, wrong = None, error.line or 0
+    assert 1 <= wrong <= lines
+    if text is not None:
+        assert all(each.isprintable() or each in "\n\t\x0c" or ord(each) > 0x9F for each in text)
+        assert text.encode() == data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
 def test_what_never_ends_is_not_read_to_its_end() -> None:
     with pytest.raises(NoText, match="more than"):
         read_text(Path("/dev/zero"), MOST)
