@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from shared.text_file import NoText
 from submitter.pipeline.check import check
 from submitter.pipeline.faults import PipelineError
 from tests.integration.pipeline_files import ENVIRON, WHOLE, line_of, reading_of
@@ -38,3 +41,31 @@ def test_what_is_nested_without_end_is_said(tmp_path: Path) -> None:
     errors = reading_of(tmp_path, text).faults.errors
     assert {line_of(text, statement) for statement in NESTED} == {error.place.line for error in errors}, errors
     assert {error.message for error in errors} == {"Flink can't parse it: it is nested too deeply"}
+
+
+TOKENS = ["'", '"', "`", ";", "(", ")", "--", "/*", "*/", "${BROKER}", "${", "SET", "INSERT", "ML_PREDICT(", "=", ","]
+TOKENS += ["\n", "\x0c", "U&'\\", "_utf8'", "é😀", "\u202e", "WITH", "CREATE MODEL", "SELECT", "NULL", "1e999"]
+
+
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_a_file_into_which_anything_was_put_is_read_or_has_faults_without_a_secret(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    text = WHOLE
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(text)))
+        end = min(len(text), start + data.draw(st.integers(0, 30)))
+        text = text[:start] + data.draw(st.sampled_from(TOKENS) | st.text(max_size=5)) + text[end:]
+    folder = tmp_path_factory.getbasetemp()
+    try:
+        found = reading_of(folder, text).faults
+    except NoText as error:
+        said = [str(error)]
+    else:
+        said = [fault.text("file.sql") for fault in (*found.errors, *found.warnings)]
+        lines = text.count("\n") + text.count("\r") + 1
+        assert all(fault.place.line is None or 1 <= fault.place.line <= lines for fault in found.errors)
+    for message in said:
+        assert "the-openai-key" not in message
+        assert "Traceback" not in message

@@ -1,4 +1,4 @@
-"""Whatever stands in an error's body, a name, a template or an event has one of the expected ends, and says no secret."""
+"""Whatever stands in an error, a name, a template or an event has one of the expected ends, and tells no secret."""
 
 import os
 from datetime import UTC, datetime
