@@ -96,7 +96,8 @@ class Doctor:
             yield Case(Finding(kind=Odd.UNREADABLE, subject=self._spool.address, message=str(error)))
 
     def _of_providers(self, now: datetime) -> Iterator[Case]:
-        examination = ProviderExamination(self._store, self._spool, Mending(self._store, self._spool, self._trusted))
+        mending = Mending(self._store, self._spool, self._trusted)
+        examination = ProviderExamination(self._store, self._spool, mending, self._settings.exclusive_keys)
         samples = {batch.account: batch for batch in self._store.batches.samples()}
         for account, batch in sorted(samples.items()):
             try:

@@ -1,7 +1,7 @@
 """What is left over and known to nobody, in the spool and at the providers; each with the safe way to mend it."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -14,6 +14,7 @@ from shared.errors import SpoolAway, SpoolError
 from shared.intents import newest_intent
 from shared.keys import is_batch_key
 from shared.providers.port import Provider, RemoteBatch, RemoteFile
+from shared.recovery import SLACK
 from shared.spool import Spool
 from shared.store import Batch, Store
 
@@ -93,21 +94,25 @@ class SpoolExamination:
 
 
 class ProviderExamination:
-    """Ours at a provider, by the metadata and names that they carry.
+    """Ours at a provider, by the metadata and names that they carry, or because nobody else uses the workspace.
 
     Raises ProviderError, StoreUnavailable, SpoolError where intents can't be read.
     """
 
-    def __init__(self, store: Store, spool: Spool, mending: Mending) -> None:
-        self._store, self._spool, self._mending = store, spool, mending
+    def __init__(self, store: Store, spool: Spool, mending: Mending, exclusive: Collection[str] = ()) -> None:
+        """`exclusive`: the names of keys whose workspaces are this store's alone."""
+        self._store, self._spool, self._mending, self._exclusive = store, spool, mending, exclusive
 
     def cases(self, account: str, provider: Provider, now: datetime) -> Iterator[Case]:
         """One walk through an account's batches, and one through its files."""
+        since = now - provider.profile.results_kept
         if not provider.profile.is_identified:
+            if account.partition(":")[2].partition("@")[0] in self._exclusive:
+                yield from self._nameless(account, islice(provider.created_since(since), _MOST))
+                return
             # Only their results say whose they are: the auditor's matter.
             next(provider.created_since(now - ABANDONED), None)
             return
-        since = now - provider.profile.results_kept
         yield from self._batches(account, islice(provider.created_since(since), _MOST))
         yield from self._files(account, islice(provider.uploads(), _MOST), now, provider.delete)
 
@@ -134,6 +139,21 @@ class ProviderExamination:
                 fix="count it as a duplicate: it is cancelled, and its cost is read",
             )
             yield Case(finding, self._mending.note_stray(batch, remote))
+
+    def _nameless(self, account: str, remotes: Iterable[RemoteBatch]) -> Iterator[Case]:
+        """Batches that say nothing of whose they are, where all should be this store's."""
+        wanted = [attempt for attempt in self._store.attempts.open() if attempt.account == account]
+        for remote in remotes:
+            if self._store.strays.is_known(account, remote.id) or any(
+                attempt.requests == remote.total and attempt.started_at - SLACK <= remote.created_at
+                for attempt in wanted
+            ):
+                continue
+            message = (
+                f"'{remote.status}', {remote.total:,} requests, which this store does not know, though the workspace "
+                "is said to be its alone: another program's, or a store's that was lost?"
+            )
+            yield Case(Finding(kind=Odd.REMOTE_BATCH, subject=remote.id, since=remote.created_at, message=message))
 
     def _files(
         self, account: str, files: Iterable[RemoteFile], now: datetime, delete: Callable[[str], None]

@@ -208,6 +208,43 @@ def test_rows_that_came_again_are_worth_knowing(stage: Stage, examine: Callable[
     assert "4 rows came again" in drawn(diagnosis)
 
 
+def test_what_nobody_knows_at_a_provider_without_names_is_told_where_the_workspace_is_ours_alone(
+    server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    server.set_fault("stuck_in_progress")
+    ours, other = (
+        Stage(server, tmp_path / name, "anthropic", sink(broker, make_topic("sentiments", SINK_TOPIC)))
+        for name in ("ours", "other")
+    )
+    settings: dict[str, Any] = {
+        "state_store": ours.store_url,
+        "bootstrap_servers": broker.bootstrap,
+        "spool": ours.spool_url,
+    }
+
+    def findings(**more: Any) -> list[Finding]:
+        shown = Doctor(PollerSettings(**settings, **more), ours.store, ENVIRON, ours.clock).examine(fix=True)
+        return shown.findings
+
+    ours.submit()
+    foreign = other.batch(other.submit(2)).provider_batch_id
+    assert findings() == [], "it may be another user's"
+    (finding,) = findings(exclusive_workspaces="ANTHROPIC_API_KEY")
+    assert (finding.kind, finding.subject, finding.fix, finding.fixed) == (Odd.REMOTE_BATCH, foreign, None, None)
+    assert "2 requests, which this store does not know" in finding.message
+    # One that an open look-up may be about is told with the look-up.
+    server.set_fault("http_5xx", endpoint="*.batches.create", times=1)
+    (key,) = ours.plan_rows(range(10, 12))
+    ours.submission().work(key)
+    assert ours.batch(key).state is State.AMBIGUOUS
+    late = other.batch(other.submit(2)).provider_batch_id
+    told = {each.subject for each in findings(exclusive_workspaces="ANTHROPIC_API_KEY")}
+    assert key in told
+    assert late not in told
+    ours.close()
+    other.close()
+
+
 def test_another_store_s_batch_is_told_and_left_alone(stage: Stage, examine: Callable[..., Diagnosis]) -> None:
     stage.submit()
     other = Stage(stage.server, stage.folder / "other")
