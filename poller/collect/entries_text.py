@@ -9,6 +9,7 @@ from typing import Any
 
 from lxml import etree
 
+from poller.collect.endings import is_whole_of
 from poller.collect.entries import NOBODY, Entry, Split, Unreadable, index_of, without_fields
 from shared.definition import AnswerFormat, Definition
 from shared.errors import SettingsError
@@ -117,12 +118,14 @@ class _Delimited:
     """Splits lines: the record's index and its columns in their order, with a delimiter between them.
 
     The last column may hold the delimiter itself. A line that is no entry goes on with the one above it, whose end
-    can't be known then; so can't that of a line which may be two that lost their break.
+    can't be known then, unless its last column is whole as it stands; nor can the end of a line be known which may be
+    two that lost their break.
     """
 
     def __init__(self, definition: Definition) -> None:
         self._fields, self._delimiter = _Fields(definition), definition.batch.response_delimiter
         self._before = re.compile(rf"([0-9]+)\s*{re.escape(self._delimiter)}")
+        self._is_whole, self._last = is_whole_of(definition.model.output[-1]), self._fields.names[-1]
 
     def __call__(self, text: str, records: int) -> tuple[list[Entry], bool]:
         # At "\n" alone: U+2028 and its kin stand within a text.
@@ -139,6 +142,8 @@ class _Delimited:
             entry = found[place]
             if entry is not None:
                 entries.append(entry)
+            elif self._is_whole(entries[-1].fields[self._last] or "", lines[place]):
+                continue
             if entry is None or self._may_be_two(lines[place], records, is_whole=is_whole):
                 unclear.add(entries[-1].number)
         return without_fields(entries, unclear), len(entries) != len(lines)

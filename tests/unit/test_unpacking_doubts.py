@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poller.collect.entries import Unreadable
+from shared.definition import BatchOptions, Column, SqlType
 from shared.queries import x_path_gives
 from tests.rig.packs import stated, texts, unpacked
+from tests.rig.samples import STRING, definition
 
 XML, LINES = {"response_format": "xml"}, {"response_format": "delimited"}
 PATTERN = {"response_format": "regex", "response_pattern": r"(?m)^(?P<index>\d+)[.)] (?P<label>.*)$"}
@@ -61,7 +64,7 @@ def test_a_number_column_is_no_record_s_index() -> None:
 
 
 def test_one_record_s_line_that_goes_on_is_not_cut() -> None:
-    assert isinstance(unpacked("a|0.5\nand more", 1, stated(size=1, **LINES)).answers[0], str)
+    assert isinstance(unpacked("a|0.5\n25", 1, stated(size=1, **LINES)).answers[0], str)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +121,46 @@ def test_a_path_of_one_record_may_find_its_text_itself(path: str) -> None:
 )
 def test_what_a_path_finds_is_known_before_anything_is_asked(path: str, given: str) -> None:
     assert x_path_gives(path) == given
+
+
+def last_column(sql: SqlType, comment: str | None, text: str, size: int = 20) -> list[Any]:
+    """What the last column, called `last`, of two records is; None where the record has no answer."""
+    columns = (Column(name="label", type=STRING), Column(name="last", type=sql, comment=comment))
+    options = BatchOptions(size=size, response_format="delimited")
+    made = unpacked(text, 2 if size > 1 else 1, definition(batch=options, model={"output": columns}))
+    return [orjson.loads(each)["last"] if isinstance(each, bytes) else None for each in made.answers]
+
+
+NUMBER, LISTED = SqlType(root="DOUBLE"), "one of: good, bad, bad indeed"
+
+
+@pytest.mark.parametrize(
+    ("sql", "comment", "text", "expected"),
+    [
+        (NUMBER, None, "1|a|0.5\n2|b|7\n\nI hope that this helps!", ["0.5", "7"]),
+        (NUMBER, None, "1|a|0.5\n(mixed)\n2|b|-7e3\n```", ["0.5", "-7e3"]),
+        (NUMBER, None, "1|a|0.5\n2|b|7\n.25", ["0.5", None]),
+        (NUMBER, None, "1|a|0.5\n2|b|7\n000", ["0.5", None]),
+        (NUMBER, None, "1|a|0.5\n2|b|7\ne3", ["0.5", None]),
+        (NUMBER, None, "1|a|0.5\n2|b|\nThat is all: 7", ["0.5", None]),
+        (NUMBER, None, "1|a|0.5\n2|b|seven\nThat is all.", ["0.5", None]),
+        (SqlType(root="BOOLEAN"), None, "1|a|True\n2|b|false\nThat is all.", ["True", "false"]),
+        (SqlType(root="DATE"), None, "1|a|2026-01-31\n2|b|2026-01\nThat is all.", ["2026-01-31", None]),
+        (STRING, LISTED, "1|a|good\n2|b|bad indeed\nThat is all.", ["good", "bad indeed"]),
+        (STRING, LISTED, "1|a|good\n2|b|bad\nindeed", ["good", None]),
+        (STRING, None, "1|a|good\n2|b|bad\n\nThat is all.", ["good", None]),
+        (SqlType(root="TIME_WITHOUT_TIME_ZONE"), None, "1|a|12:00\n2|b|12:00\nThat is all.", ["12:00", None]),
+    ],
+)
+def test_a_remark_below_a_value_that_is_whole_is_none_of_it(
+    sql: SqlType, comment: str | None, text: str, expected: list[Any]
+) -> None:
+    assert last_column(sql, comment, text) == expected
+
+
+def test_a_remark_below_the_one_line_of_one_record_is_none_of_it() -> None:
+    assert last_column(NUMBER, None, "a|7\nThat is all.", size=1) == ["7"]
+    assert last_column(STRING, None, "a|b\nThat is all.", size=1) == [None]
 
 
 WRITTEN: dict[str, tuple[dict[str, Any], Callable[[int, str], str]]] = {
