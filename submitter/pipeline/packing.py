@@ -1,5 +1,6 @@
 """Whether the options of several records in a request, and of how answers are read, fit together. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from shared.schema import is_text
 from submitter.pipeline.road import Remark
 
 _NESTED = frozenset({"ARRAY", "MAP", "MULTISET", "ROW"})
+_NAMES = {"xml": re.compile(r"[^\W\d][\w.-]*"), "regex": re.compile(r"[A-Za-z_][A-Za-z0-9_]*")}
+"""What an XML element, or a group of a pattern, can be called."""
 _OF_FORMAT = {"delimiter": ("delimited",), "pattern": ("regex",), "path": (None, "json", "xml")}
 _OF_SEVERAL = ("on-error", "index-field", "tokens")
 
@@ -37,6 +40,7 @@ def packing_remarks(
             if column.type.root in _NESTED:
                 message = f"'{form}' holds texts and numbers, and column '{column.name}' is more: use 'json'"
                 yield Remark("batch.response.format", message)
+    yield from _unnameable(form, value, index if is_packed else None, output)
     yield from _queries(values, form, is_alone=not is_packed and is_text(output))
     if value and (form == "delimited" or (form == "regex" and not is_text(output))):
         message = f"an answer in '{form}' has nothing in which an entry could hold its columns: leave it out"
@@ -47,7 +51,8 @@ def packing_remarks(
         yield Remark(option, message, is_fault=False)
     if form == "regex":
         fields = [value] if value and is_text(output) else [column.name for column in output]
-        yield from _groups(values.get("batch.response.pattern"), [*fields, *([index] if is_packed else [])])
+        named = [each for each in (*fields, *([index] if is_packed else [])) if _NAMES["regex"].fullmatch(each)]
+        yield from _groups(values.get("batch.response.pattern"), named)
 
 
 def _meaningless(values: Mapping[str, Any], form: str | None, *, is_packed: bool) -> Iterator[Remark]:
@@ -69,6 +74,20 @@ def _meaningless(values: Mapping[str, Any], form: str | None, *, is_packed: bool
         yield Remark(option, "it has no meaning where the answer is the record's own", is_fault=False)
     if "batch.context-window" in values and not is_packed:
         yield Remark("batch.context-window", "it has no meaning where each request holds one record", is_fault=False)
+
+
+def _unnameable(form: str | None, value: str | None, index: str | None, output: tuple[Column, ...]) -> Iterator[Remark]:
+    """Names that no answer of a format could have for its fields; `index` where entries have one."""
+    legal = _NAMES.get(form or "")
+    if legal is None:
+        return
+    for option, name in (("batch.response.index-field", index), ("batch.response.value-field", value)):
+        if name is not None and legal.fullmatch(name) is None:
+            yield Remark(option, f"'{name}' can't be a field's name in '{form}': take letters, digits and '_'")
+    for column in () if is_text(output) and (value or form == "xml") else output:
+        if legal.fullmatch(column.name) is None:
+            message = f"OUTPUT column '{column.name}' can't be a field's name in '{form}': rename it, or use 'json'"
+            yield Remark("batch.response.format", message)
 
 
 def _queries(values: Mapping[str, Any], form: str | None, *, is_alone: bool) -> Iterator[Remark]:

@@ -88,6 +88,18 @@ def test_batch_options_are_typed() -> None:
             {"batch.size": "2", "batch.response.format": "regex", "batch.response.pattern": r"(?P<index>\d)"},
             "it has no group for",
         ),
+        (
+            {"batch.size": "2", "batch.response.format": "xml", "batch.response.index-field": "record no"},
+            "'record no' can't be a field's name in 'xml'",
+        ),
+        (
+            {"batch.response.format": "xml", "batch.response.value-field": "1st"},
+            "'1st' can't be a field's name in 'xml'",
+        ),
+        (
+            {"batch.response.format": "regex", "batch.response.pattern": "x", "batch.response.value-field": "a b"},
+            "'a b' can't be a field's name in 'regex'",
+        ),
         ({"batch.response.path": "$.["}, "it is no JSONPath"),
         ({"batch.response.format": "xml", "batch.response.path": "//["}, "it is no XPath"),
         ({"batch.response.format": "xml", "batch.response.path": "count(//x)"}, "it finds a number or a boolean"),

@@ -202,3 +202,24 @@ def test_who_reads_a_shape_of_their_own_is_told_that_nothing_asks_for_it(
     made, faults = read({**BASE, "batch.size": "5", **options}, output=NUMBER)
     assert made is not None, faults.errors
     assert [each.place.option for each in faults.warnings if "what an answer looks like" in each.message] == told
+
+
+@pytest.mark.parametrize(
+    ("form", "names", "said"),
+    [
+        ("xml", ("my label", "score"), "OUTPUT column 'my label' can't be a field's name in 'xml': rename it"),
+        ("xml", ("my label",), None),
+        ("xml", ("größe", "a.b-c"), None),
+        ("delimited", ("my label", "score"), None),
+        ("json", ("my label", "score"), None),
+        ("regex", ("my label", "score"), "OUTPUT column 'my label' can't be a field's name in 'regex': rename it"),
+    ],
+)
+def test_a_column_is_called_as_the_format_can_call_it(form: str, names: tuple[str, ...], said: str | None) -> None:
+    options = {**BASE, "batch.response.format": form, "batch.response.pattern": "(?P<score>.*)"}
+    output, faults = tuple(Column(name=name, type=TEXT) for name in names), Faults()
+    declared = Declared("m", options, (Column(name="a", type=TEXT),), output, {}, Place(5, "model m"))
+    ModelOptions(declared, ENVIRON, faults).read(("a",))
+    messages = [fault.message for fault in faults.errors]
+    assert len(messages) == (said is not None), messages
+    assert all((said or "") in each for each in messages)
