@@ -104,7 +104,11 @@ def _column(column: Column) -> CoreSchema:
     values = allowed(column)
     if values is None:
         return _or_null(column.type)
-    type_, chosen = column.type, core_schema.literal_schema(list(values))
+    type_ = column.type
+    # As without a list: XML and lines have a number as text, and a model may have a text that looks like one as number.
+    is_number = all(isinstance(value, int) for value in values)
+    plain = core_schema.int_schema() if is_number else core_schema.str_schema(coerce_numbers_to_str=True)
+    chosen = core_schema.chain_schema([plain, core_schema.literal_schema(list(values))])
     if type_.root != "ARRAY" or type_.element is None:
         return _nullable(type_, _filled(type_, chosen))
     return _nullable(type_, core_schema.list_schema(_nullable(type_.element, _filled(type_.element, chosen))))

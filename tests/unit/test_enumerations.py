@@ -94,6 +94,28 @@ def test_another_value_is_the_records_own_fault(answer: dict[str, Any]) -> None:
         read(answer, column("one of: good, bad"))
 
 
+@pytest.mark.parametrize(
+    ("comment", "type_", "given_", "expected"),
+    [
+        ("one of: 1, 2, 3", INT, "2", 2),
+        ("one of: 1, 2, 3", INT, 2.0, 2),
+        ("one of: 1, 2", TEXT, 2, "2"),
+        ("one of: 1, 2", SqlType(root="ARRAY", element=INT, nullable=False), ["1", 2], [1, 2]),
+        ("one of: ab, c", SqlType(root="CHAR", length=2, nullable=False), "c", "c "),
+    ],
+)
+def test_a_listed_number_may_stand_as_a_text_as_xml_and_lines_have_it(
+    comment: str, type_: SqlType, given_: Any, expected: Any
+) -> None:
+    assert read({"mood": given_}, column(comment, type_)) == {"mood": expected}
+
+
+@pytest.mark.parametrize("given_", ["4", "two", 2.5, ""])
+def test_what_is_no_listed_number_is_refused(given_: Any) -> None:
+    with pytest.raises(Unfit):
+        read({"mood": given_}, column("one of: 1, 2, 3", INT))
+
+
 def test_what_may_be_null_stays_so_and_a_char_is_filled() -> None:
     assert read({}, column("one of: good, bad", STRING)) == {"mood": None}
     assert read({"mood": "x"}, column("one of: x, yy", SqlType(root="CHAR", length=2))) == {"mood": "x "}
