@@ -179,10 +179,14 @@ def test_a_row_without_anything_has_no_prompt() -> None:
 
 def test_what_is_larger_than_the_provider_takes_is_not_sent() -> None:
     image = b64encode(FILES["image/png"] + bytes(4 << 20)).decode()
-    with pytest.raises(Unrenderable, match="the image has 5592") as caught:
+    content_of(stated("messages"))({"the note": "x", "the photo": image})
+    with pytest.raises(Unrenderable, match="the image has 5592"):
+        content_of(stated("messages", profile={"max_image_bytes": 5 << 20}))({"the note": "x", "the photo": image})
+    image = b64encode(FILES["image/png"] + bytes(8 << 20)).decode()
+    with pytest.raises(Unrenderable, match="the image has 1118") as caught:
         content_of(stated("messages"))({"the note": "x", "the photo": image})
     assert caught.value.cause == Cause.TOO_LARGE
-    content_of(stated("messages", profile={"max_image_bytes": 10 << 20}))({"the note": "x", "the photo": image})
+    content_of(stated("messages", profile={"max_image_bytes": 12 << 20}))({"the note": "x", "the photo": image})
     with pytest.raises(Unrenderable, match="a request may have 1000"):
         content_of(stated(profile={"max_request_bytes": 1000}))({"the note": "x", "the photo": image})
 

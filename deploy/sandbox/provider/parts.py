@@ -14,7 +14,7 @@ RESPONSE_PARTS = frozenset({"input_text", "input_image", "input_file", "output_t
 MODERATION_PARTS = frozenset({"text", "image_url"})
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 PDF = "application/pdf"
-MOST_IMAGE_BYTES = 5 << 20
+MOST_IMAGE_BYTES = 10_000_000
 _DATA = re.compile(r"data:([a-z0-9/.+-]+);base64,(.*)", re.DOTALL)
 _MAGIC = {"image/png": b"\x89PNG", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8", PDF: b"%PDF-"}
 
@@ -96,5 +96,5 @@ def check_anthropic_part(part: Part, where: str) -> None:
         raise _bad(f"{where}.source.media_type: Input should be {' or '.join(allowed)}")
     data = str(source.get("data"))
     if is_image and len(data) > MOST_IMAGE_BYTES:
-        raise _bad(f"{where}.source.base64: image exceeds 5 MB maximum: {len(data)} bytes > {MOST_IMAGE_BYTES} bytes")
+        raise _bad(f"{where}.source.base64: image exceeds 10 MB maximum: {len(data)} bytes > {MOST_IMAGE_BYTES} bytes")
     _checked(data, source["media_type"], f"{where}.source")
