@@ -139,7 +139,11 @@ def boolean(value: str) -> bool:
 @_named("integer ≥ 1, or `auto`")
 def records(value: str) -> int | str:
     """A number of records, or as many as fit."""
-    return "auto" if value.lower() == "auto" else int(integer(1)(value))
+    if value.lower() == "auto":
+        return "auto"
+    if not value.strip().lstrip("+-").isdecimal():
+        raise ValueError(f"'{value}' is neither auto nor a number of records")
+    return int(integer(1)(value))
 
 
 @_named("text, `\\t` for a tab")

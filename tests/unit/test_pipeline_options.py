@@ -79,7 +79,7 @@ def test_batch_options_are_typed() -> None:
         ({"batch.max-age": "0 s"}, "more than 0"),
         ({"batch.max-bytes": "10"}, "less than 1 kb"),
         ({"batch.size": "0"}, "at least 1"),
-        ({"batch.size": "many"}, "'many' is no integer"),
+        ({"batch.size": "many"}, "'many' is neither auto nor a number of records"),
         ({"batch.size": "20", "batch.prompt": "{{ review }}"}, "go over `records`"),
         ({"batch.size": "20", "batch.response.index-field": "label"}, "'label' is an entry's field already"),
         ({"batch.response.format": "regex"}, "needs 'batch.response.pattern'"),
