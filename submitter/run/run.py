@@ -3,14 +3,14 @@
 import threading
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 from pyflink.table import StreamTableEnvironment
 
-from shared.errors import BatchlineError
+from shared.errors import BatchlineError, StoreUnavailable
 from shared.kafka import KafkaClusters
 from shared.spool import Spool
 from shared.store import Store
@@ -87,7 +87,7 @@ class Runner:
         except Stopped:
             return "stopped"
         except BaseException as error:
-            self._beginning.chronicle.finish(start.epoch, "failed")
+            self._finish(start.epoch, "failed")
             if isinstance(error, Unrestorable):
                 raise self._unrestorable(start, str(error)) from error
             raise
@@ -176,16 +176,25 @@ class Runner:
 
     def _end(self, cluster: "EmbeddedCluster | RemoteCluster", start: Start, outcome: Outcome) -> None:
         """No new create from here on; those in flight come to their durable step; then the job is cancelled."""
-        self._beginning.chronicle.finish(start.epoch, outcome)
+        self._finish(start.epoch, outcome)
         counter = Counter(self.store, self.spool, self.pipeline.name, ())
         if not drain(counter.in_flight, threading.Event().wait):
             self.say("a create is still in flight; its outcome will be looked up by the next run, or by the poller")
         cluster.cancel(start.job_id)
-        skipped = counter.skipped()
+        skipped = 0
+        with suppress(StoreUnavailable):
+            skipped = counter.skipped()
         self.say(
             f"{outcome}; everything sealed is durable"
             + (f"; {skipped:,} records came again and were skipped, as they are paid for" if skipped else "")
         )
+
+    def _finish(self, epoch: int, outcome: str) -> None:
+        """Record how the run ended. A store that is away keeps it from nothing, and will take it for a killed one."""
+        try:
+            self._beginning.chronicle.finish(epoch, outcome)
+        except StoreUnavailable as away:
+            self.say(f"the run's end is not recorded, which loses nothing: {away}")
 
     @property
     def _beginning(self) -> Beginning:

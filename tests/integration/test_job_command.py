@@ -1,5 +1,6 @@
 """`submitter run` as a process: it stops cleanly, goes on where it was, runs once only, and says what it does."""
 
+import signal
 import stat
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tests.integration.job_files import sealed_rows
 from tests.integration.job_pipeline import JobPipeline
 from tests.rig.fixtures import MakeTopic
 from tests.rig.kafka import fill_topic
+from tests.rig.postgres import PostgresServer
 from tests.rig.processes import Processes
 from tests.rig.waiting import wait_until
 
@@ -95,6 +97,25 @@ def test_stopped_killed_and_started_again_each_record_is_sent_once(
     assert list((pipeline.folder / "state").rglob("batchline-run-*/")) == []
     assert set(server.witness().bodies().values()) == {1}
     assert sum(server.witness().custom_ids().values()) == 180
+
+
+def test_a_stop_while_the_store_is_away_is_a_clean_one(
+    pipeline: JobPipeline, postgres: PostgresServer, processes: Processes
+) -> None:
+    pipeline.environ["STORE"] = url = postgres.url(postgres.create_database())
+    pipeline.settings["batchline.state-store"] = "${STORE}"
+    run = pipeline.start(processes)
+    wait_until(lambda: "records staged" in run.tail() or not run.running, PATIENCE, run.tail)
+    postgres.stop()
+    try:
+        wait_until(lambda: "waiting: the state store" in run.tail() or not run.running, PATIENCE, run.tail)
+        run.signal(signal.SIGTERM)
+        assert run.wait(PATIENCE) == 0, run.tail()
+    finally:
+        postgres.start()
+    assert "stopped; everything sealed is durable" in run.tail()
+    with Store.open(url) as store:
+        assert [each.outcome for each in store.lineage.runs(pipeline.name)] == [None]
 
 
 def test_what_is_wrong_is_said_before_anything_starts(pipeline: JobPipeline, processes: Processes) -> None:
