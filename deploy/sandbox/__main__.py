@@ -10,6 +10,7 @@ import click
 
 from deploy.sandbox.broker import BrokerError, LocalBroker
 from deploy.sandbox.provider import ProviderServer
+from deploy.sandbox.topics import TopicSettings
 
 
 @click.command(
@@ -21,23 +22,27 @@ from deploy.sandbox.provider import ProviderServer
     help="Where data and logs are kept; a temporary folder, removed at the end, unless given.",
 )
 @click.option("--processing-seconds", default=5.0, show_default=True, help="From a batch's create to its end.")
-def main(directory: Path | None, processing_seconds: float) -> None:
+@click.option(
+    "--topic", "topics", multiple=True, metavar="NAME", help="A topic that the broker is to have; may be repeated."
+)
+def main(directory: Path | None, processing_seconds: float, topics: tuple[str, ...]) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with tempfile.TemporaryDirectory(prefix="batchline-sandbox-") as temporary:
         kept = directory.resolve() if directory else Path(temporary)
         try:
-            _run(kept, processing_seconds, stop)
+            _run(kept, processing_seconds, topics, stop)
         except BrokerError as failed:
             click.echo(f"sandbox: {failed}", err=True)
             sys.exit(1)
 
 
-def _run(directory: Path, processing_seconds: float, stop: threading.Event) -> None:
+def _run(directory: Path, processing_seconds: float, topics: tuple[str, ...], stop: threading.Event) -> None:
     click.echo("sandbox: starting Kafka and the provider …", err=True)
     provider = ProviderServer(directory / "provider", processing_seconds=processing_seconds)
     with LocalBroker(directory / "kafka") as broker, provider:
+        broker.create_topics(dict.fromkeys(topics, TopicSettings(partitions=2)))
         for name, value in environment(broker, provider).items():
             click.echo(f"export {name}={value}")
         click.echo(f"sandbox: ready, data and logs in {directory}; Ctrl-C stops it", err=True)

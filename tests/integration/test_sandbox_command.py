@@ -17,13 +17,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_runs_until_it_is_told_to_stop(processes: Processes, tmp_path: Path, number: signal.Signals) -> None:
-    sandbox = processes.start("sandbox", [sys.executable, "-m", "deploy.sandbox", "--directory", tmp_path], cwd=ROOT)
+    topics = ["--topic", "reviews", "--topic", "out"]
+    command = [sys.executable, "-m", "deploy.sandbox", "--directory", str(tmp_path), *topics]
+    sandbox = processes.start("sandbox", command, cwd=ROOT)
     wait_until(lambda: "ready" in sandbox.tail() or not sandbox.running, 60, sandbox.tail)
     exported = [line.removeprefix("export ").split("=", 1) for line in sandbox.tail().splitlines() if "export" in line]
     environment = dict(exported)
-    assert (
-        AdminClient({"bootstrap.servers": environment["BATCHLINE_BOOTSTRAP_SERVERS"]}).list_topics(timeout=10).brokers
-    )
+    broker = AdminClient({"bootstrap.servers": environment["BATCHLINE_BOOTSTRAP_SERVERS"]})
+    assert {"reviews", "out"} <= broker.list_topics(timeout=10).topics.keys()
     listing = urllib.request.Request(  # noqa: S310 - loopback
         f"{environment['OPENAI_BASE_URL']}/batches",
         headers={"Authorization": f"Bearer {environment['OPENAI_API_KEY']}"},
