@@ -38,7 +38,7 @@ def check(
     except NoText as error:
         raise PipelineError(str(path), [Fault(f"the file can't be read: {error}", Place(error.line))]) from None
     except OSError as error:
-        raise PipelineError(str(path), [Fault(f"the file can't be read: {error}")]) from None
+        raise PipelineError(str(path), [Fault(f"the file can't be read: {error.strerror or error}")]) from None
     except RecursionError:
         raise PipelineError(str(path), [Fault("the file can't be read: a statement is nested too deeply")]) from None
     pipeline = reach(reading.needs, reading.pipeline, environ, reading.faults, take_over=take_over)
