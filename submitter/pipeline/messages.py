@@ -12,6 +12,8 @@ from submitter.pipeline.endpoint import Task
 from submitter.pipeline.road import Remark
 
 _LEAST_TOP_P = 0.95
+_LEAST_KEPT = 512
+"""Tokens, at the models that keep the shortest (the prompt caching guide); a token has one byte or more."""
 _DRAWS_ITSELF = re.compile(r"gpt-[56]|o\d")
 _NO_JSON = ("xml", "delimited", "regex")
 
@@ -34,8 +36,8 @@ def message_remarks(
         if calls_tool and isinstance(thinking, int):
             message = "a model that thinks can't be made to call a tool, by which its columns would be asked for"
             yield Remark("batch.thinking", f"{message}: leave it out, or set 'batch.structured-output' = 'none'")
-    if "batch.prompt-cache" in values and not values.get("system-prompt"):
-        yield Remark("batch.prompt-cache", "there is no 'system-prompt' that could be kept: give one, or leave it out")
+    if task == "messages" and "batch.prompt-cache" in values:
+        yield from _of_cache(values.get("system-prompt") or "", calls_tool=calls_tool)
     if task == "messages":
         yield from claude_remarks(values, model, calls_tool=calls_tool)
     elif _DRAWS_ITSELF.match(model):
@@ -45,6 +47,15 @@ def message_remarks(
         message = f"the provider would be made to answer in JSON, and '{form}' is read: leave one of the two out"
         yield Remark("response-format", message)
     yield from _of_columns(values, described, task, is_plain=is_plain)
+
+
+def _of_cache(prompt: str, *, calls_tool: bool) -> Iterator[Remark]:
+    """What is kept is the system prompt, and the tool that stands before it."""
+    if not prompt:
+        yield Remark("batch.prompt-cache", "there is no 'system-prompt' that could be kept: give one, or leave it out")
+    elif len(prompt.encode()) < _LEAST_KEPT and not calls_tool:
+        message = f"'system-prompt' has fewer than {_LEAST_KEPT} tokens, below which no Claude model keeps one"
+        yield Remark("batch.prompt-cache", message, is_fault=False)
 
 
 def _of_sampling(values: Mapping[str, Any], model: str) -> Iterator[Remark]:

@@ -101,6 +101,20 @@ def test_what_a_model_may_refuse_of_its_drawing_is_warned_about(options: dict[st
     assert all(part in said[name] for name, part in told.items())
 
 
+@pytest.mark.parametrize(
+    ("options", "is_told"),
+    [
+        ({"system-prompt": "Judge."}, True),
+        ({"system-prompt": "Judge it by these rules. " * 21}, False),
+        ({"system-prompt": "Judge.", "batch.structured-output": "tool"}, False),
+    ],
+)
+def test_a_prompt_that_is_too_short_to_be_kept_is_told(options: dict[str, str], is_told: bool) -> None:
+    made, faults = read({**CLAUDE, "batch.prompt-cache": "1h", **options}, output=NUMBER)
+    assert made is not None, faults.errors
+    assert [each.place.option for each in faults.warnings] == (["batch.prompt-cache"] if is_told else [])
+
+
 def test_a_model_that_thinks() -> None:
     model, _ = model_of({**CLAUDE, "batch.thinking": "2048", "batch.effort": "Low", "batch.prompt-cache": "1h"})
     assert model.parameters == {"batch.thinking": 2048, "batch.effort": "low", "batch.prompt-cache": "1h"}
