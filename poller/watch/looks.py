@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
@@ -38,7 +38,7 @@ class Looking:
 def bounced(reason: str, until: datetime) -> Changes:
     """What Event.BOUNCE brings: the batch is held, and what its provider said of the old create is forgotten."""
     return Changes(
-        held_reason=reason,
+        held_reason=SECRETS.redact(reason),
         held_until=until,
         provider_batch_id=None,
         expires_at=None,
@@ -69,7 +69,11 @@ class Looks:
     def seen(self, batch: Batch, remote: RemoteBatch, profile: Profile, lease: Lease) -> str:
         """The provider described the batch."""
         self._unreadable.pop(batch.batch_key, None)
+        # Any word of a provider's, a status or a reason, may hold the key that it was asked with.
+        remote = replace(remote, status=SECRETS.redact(remote.status))
         meaning = judge(remote, batch.batch_key, has_metadata=profile.has_metadata)
+        if meaning.error is not None:
+            meaning = replace(meaning, error=SECRETS.redact(meaning.error))
         is_as_before = batch.remote_status == remote.status and batch.remote_since is not None
         learned = Changes(
             remote_status=remote.status,
@@ -150,7 +154,7 @@ class Looks:
 
     def _told(self, batch: Batch, meaning: Meaning, tries: int) -> tuple[str, datetime]:
         """Why a batch is held that was taken and is given back, and until when: told to those whom it concerns."""
-        said = SECRETS.redact(meaning.error or "no reason given")
+        said = meaning.error or "no reason given"
         if meaning.kind is Kind.ACCOUNT:
             paused = pause_account(self._store, batch.account, said, by_results=True)
             return paused.reason, paused.until

@@ -219,4 +219,8 @@ def remote(batch: Any) -> RemoteBatch:
 
 
 def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+    """Raises ValueError for what is no time: an error of the system's would pass for one of the local disk."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"{seconds} is no time") from error

@@ -16,7 +16,8 @@ from shared.lease import TTL, Keeper
 from shared.lifecycle import State
 from shared.spool import MANIFEST
 from shared.store import Lease
-from tests.rig.stage import Stage
+from shared.telemetry import REDACTED, SECRETS
+from tests.rig.stage import ENVIRON, Stage
 from tests.rig.waiting import wait_until
 
 PROCESSING_SECONDS = 0.3
@@ -219,3 +220,13 @@ def test_row_16_a_zombie_changes_nothing(stage: Stage) -> None:
         with pytest.raises(Exception, match="no longer held"):
             looks.seen(stage.batch(key), remote, provider.profile, replace(lease, epoch=lease.epoch - 1))
     assert stage.batch(key).remote_status is None
+
+
+def test_a_key_that_a_provider_says_in_a_status_is_not_kept(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"{stage.provider.upper()}_API_KEY"
+    monkeypatch.setenv(name, ENVIRON[name])
+    SECRETS.name(name)
+    stage.server.set_fault("unknown_status", seconds=3600.0, status=f"paused: {ENVIRON[name]}", times=1)
+    batch = stage.watch_until(stage.submit(), State.RUNNING)
+    assert batch.remote_status == f"paused: {REDACTED}"
+    assert batch.error == f"unknown status 'paused: {REDACTED}'"

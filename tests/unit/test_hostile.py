@@ -16,6 +16,7 @@ from poller.collect.decision import Decision, read_decision
 from poller.collect.demux import scan
 from poller.collect.results import ResultsWriter, failure, parse_failure
 from poller.register.place import PLACE, read_place
+from poller.watch.looks import bounced
 from shared.closing import CLOSING, read_closing
 from shared.errors import ProviderError, SpoolError
 from shared.intents import newest_intent, newest_receipt
@@ -314,3 +315,9 @@ def test_a_key_that_is_said_of_a_failed_record_is_not_kept(monkeypatch: pytest.M
     SECRETS.name("KEY_OF_A_TEST")
     kept = failure("rejected", "wrong key: key/of+test=0451&", '{"said": "key%2Fof%2Btest%3D0451%26"}')
     assert parse_failure(kept) == ("rejected", f"wrong key: {REDACTED}", f'{{"said": "{REDACTED}"}}')
+
+
+def test_a_key_that_is_said_of_a_batch_is_not_why_it_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_OF_A_TEST", "key/of+test=0451&")
+    SECRETS.name("KEY_OF_A_TEST")
+    assert bounced("refused: key/of+test=0451&", NOW)["held_reason"] == f"refused: {REDACTED}"

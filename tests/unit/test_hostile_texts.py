@@ -8,12 +8,14 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openai.types import Batch as OpenAiBatch
 
 from poller.register.announced import Skip, read_event
 from shared.errors import ProviderError, SpoolError
 from shared.keys import batch_key
 from shared.messages import BatchEvent
-from shared.providers.faults import verdict
+from shared.providers.faults import judged, verdict
+from shared.providers.openai import remote
 from shared.render import Unrenderable, template_of
 from shared.spool import Spool
 from submitter.pipeline.kinds import is_topic
@@ -175,3 +177,37 @@ def test_an_event_is_one_of_this_very_batch_or_skipped(changes: dict[str, Any]) 
     else:
         assert (found.batch_key, found.spool) == (KEY, f"{found.pipeline}/{found.statement}/batches/{KEY}")
         assert set(found.pipeline + found.statement + found.provider_batch_id).isdisjoint("/\\\0\n? ")
+
+
+TIMES = VALUES | st.integers(-(2**70), 2**70) | st.floats()
+REMOTE: dict[str, Any] = {
+    "id": "batch_1",
+    "status": "completed",
+    "created_at": 1_780_000_000,
+    "expires_at": 1_780_086_400,
+    "completed_at": 1_780_003_600,
+    "failed_at": None,
+    "expired_at": None,
+    "cancelled_at": None,
+    "input_file_id": "file-1",
+    "output_file_id": "file-2",
+    "error_file_id": "",
+    "metadata": {"batch_key": KEY},
+    "errors": None,
+    "request_counts": None,
+}
+ERRORS = st.fixed_dictionaries({"data": VALUES | st.lists(SAID, max_size=2)})
+
+
+@settings(max_examples=300, deadline=None)
+@given(changes=st.dictionaries(st.sampled_from([*REMOTE]), TIMES | VALUES | ERRORS, max_size=2))
+def test_what_a_provider_says_of_a_batch_is_read_or_can_t_be_and_is_no_fault_of_the_disk(
+    changes: dict[str, Any],
+) -> None:
+    try:
+        with judged(lambda: NOW):
+            found = remote(OpenAiBatch.construct(**{**REMOTE, **changes}))
+    except ProviderError:
+        assert changes
+    else:
+        assert found.created_at.tzinfo is UTC
