@@ -42,13 +42,13 @@ demo: setup ## 10,604 real movie reviews through the sandbox (PROVIDER=openai|an
 
 test: setup ## every test
 	@failed=0; $(PYTEST) $(SPREAD) -n $(BUSY) tests/acceptance tests/chaos || failed=$$?; \
-	$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration tests/unit || failed=$$?; exit $$failed
+	$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration tests/hostile tests/unit || failed=$$?; exit $$failed
 
 test-unit: setup ## the tests without I/O, under 30 s
 	@$(PYTEST) -n $(BUSY) tests/unit
 
-test-integration: setup ## contracts, and parts on real Kafka, SQL, Flink and the fake provider
-	@$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration
+test-integration: setup ## contracts, hostile input, and parts on real Kafka, SQL, Flink and the fake provider
+	@$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration tests/hostile
 
 test-acceptance: setup ## the real commands, killed and restarted
 	@$(PYTEST) tests/acceptance
