@@ -75,8 +75,8 @@ class Registrar:
         """Register the next events, then give shards out. Raises StoreUnavailable, KafkaUnavailable, SpoolError."""
         counts = self._assign()
         events = self.connect()
-        taken = events.take(_MOST, self._wait)
         try:
+            taken = events.take(_MOST, self._wait)
             for raw in taken:
                 counts[self._register_safely(raw)] += 1
         except Exception:

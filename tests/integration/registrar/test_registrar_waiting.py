@@ -1,7 +1,7 @@
 """Batches that can't have their shards yet, and those of others behind them; no event comes meanwhile."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, update
 
 from deploy.sandbox.provider.server import ProviderServer
 from poller.health import Watchdog
-from poller.register.consumer import Raw
+from poller.register.consumer import Events, Raw
 from poller.register.registrar import Registering, Registrar
 from poller.register.sinks import SinkClusters
 from shared.errors import KafkaUnavailable
@@ -52,7 +52,20 @@ def stage(server: ProviderServer, tmp_path: Path) -> Iterator[Stage]:
     made.close()
 
 
-def registrar(stage: Stage, away: Exception) -> Registrar:
+class BrokenOff(Silent):
+    """A batches topic that fails when some of its events are taken, and not yet given out."""
+
+    def __init__(self) -> None:
+        self.taken = 3
+
+    def take(self, most: int, wait: float) -> list[Raw]:  # noqa: ARG002 the port's
+        raise KafkaUnavailable("the leader of a partition is gone")
+
+    def give_back(self) -> None:
+        self.taken = 0
+
+
+def registrar(stage: Stage, away: Exception, events: Callable[[], Events] = Silent) -> Registrar:
     def ask(client: dict[str, str]) -> str:
         if client["bootstrap.servers"] == AWAY:
             raise away
@@ -61,7 +74,7 @@ def registrar(stage: Stage, away: Exception) -> Registrar:
     return Registrar(
         stage.store,
         stage.spool,
-        Silent,
+        events,
         SinkClusters(KafkaClusters(), ask),
         stage.models().definition,
         Watchdog(stage.store, "test:1:x"),
@@ -92,6 +105,13 @@ def test_a_cluster_that_refuses_keeps_only_its_own_batches_waiting(stage: Stage)
     assert registrar(stage, error).run_once() == {"waiting": 1, "assigned": 1}
     assert stage.batch(refused).shard is None
     assert stage.batch(key).shard in range(SHARDS)
+
+
+def test_events_that_were_taken_when_their_topic_failed_are_taken_again(stage: Stage) -> None:
+    events = BrokenOff()
+    with pytest.raises(KafkaUnavailable):
+        registrar(stage, KafkaUnavailable(""), lambda: events).run_once()
+    assert events.taken == 0, "the next ones that are settled would settle these with them"
 
 
 def test_a_definition_of_another_version_keeps_only_its_own_batches_waiting(stage: Stage) -> None:
