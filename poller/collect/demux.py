@@ -173,6 +173,8 @@ def _unpacked(results: ResultsWriter, records: range, answer: Answer, unpack: Un
         kept = failure(Cause.SCHEMA, f"the answer can't be read: {error}", answer.text) if is_good else _kept(answer)
         results.put_all(records, Verdict.UNREAD, kept)
         return odd.plus(unreadable=1)
+    if any(found.oddities):
+        odd = odd.plus(*found.oddities)
     missing: dict[str, list[int]] = {}
     for record, outcome in zip(records, found.answers, strict=True):
         if isinstance(outcome, bytes):
@@ -183,7 +185,7 @@ def _unpacked(results: ResultsWriter, records: range, answer: Answer, unpack: Un
         # Where an answer was cut, so were its last records.
         verdict = Verdict.RETRY if is_good else Verdict.UNREAD
         results.put_all(without, verdict, failure(Cause.NOT_IN_ANSWER, why, answer.text) if is_good else _kept(answer))
-    return odd.plus(found.duplicates, found.unknown, int(found.is_forgiven))
+    return odd
 
 
 def _is_foreign(custom_id: str, batch_key: str) -> bool:

@@ -26,6 +26,8 @@ INDEX, ANSWERS = "results.index", "results.answers"
 _HEADER = struct.Struct("<8sQ")
 _MAGIC = b"batchln1"
 _BUFFER = 1 << 20
+_SMALL = 4 << 20
+"""Bytes of answers that are kept in memory when they are read: a call for each record would cost more than it does."""
 
 
 class Verdict(IntEnum):
@@ -117,6 +119,8 @@ class Results:
         self.verdicts = b""
         self._offsets, self._lengths = array("Q"), array("I")
         self._file = -1
+        self._whole = b""
+        """All answers, where they are small."""
         self.usage: Usage | None = None
         """What the requests used, where it is kept."""
         if records == 0:
@@ -141,8 +145,11 @@ class Results:
 
     def answer(self, record: int) -> bytes:
         """What `put` was given."""
+        offset, length = self._offsets[record], self._lengths[record]
+        if self._whole:
+            return self._whole[offset : offset + length]
         # Not through a map of the file: scattered answers would bring their neighbours into this process's memory.
-        return os.pread(self._file, self._lengths[record], self._offsets[record])
+        return os.pread(self._file, length, offset)
 
     def close(self) -> None:
         if self._file >= 0:
@@ -164,6 +171,8 @@ class Results:
         if any(offset + length > size for offset, length in zip(self._offsets, self._lengths, strict=True)):
             self.close()
             raise SpoolError(f"{path} is shorter than its index says")
+        if size <= _SMALL:
+            self._whole = os.pread(self._file, size, 0)
 
 
 def failure(cause: str, message: str, raw: str | None = None) -> bytes:

@@ -5,7 +5,6 @@ part is kept as if it had been asked alone, so that what follows knows no differ
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -45,14 +44,18 @@ class OddEntries(NamedTuple):
 NOTHING_ODD = OddEntries()
 
 
-@dataclass(frozen=True)
-class Unpacked:
-    """One answer, taken apart: for each record its own answer, or why it has none."""
+class Unpacked(NamedTuple):
+    """One answer, taken apart: for each record its own answer, or why it has none. A tuple, as one is made for each."""
 
     answers: Sequence[bytes | str]
     duplicates: int = 0
     unknown: int = 0
     is_forgiven: bool = False
+
+    @property
+    def oddities(self) -> tuple[int, int, int]:
+        """What OddEntries counts of it, in that order."""
+        return self.duplicates, self.unknown, int(self.is_forgiven)
 
 
 Unpack = Callable[[Answer, int], Unpacked]

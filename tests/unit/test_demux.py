@@ -121,6 +121,14 @@ def test_an_endless_line_is_malformed_and_does_not_fill_the_memory() -> None:
     assert list(lines_of(io.BytesIO(data), 100)) == [b"too long\n", b"short\n", b"too long\n"]
 
 
+@pytest.mark.parametrize("size", [10, 3 << 20], ids=["small", "more than is kept in memory"])
+def test_answers_come_back_whatever_their_order_and_size(tmp_path: Path, size: int) -> None:
+    texts = [letter * size for letter in "abc"]
+    _, results = scanned(tmp_path, b"".join(line(texts[request], request) for request in (2, 0, 1)), 3)
+    with results:
+        assert [results.answer(record).decode() for record in range(3)] == texts
+
+
 def test_an_error_is_kept_with_its_cause(tmp_path: Path) -> None:
     refused = {"custom_id": custom_id(KEY, 0), "response": {"status_code": 400, "body": {"error": {"message": "no"}}}}
     _, results = scanned(tmp_path, json.dumps(refused).encode(), 1)
