@@ -102,6 +102,14 @@ def test_a_column_may_be_called_as_the_number_is_elsewhere() -> None:
         assert [each["label"] for each in made] == FEELINGS
 
 
+def test_a_score_is_the_same_in_every_format_though_no_instruction_tells_what_it_is_about() -> None:
+    label = Column(name="label", type=samples.STRING, comment="one of: positive, negative, neutral")
+    model = {"output": (label, SCORE), "system_prompt": "Judge."}
+    made = [unpacked(samples.definition(batch=packs(**form), model=model), REVIEWS) for form in FORMS]
+    assert [each["label"] for each in made[0]] == FEELINGS
+    assert all(each == made[0] for each in made)
+
+
 def test_a_nested_column_is_filled_beneath_the_value_field() -> None:
     options = packs(response_index_field="record-no", response_value_field="found")
     made = unpacked(samples.definition(batch=options, model={"output": (MOOD, TAGS)}), REVIEWS)

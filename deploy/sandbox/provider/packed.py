@@ -149,24 +149,22 @@ def _schema(words: str) -> Json:
 
 def entries(pack: Pack, value: Alone) -> list[Entry]:
     """What each record gets."""
-    made = []
+    made, wanted = [], _wanted(pack)
     for index, ask in pack.asks.items():
         found = value(ask)
         if not isinstance(found, dict):
-            fields = {name: _of_field(pack, name, ask, found, value) for name in pack.names}
+            told = value(replace(ask, schema={"type": "object", "properties": wanted})) if wanted else {}
+            fields = {name: told.get(name, found) for name in pack.names}
             found = {pack.value: fields} if pack.value else fields
         made.append(Entry(index, found))
     return made
 
 
-def _of_field(pack: Pack, name: str, ask: Ask, text: Any, value: Alone) -> Any:
-    """A field that is asked for in words: what these say that it is, or its name does, else the text."""
-    schema = (pack.described or {}).get(name)
-    if schema is None and name in SCORE_NAMES - LABEL_NAMES:
-        schema = {"type": "number"}
-    if schema is None or schema == {"type": "string"}:
-        return text
-    return value(replace(ask, schema={"type": "object", "properties": {name: schema}}))[name]
+def _wanted(pack: Pack) -> dict[str, Json]:
+    """The fields that are asked for in words and are more than a text, by what these say, or the name does."""
+    numbers: dict[str, Json] = {name: {"type": "number"} for name in SCORE_NAMES - LABEL_NAMES}
+    known = {**numbers, **(pack.described or {})}
+    return {name: known[name] for name in pack.names if name in known and known[name] != {"type": "string"}}
 
 
 def written(pack: Pack, answers: list[Entry]) -> str:
