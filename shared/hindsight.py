@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from shared.clock import Clock
 from shared.closing import Closing, read_closing
-from shared.intents import Intent, Receipt, newest_receipt, read_intent
+from shared.intents import Intent, Receipt, newest_intent, newest_receipt, read_intent
 from shared.lifecycle import Event
 from shared.recovery import DECIDE
 from shared.spool import DECISION, REQUESTS, Spool
@@ -95,6 +95,13 @@ class Hindsight:
         return self._store.batches.apply(
             batch.batch_key, Event.HOLD, lease=lease, held_reason=reason, held_until=until, error=None
         )
+
+
+def is_forgotten(store: Store, spool: Spool, batch: Batch) -> bool:
+    """Whether the spool knows of a create that the store, an older copy, does not: it is to be looked up."""
+    last = newest_intent(spool, spool.batch(batch.pipeline, batch.statement, batch.batch_key))
+    known = max((attempt.attempt for attempt in store.attempts.of(batch.batch_key)), default=0)
+    return last is not None and last.attempt > known
 
 
 def _remembered(batch: Batch, intent: Intent) -> Remembered:

@@ -20,7 +20,7 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.failpoints import Failpoint, reached
-from shared.intents import newest_intent
+from shared.hindsight import is_forgotten
 from shared.lease import Keeper
 from shared.lifecycle import Event, State
 from shared.spool import Spool
@@ -99,7 +99,7 @@ class Harvester:
         key, now = batch.batch_key, self._clock()
         step = self._step(batch)
         if step is Step.DIVERT:
-            if self._was_sent(batch):
+            if is_forgotten(self._store, self._spool, batch):
                 return CHECKED
             why = "its deadline nears, and nothing of it was sent: it is asked record by record"
             self._store.batches.apply(
@@ -113,12 +113,6 @@ class Harvester:
             reached(Failpoint.END_NOTED)
             return self._cancel(batch, lease)
         return CHECKED
-
-    def _was_sent(self, batch: Batch) -> bool:
-        """Whether an intent stands in the spool that the store, an older copy, has forgotten: it is to be looked up."""
-        folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
-        last, known = newest_intent(self._spool, folder), self._store.attempts.of(batch.batch_key)
-        return last is not None and last.attempt > max((attempt.attempt for attempt in known), default=0)
 
     def _cancel(self, batch: Batch, lease: Lease) -> str:
         try:

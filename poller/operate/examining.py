@@ -11,7 +11,7 @@ from poller.operate.mending import Mend, Mending
 from poller.upkeep.leftovers import ABANDONED, Leftovers
 from poller.upkeep.retained import restorable
 from shared.errors import SpoolAway, SpoolError
-from shared.intents import newest_intent
+from shared.hindsight import is_forgotten
 from shared.keys import is_batch_key
 from shared.providers.port import Provider, RemoteBatch, RemoteFile
 from shared.recovery import SLACK
@@ -127,7 +127,7 @@ class ProviderExamination:
                 message = f"'{remote.status}', of batch {key}, which this store does not know: another store's?"
                 yield Case(Finding(kind=Odd.REMOTE_BATCH, subject=remote.id, since=remote.created_at, message=message))
                 continue
-            if self._has_forgotten(batch):
+            if is_forgotten(self._store, self._spool, batch):
                 message = f"'{remote.status}', of batch {key}: {_FORGOTTEN}"
                 yield Case(Finding(kind=Odd.REMOTE_BATCH, subject=remote.id, since=remote.created_at, message=message))
                 continue
@@ -163,7 +163,7 @@ class ProviderExamination:
             is_young = file.created_at > now - ABANDONED
             if batch is None or is_young or self._store.attempts.names_file(account, file.id):
                 continue
-            if self._has_forgotten(batch):
+            if is_forgotten(self._store, self._spool, batch):
                 message = f"{file.name}: {_FORGOTTEN}"
                 yield Case(Finding(kind=Odd.REMOTE_FILE, subject=file.id, since=file.created_at, message=message))
                 continue
@@ -175,13 +175,6 @@ class ProviderExamination:
                 fix="delete it at the provider",
             )
             yield Case(finding, self._mending.delete_upload(file.id, delete))
-
-    def _has_forgotten(self, batch: Batch) -> bool:
-        """Whether the spool knows of creates that the store does not: what looks left over may be the only one."""
-        folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
-        intent = newest_intent(self._spool, folder)
-        known = max((attempt.attempt for attempt in self._store.attempts.of(batch.batch_key)), default=0)
-        return intent is not None and intent.attempt > known
 
     def _owner(self, file: RemoteFile) -> Batch | None:
         named = _UPLOAD.fullmatch(file.name)
