@@ -157,6 +157,7 @@ class Recovery:
         if is_identified:
             return Found(candidates(remotes, trail, others, is_identified=True))
         others |= self._store.batches.provider_batches(batch.account, trail.since)
+        others |= self._store.strays.proved(batch.account, but_of=batch.batch_key)
         found = candidates(remotes, trail, others, is_identified=False)
         # A look-up that went before ours may have adopted what we have made.
         doubtful = self._store.attempts.on_trial(batch.account, trail.attempt.started_at)

@@ -15,13 +15,15 @@ from shared.clock import Clock
 from shared.errors import NotFound
 from shared.failpoints import Failpoint, reached
 from shared.keys import parse_custom_id
-from shared.lifecycle import COLLECTABLE, WATCHED
+from shared.lifecycle import COLLECTABLE, WATCHED, State
 from shared.providers.port import Provider, RemoteBatch
 from shared.providers.prices import cost_at
 from shared.recovery import SLACK
 from shared.spool.scratch import Scratch
 from shared.store import Batch, Store, Stray, Whose
 from shared.telemetry import Action, log
+
+_WITHOUT_ONE = (State.SEALED, State.HELD, State.SUBMITTING, State.AMBIGUOUS)
 
 
 class Pursuit:
@@ -84,6 +86,8 @@ class Pursuit:
                 # Its ids are nobody's whom we know, or it is some batch's one and only create.
                 self._store.strays.settle(remote.id, Whose.FOREIGN)
                 return True
+            if self._is_sought_by(batch):
+                return False
             counts = _counted(paths, batch, provider, folder)
         counted = (counts.input_tokens, counts.output_tokens, counts.cached)
         price = cost_at(provider.profile, batch.provider, batch.model, *counted)
@@ -106,6 +110,13 @@ class Pursuit:
             cost_usd=None if price is None else price.batch_usd,
         )
         return True
+
+    def _is_sought_by(self, batch: Batch) -> bool:
+        """Whether a batch has no create for certain yet: a look-up of its own may still adopt this one."""
+        if batch.state in _WITHOUT_ONE:
+            return True
+        attempts = self._store.attempts.of(batch.batch_key)
+        return batch.state in (*WATCHED, *COLLECTABLE) and bool(attempts) and attempts[0].is_guess
 
     @staticmethod
     def _is_recorded(batch: Batch, provider_batch_id: str) -> bool:

@@ -13,7 +13,7 @@ from deploy.sandbox.provider import ProviderServer
 from poller.operate.status import report
 from poller.upkeep.auditor import Auditor
 from shared.lease import Keeper, this_process
-from shared.lifecycle import State
+from shared.lifecycle import Event, State
 from shared.providers.port import Provider, RemoteBatch
 from shared.store import Batch, Stray, Whose
 from tests.rig.stage import Stage
@@ -59,6 +59,13 @@ def submitted(stage: Stage, key: str) -> str:
 
     wait_until(is_there, 30, lambda: f"{key} to be submitted, it is {stage.batch(key)}")
     return key
+
+
+def collected(stage: Stage, key: str) -> None:
+    """Let the provider finish everything, and the results be collected: they prove whose they are."""
+    stage.server.advance(2 * HIDDEN)
+    stage.watch_until(key, State.ENDED)
+    stage.store.batches.apply(key, Event.COLLECT, succeeded=stage.batch(key).records)
 
 
 def auditor(stage: Stage, *exclusive: str) -> Auditor:
@@ -117,6 +124,7 @@ def test_a_create_whose_look_up_found_the_former_one_instead_is_followed(stage: 
     stage.server.advance(2 * HIDDEN)
     audit.run_once()
     assert [stray.provider_batch_id for stray in strays(stage)] == [second]
+    collected(stage, key)
     follow_to_its_end(stage, audit)
     (stray,) = strays(stage)
     assert (stray.whose, stray.batch_key) == (Whose.OURS, key)
@@ -296,6 +304,34 @@ def test_what_an_open_look_up_may_want_is_not_cancelled(anthropic: Stage) -> Non
     audit.run_once()
     assert cancelled(anthropic) == [], "a look-up has adopted it, and its results will tell"
     assert anthropic.batch(key).provider_batch_id != first
+
+
+def test_a_batch_s_only_create_is_no_duplicate_while_its_own_look_up_seeks_it(anthropic: Stage) -> None:
+    """The auditor took it for another batch's: of its size, and of the time of that one's quarantine."""
+    twice(anthropic)
+    first, _ = creates(anthropic)
+    anthropic.server.set_fault("create_accepted_response_lost", times=1)
+    key, other = anthropic.plan(), anthropic.store.batches.rows()[0]
+    anthropic.submission().work(key)
+    assert anthropic.batch(key).state is State.AMBIGUOUS
+    only = creates(anthropic)[-1]
+    for remote in (first, only):
+        anthropic.store.strays.note(other.batch_key, other.account, remote, whose=Whose.UNKNOWN)
+    anthropic.server.advance(3 * HIDDEN)
+    audit = auditor(anthropic)
+
+    def is_first_settled() -> bool:
+        audit.run_once()
+        return [stray.provider_batch_id for stray in anthropic.store.strays.open()] == [only]
+
+    wait_until(is_first_settled, 30, lambda: f"the duplicate to be settled: {anthropic.store.strays.open()}")
+    submitted(anthropic, key)
+    assert anthropic.batch(key).provider_batch_id == only, "the former one was proved to be another's"
+    audit.run_once()
+    assert [stray.provider_batch_id for stray in anthropic.store.strays.open()] == [only]
+    collected(anthropic, key)
+    follow_to_its_end(anthropic, audit)
+    assert [row["provider_batch_id"] for row in report(anthropic.store, anthropic.clock).duplicates] == [first]
 
 
 def test_what_never_shows_its_results_is_given_up_when_they_are_deleted(anthropic: Stage) -> None:
