@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from tests.rig.certificates import write_one
+
 pytest_plugins = ["tests.rig.fixtures", "tests.rig.objects", "tests.rig.stores"]
 
 # A deadline for each example measures the machine, not the code.
@@ -18,3 +20,8 @@ def short_lived_jvm(tmp_path_factory: pytest.TempPathFactory) -> None:
     own = f"-Djava.io.tmpdir={tmp_path_factory.mktemp('jvm')} -XX:-UsePerfData"
     # Most of a short job's processor goes into compiling what soon ends: 10 s become 6 s for a `submitter check`.
     os.environ["JVM_ARGS"] = f"{own} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quickly_made_clients(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["SSL_CERT_FILE"] = str(write_one(tmp_path_factory.mktemp("trusted") / "certificates.pem"))

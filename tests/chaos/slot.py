@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-import certifi
 import orjson
 import psutil
 import psycopg
@@ -24,6 +23,7 @@ from deploy.sandbox.topics import TopicSettings
 from shared.store import Store
 from shared.store.tables import installation, metadata
 from tests.chaos.lives import Life
+from tests.rig.certificates import write_one
 from tests.rig.postgres import PostgresServer, postgres_binaries
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,6 @@ BROKER = {
     "transaction.state.log.num.partitions": "2",
     "log.cleaner.enable": "false",
 }
-_END = "-----END CERTIFICATE-----\n"
 AHEAD = 20
 """Runs whose topics are made by one call."""
 
@@ -60,9 +59,7 @@ class Slot:
             stack.callback(self._end_zygote)
             self.broker = stack.enter_context(LocalBroker(self.folder / "kafka", settings=BROKER))
             _await(self._zygote)
-            self.certificates = self.folder / "certificates.pem"
-            # The SDKs' clients read their trusted certificates at each start, and speak plain HTTP here: one will do.
-            self.certificates.write_text(certifi.contents().partition("-----END CERTIFICATE-----")[0] + _END)
+            self.certificates = write_one(self.folder / "certificates.pem")
             self.template = self.folder / "template.db"
             Store.open(f"sqlite:///{self.template}").close()
             servers: dict[str, str | int | float | bool] = {

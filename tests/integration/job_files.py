@@ -16,9 +16,14 @@ def sealed_rows(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for path in finished_files(folder) for line in path.read_bytes().split(b"\n") if line]
 
 
+def complete_checkpoints(folder: Path) -> list[Path]:
+    """The folders of the complete checkpoints of any job below a folder."""
+    return [path.parent for path in folder.glob("*/chk-*/_metadata")]
+
+
 def newest_checkpoint(folder: Path) -> str:
-    """The address of the newest complete checkpoint of any job below a folder."""
-    complete = [path.parent for path in folder.glob("*/chk-*/_metadata")]
+    """The address of the newest of them."""
+    complete = complete_checkpoints(folder)
     assert complete, f"no checkpoint in {folder} is complete"
     return max(complete, key=lambda path: (path / "_metadata").stat().st_mtime).as_uri()
 

@@ -234,7 +234,7 @@ def test_a_stretch_ends_in_time_and_the_next_one_goes_on(make_stage: MakeStage) 
 
 def test_a_stop_waits_for_what_is_under_way(make_stage: MakeStage) -> None:
     stage = make_stage()
-    stage.server.set_fault("slow_response", endpoint=SYNC["openai"], seconds=0.5)
+    stage.server.set_fault("slow_response", endpoint=SYNC["openai"], seconds=3.0)
     key, stop = stage.plan(RECORDS), threading.Event()
     asker = Road(stage).asker(stop)
     running = threading.Thread(target=asker.run_once)

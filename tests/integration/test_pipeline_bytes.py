@@ -19,7 +19,7 @@ UNREADABLE: list[tuple[bytes, str]] = [
     (b"SET '\x1b]0;title\x07' = '';", "file.sql:1: the file can't be read: the control character U+001B"),
     (b"-" * 50_000_000, "the file can't be read: it has more than"),
 ]
-DEEP = 20_000
+DEEP = 5_000
 NESTED = (
     "CREATE VIEW deep AS SELECT " + "(" * DEEP + "1" + ")" * DEEP + " AS one;",
     "CREATE TABLE t (c " + "ARRAY<" * DEEP + "INT" + ">" * DEEP + ") WITH ('connector' = 'datagen');",
