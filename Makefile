@@ -11,9 +11,10 @@ LOCKED := .venv/.locked
 INSTALLED := .venv/.installed
 JARS := deploy/jars/.made
 DATA := data/.made
+CLASSES := .venv/.classes.jsa
 PROVIDER ?= openai
-# Test processes at once, on two processors: the real commands and Flink compute, the others mostly wait.
-BUSY ?= 2
+# Test processes at once, on two processors: each of the real commands waits for others now and then, the rest mostly.
+BUSY ?= 3
 IDLE ?= 4
 SCHEDULES ?= 1000
 SEED ?= 1
@@ -40,17 +41,17 @@ setup: $(INSTALLED) $(JARS) $(DATA) ## virtual environment, jars and demo data, 
 demo: setup ## 10,604 real movie reviews through the sandbox (PROVIDER=openai|anthropic, LIVE=1 for the real provider)
 	@$(BIN)/python -m deploy.demo
 
-test: setup ## every test
+test: setup $(CLASSES) ## every test
 	@failed=0; $(PYTEST) $(SPREAD) -n $(BUSY) tests/acceptance tests/chaos || failed=$$?; \
 	$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration tests/hostile tests/unit || failed=$$?; exit $$failed
 
 test-unit: setup ## the tests without I/O, under 30 s
 	@$(PYTEST) -n $(BUSY) tests/unit
 
-test-integration: setup ## contracts, hostile input, and parts on real Kafka, SQL, Flink and the fake provider
+test-integration: setup $(CLASSES) ## contracts, hostile input, and parts on real Kafka, SQL, Flink and the fake provider
 	@$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration tests/hostile
 
-test-acceptance: setup ## the real commands, killed and restarted
+test-acceptance: setup $(CLASSES) ## the real commands, killed and restarted
 	@$(PYTEST) tests/acceptance
 
 chaos: setup ## SIGKILL at every failpoint and every pair of them, and random faults (SCHEDULES=1000 SEED=1 ROADS=6 SLOTS=4 REPORT=file)
@@ -106,6 +107,10 @@ $(JARS): deploy/pom.xml
 	@rm -rf deploy/jars
 	@mvn --quiet --batch-mode -Dstyle.color=never --file deploy/pom.xml process-resources
 	@touch $@
+
+$(CLASSES): $(INSTALLED) $(JARS)
+	@echo 'setup: keeping the classes that a Flink job loads, for the tests (20 s)'
+	@$(BIN)/python -m tests.rig.classes $@
 
 # The reviews lie in the source distribution; its hash is the lock's.
 $(DATA): requirements.lock $(VENV)

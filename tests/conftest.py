@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 
 from tests.rig.certificates import write_one
+from tests.rig.classes import options
 
 pytest_plugins = ["tests.rig.fixtures", "tests.rig.objects", "tests.rig.stores"]
 
@@ -17,9 +18,7 @@ settings.load_profile("batchline")
 @pytest.fixture(scope="session", autouse=True)
 def short_lived_jvm(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Flink unpacks its planner where it runs, and leaves it there; that is not to be the system's folder."""
-    own = f"-Djava.io.tmpdir={tmp_path_factory.mktemp('jvm')} -XX:-UsePerfData"
-    # Most of a short job's processor goes into compiling what soon ends: 10 s become 6 s for a `submitter check`.
-    os.environ["JVM_ARGS"] = f"{own} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    os.environ["JVM_ARGS"] = f"-Djava.io.tmpdir={tmp_path_factory.mktemp('jvm')} {options()}"
 
 
 @pytest.fixture(scope="session", autouse=True)
