@@ -46,7 +46,7 @@ test: setup $(CLASSES) ## every test
 	$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration tests/hostile tests/unit || failed=$$?; exit $$failed
 
 test-unit: setup ## the tests without I/O, under 30 s
-	@$(PYTEST) -n $(BUSY) tests/unit
+	@$(PYTEST) -n 2 tests/unit
 
 test-integration: setup $(CLASSES) ## contracts, hostile input, and parts on real Kafka, SQL, Flink and the fake provider
 	@$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration tests/hostile
