@@ -110,7 +110,7 @@ $(JARS): deploy/pom.xml
 
 $(CLASSES): $(INSTALLED) $(JARS)
 	@echo 'setup: keeping the classes that a Flink job loads, for the tests (20 s)'
-	@$(BIN)/python -m tests.rig.classes $@
+	@$(BIN)/python -m tests.rig.classes
 
 # The reviews lie in the source distribution; its hash is the lock's.
 $(DATA): requirements.lock $(VENV)

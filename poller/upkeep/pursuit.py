@@ -23,7 +23,8 @@ from shared.spool.scratch import Scratch
 from shared.store import Batch, Store, Stray, Whose
 from shared.telemetry import Action, log
 
-_WITHOUT_ONE = (State.SEALED, State.HELD, State.SUBMITTING, State.AMBIGUOUS)
+_UNCREATED = (State.SEALED, State.HELD, State.SUBMITTING, State.AMBIGUOUS)
+"""In which no provider batch stands recorded."""
 
 
 class Pursuit:
@@ -113,7 +114,7 @@ class Pursuit:
 
     def _is_sought_by(self, batch: Batch) -> bool:
         """Whether a batch has no create for certain yet: a look-up of its own may still adopt this one."""
-        if batch.state in _WITHOUT_ONE:
+        if batch.state in _UNCREATED:
             return True
         attempts = self._store.attempts.of(batch.batch_key)
         return batch.state in (*WATCHED, *COLLECTABLE) and bool(attempts) and attempts[0].is_guess

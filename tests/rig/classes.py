@@ -1,4 +1,4 @@
-"""`python -m tests.rig.classes FILE`: the classes that a Flink job loads, as the JVM keeps them (class data sharing).
+"""`python -m tests.rig.classes`: the classes that a Flink job loads, as the JVM keeps them (class data sharing).
 
 With it each of the tests' many short-lived JVMs starts in a fifth less time.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 OPTIONS = "-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xlog:disable"
 """Most of a short job's processor goes into compiling what soon ends. A log would tell of each class left out."""
 ARCHIVE = Path(__file__).parents[2] / ".venv/.classes.jsa"
+"""The Makefile's name for it, too."""
 
 
 def options() -> str:
@@ -19,9 +20,9 @@ def options() -> str:
     return f"{OPTIONS} -XX:SharedArchiveFile={ARCHIVE}" if ARCHIVE.exists() else OPTIONS
 
 
-def main(file: Path) -> None:
+def main() -> None:
     """Run a small job to its end, and keep what it has loaded."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=ARCHIVE.parent) as folder:
         kept = Path(folder) / "classes.jsa"
         subprocess.run(
             [sys.executable, "-m", "tests.integration.job_sealing", f"{folder}/job", "endless", "10"],
@@ -29,8 +30,8 @@ def main(file: Path) -> None:
             stdout=subprocess.DEVNULL,
             check=True,
         )
-        file.write_bytes(kept.read_bytes())
+        kept.replace(ARCHIVE)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
