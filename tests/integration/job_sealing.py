@@ -30,7 +30,8 @@ def main(folder: Path, variant: str, rows: int, restore: str | None) -> None:
     for name, value in {
         **embedded(free_port()),
         "parallelism.default": "1",
-        "execution.checkpointing.interval": "5 s",
+        "execution.checkpointing.interval": "1 s",
+        "execution.checkpointing.tolerable-failed-checkpoints": "1000",
         "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "restart-strategy.type": "none",
