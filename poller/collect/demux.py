@@ -13,7 +13,7 @@ import orjson
 
 from poller.collect.entries import Unreadable
 from poller.collect.results import ResultsWriter, Verdict, failure
-from poller.collect.unpacking import NOTHING_ODD, OddEntries, Unpack
+from poller.collect.unpacking import NOTHING_ODD, Alone, OddEntries, Unpack, is_json
 from shared.causes import Cause
 from shared.keys import parse_custom_id
 from shared.packing import Packing
@@ -92,6 +92,7 @@ def scan(
     prefix = f"{batch_key}-"
     packing = packing or Packing(results.records)
     requests, seen, start = packing.requests, bytearray(packing.requests), len(prefix)
+    put, usage, is_alone = results.put, results.usage, isinstance(unpack, Alone)
     for line in lines:
         answer = judge(line)
         if answer is None:
@@ -111,7 +112,6 @@ def scan(
             counts.duplicates += 1
             continue
         seen[request] = 1
-        counts.own += 1
         counts.billed += answer.input_tokens > 0
         counts.input_tokens += answer.input_tokens
         counts.output_tokens += answer.output_tokens
@@ -119,12 +119,13 @@ def scan(
             counts.cached = Cached(*map(sum, zip(counts.cached, answer.cached, strict=True)))
         if answer.status == "account" and counts.account_fault is None:
             counts.account_fault = answer.message or answer.cause
-        if unpack is None:
-            results.put(request, _VERDICTS[answer.status], _kept(answer))
+        if unpack is None or (is_alone and is_json(answer.text)):
+            put(request, _VERDICTS[answer.status], _kept(answer))
         else:
             counts.odd = _unpacked(results, packing.of(request), answer, unpack, counts.odd)
-        if results.usage is not None:
-            results.usage.put(request, answer)
+        if usage is not None:
+            usage.put(request, answer)
+    counts.own = seen.count(1)
     return counts
 
 

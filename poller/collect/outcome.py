@@ -42,23 +42,20 @@ def settle(
     An account's fault uses no retry, nor does a batch that was ended by ourselves (`harvested`). Each record is
     ANSWERED, FAILED or CARRIED afterwards.
     """
-    verdicts = results.verdicts
-    shared = _shared(verdicts, manifest)
-    again = sorted(
-        [*(n for n, verdict in enumerate(verdicts) if verdict in (Verdict.MISSING, Verdict.RETRY)), *shared.again]
-    )
-    account = tuple(n for n, verdict in enumerate(verdicts) if verdict == Verdict.ACCOUNT)
-    carries = [Carry(account, manifest.retries)] if account else []
+    shared = _shared(results, manifest)
+    again = sorted([*results.having(Verdict.MISSING, Verdict.RETRY), *shared.again])
+    account = results.having(Verdict.ACCOUNT)
+    carries = [Carry(tuple(account), manifest.retries)] if account else []
     if again and harvested:
         carries.append(Carry(tuple(again), manifest.retries))
     elif again and _may_retry(manifest):
         carries.append(Carry(tuple(again), manifest.retries + 1))
     else:
         for record in again:
-            if verdicts[record] == Verdict.MISSING:
+            if results.verdicts[record] == Verdict.MISSING:
                 results.fail(record, missing, _WORDS[missing])
             else:
-                verdicts[record] = Verdict.FAILED
+                results.verdicts[record] = Verdict.FAILED
     return mark(results, [*carries, *shared.carries("batch", manifest.retries)], manifest)
 
 
@@ -67,17 +64,15 @@ def settle_asked(results: ResultsWriter, manifest: Manifest) -> list[Carry]:
 
     What failed there is asked again while a retry is left. What was not asked, for want of money, goes into a batch.
     """
-    verdicts = results.verdicts
-    shared = _shared(verdicts, manifest)
-    left = tuple(n for n, verdict in enumerate(verdicts) if verdict == Verdict.MISSING)
-    failed = (n for n, verdict in enumerate(verdicts) if verdict in (Verdict.RETRY, Verdict.ACCOUNT))
-    again = tuple(sorted([*failed, *shared.again]))
-    carries = [Carry(left, manifest.retries, manifest.definition.batch.mode)] if left else []
+    shared = _shared(results, manifest)
+    left = results.having(Verdict.MISSING)
+    again = tuple(sorted([*results.having(Verdict.RETRY, Verdict.ACCOUNT), *shared.again]))
+    carries = [Carry(tuple(left), manifest.retries, manifest.definition.batch.mode)] if left else []
     if again and _may_retry(manifest):
         carries.append(Carry(again, manifest.retries + 1, "sync"))
     else:
         for record in again:
-            verdicts[record] = Verdict.FAILED
+            results.verdicts[record] = Verdict.FAILED
     return mark(results, [*carries, *shared.carries("sync", manifest.retries)], manifest)
 
 
@@ -96,24 +91,21 @@ class _Shared:
         return [*halved, Carry(self.alone, retries, "sync", "singles")] if self.alone else halved
 
 
-def _shared(verdicts: bytearray, manifest: Manifest) -> _Shared:
+def _shared(results: ResultsWriter, manifest: Manifest) -> _Shared:
     """Sort them: what was refused unread, and so cost nothing, is halved; what is billed goes as the option says."""
     on_error, packing = manifest.definition.batch.response_on_error, manifest.packing
-    again, halved, alone = [], [], []
-    for record, verdict in enumerate(verdicts):
-        if verdict == Verdict.REFUSED:
+    again, halved, alone = [], results.having(Verdict.REFUSED), []
+    for record in results.having(Verdict.UNREAD):
+        is_alone = len(packing.of(packing.request(record))) == 1
+        if on_error == "null":
+            results.verdicts[record] = Verdict.FAILED
+        elif on_error == "split" and not is_alone:
             halved.append(record)
-        elif verdict == Verdict.UNREAD:
-            is_alone = len(packing.of(packing.request(record))) == 1
-            if on_error == "null":
-                verdicts[record] = Verdict.FAILED
-            elif on_error == "split" and not is_alone:
-                halved.append(record)
-            elif on_error == "individual" and not is_alone:
-                alone.append(record)
-            else:
-                again.append(record)
-    return _Shared(tuple(again), tuple(halved), tuple(alone))
+        elif on_error == "individual" and not is_alone:
+            alone.append(record)
+        else:
+            again.append(record)
+    return _Shared(tuple(again), tuple(sorted(halved)), tuple(alone))
 
 
 def together(carries: list[Carry], mode: Mode) -> list[Carry]:
@@ -176,7 +168,7 @@ def _set_aside(results: ResultsWriter, manifest: Manifest, verdict: Failure) -> 
             results.fail(records.start, Cause.INVALID_LINE, f"{error.code or 'error'}: {error.message}")
         for record in records if len(records) > 1 else ():
             halved[record] = 1
-    left = [n for n, known in enumerate(results.verdicts) if known == Verdict.MISSING]
+    left = results.having(Verdict.MISSING)
     rest, bad = tuple(n for n in left if not halved[n]), tuple(n for n in left if halved[n])
     carries = [Carry(rest, manifest.retries)] if rest else []
     return mark(results, [*carries, Carry(bad, manifest.retries, cut="halves")] if bad else carries, manifest)

@@ -80,6 +80,12 @@ class ResultsWriter:
         """Fail a record that has no answer of its own."""
         self.put(record, Verdict.FAILED, failure(cause, message))
 
+    def having(self, *verdicts: Verdict) -> list[int]:
+        """The records with one of these verdicts, in order."""
+        if not any(map(self.verdicts.count, verdicts)):
+            return []
+        return [record for record, verdict in enumerate(self.verdicts) if verdict in verdicts]
+
     def seal(self) -> None:
         """Make the answers durable, then the index."""
         if self.usage is not None:

@@ -74,7 +74,7 @@ def unpacker_of(definition: Definition) -> Unpack | None:
     if is_plain and is_text(definition.model.output):
         return None
     if form is None:
-        return _Alone(_Texts(definition, splitter_of(definition, "json"), is_whole_when_cut=True))
+        return Alone(_Texts(definition, splitter_of(definition, "json"), is_whole_when_cut=True))
     # A tool's arguments come parsed: where they were cut, what is left of the last entry may look whole.
     is_closed = structured_by(asked(definition)) == "tool"
     return _Texts(definition, splitter_of(definition, form), is_whole_when_cut=form != "json" or is_closed)
@@ -123,8 +123,11 @@ class _Texts:
         return _dumped(kept) if kept else None
 
 
-class _Alone:
-    """Unpacks one record's own JSON: as it is, or what stands in it where it is more than JSON."""
+class Alone:
+    """Unpacks one record's own JSON: as it is, or what stands in it where it is more than JSON.
+
+    Whoever finds with `is_json` that it is no more can do without the call.
+    """
 
     def __init__(self, lenient: Unpack) -> None:
         self._lenient = lenient
@@ -132,15 +135,24 @@ class _Alone:
     def __call__(self, answer: Answer, records: int) -> Unpacked:
         text = answer.text if answer.text is not None else "null"
         as_it_is = Unpacked([text.encode("utf-8", "replace")])
+        if is_json(text):
+            return as_it_is
         try:
-            orjson.loads(text)
-        except orjson.JSONDecodeError:
-            try:
-                found = self._lenient(answer, records)
-            except Unreadable:
-                return as_it_is
-            return found if isinstance(found.answers[0], bytes) else as_it_is
-        return as_it_is
+            found = self._lenient(answer, records)
+        except Unreadable:
+            return as_it_is
+        return found if isinstance(found.answers[0], bytes) else as_it_is
+
+
+def is_json(text: str | None) -> bool:
+    """Whether a text is there, and JSON as a whole."""
+    if text is None:
+        return False
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _paired(

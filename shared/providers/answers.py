@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import orjson
 
 from shared.causes import Cause
@@ -11,6 +12,8 @@ from shared.providers.port import Answer
 Object = dict[str, Any]
 UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 """What reading an answer of another shape than documented can raise."""
+NOT_PLAIN = (msgspec.MsgspecError, IndexError, UnicodeDecodeError, RecursionError)
+"""What decoding a line of another shape than most have can raise."""
 _MOST_TOKENS = 1 << 32
 
 

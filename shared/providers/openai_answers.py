@@ -6,18 +6,78 @@ A line is {id, custom_id, response: {status_code, body} | null, error | null}; a
 from array import array
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import orjson
 
 from shared.causes import Cause
-from shared.providers.answers import UNREADABLE, Object, failed, name_of, parsed, raw_of, tokens, unreadable
+from shared.providers.answers import NOT_PLAIN, UNREADABLE, Object, failed, name_of, parsed, raw_of, tokens, unreadable
 from shared.providers.bodies import SCHEMA_NAME
 from shared.providers.port import Answer
 
 
+class _Message(msgspec.Struct, gc=False):
+    content: str
+    refusal: None = None
+    tool_calls: None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Completion(msgspec.Struct, gc=False):
+    object: Literal["chat.completion"]
+    choices: list[_Choice]
+    usage: _Usage
+    model: str
+    error: None = None
+
+
+class _Response(msgspec.Struct, gc=False):
+    status_code: Literal[200]
+    body: _Completion
+
+
+class _Line(msgspec.Struct, gc=False):
+    """What nearly every line is."""
+
+    custom_id: str
+    response: _Response
+    error: None = None
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
 def judge(line: bytes) -> Answer | None:
     """The answer that a line holds; None for a malformed one."""
+    return plain(line) or judge_any(line)
+
+
+def plain(line: bytes) -> Answer | None:
+    """The answer of a completion that went well, of which only what counts is decoded; None for any other line."""
+    try:
+        decoded = _decode(line)
+        body = decoded.response.body
+        choice = body.choices[0]
+    except NOT_PLAIN:
+        return None
+    if choice.finish_reason in _REASONS:
+        return None
+    used, made = tokens(body.usage.prompt_tokens), tokens(body.usage.completion_tokens)
+    return Answer(decoded.custom_id, "succeeded", choice.message.content, None, body.model, used, made)
+
+
+def judge_any(line: bytes) -> Answer | None:
+    """As `judge`, without the short cut."""
     value = parsed(line)
     if value is None:
         return None

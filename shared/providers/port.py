@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
+import msgspec
+
 from shared.definition import BatchOptions, Model
 from shared.errors import ProviderError
 from shared.manifest import Manifest
@@ -130,8 +132,8 @@ class Cached(NamedTuple):
 UNCACHED = Cached()
 
 
-class Answer(NamedTuple):
-    """One line of results, judged by itself. A tuple, because one is made for every request."""
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """One line of results, judged by itself. A struct of msgspec's, because one is made for every request."""
 
     custom_id: str
     status: Literal["succeeded", "failed", "retryable", "account"]

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import astuple
 
 from shared.causes import Cause
 from shared.errors import AccountFault, NotSent, ProviderError, Rejected, Throttled, Unknown
@@ -29,7 +30,7 @@ def lines(account: Account) -> list[bytes]:
 def request_of(answer: Answer | None) -> tuple[int, tuple[Any, ...]]:
     """The number of an answer's request, and what the answer says, without the batch's name."""
     assert answer is not None
-    return int(answer.custom_id.rpartition("-")[2]), tuple(answer)[1:]
+    return int(answer.custom_id.rpartition("-")[2]), astuple(answer)[1:]
 
 
 def test_a_synchronous_answer_is_the_answer_that_a_batch_gives(account: Account) -> None:

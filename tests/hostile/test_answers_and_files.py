@@ -45,6 +45,10 @@ VALUES = st.recursive(
     ODD, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
 )
 JUDGES = {"openai": openai_answers.judge, "anthropic": anthropic_answers.judge}
+READINGS = {
+    "openai": (openai_answers.plain, openai_answers.judge_any),
+    "anthropic": (anthropic_answers.plain, anthropic_answers.judge_any),
+}
 
 
 def grafted(shape: Any, draw: Any) -> Any:
@@ -91,6 +95,72 @@ SHAPES: Mapping[str, list[Any]] = {
         {"result": {"type": "errored", "error": ERROR}},
     ],
 }
+
+WELL: Mapping[str, Any] = {
+    "openai": {
+        "id": "batch_req_1",
+        "response": {
+            "status_code": 200,
+            "request_id": "r",
+            "body": {
+                "id": "chatcmpl-1",
+                "object": "chat.completion",
+                "created": 1796033326,
+                "model": "m",
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": {"role": "assistant", "content": "hi", "refusal": None, "tool_calls": None},
+                        "logprobs": None,
+                        "finish_reason": "stop",
+                    }
+                ],
+                "usage": {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 0}},
+                "service_tier": "default",
+                "system_fingerprint": None,
+            },
+        },
+        "error": None,
+    },
+    "anthropic": {
+        "result": {
+            "type": "succeeded",
+            "message": {
+                "id": "msg_1",
+                "type": "message",
+                "role": "assistant",
+                "model": "m",
+                "content": [{"type": "text", "text": "hi", "citations": None}],
+                "stop_reason": "end_turn",
+                "stop_sequence": None,
+                "usage": {
+                    "input_tokens": 3,
+                    "cache_creation_input_tokens": 0,
+                    "cache_read_input_tokens": 0,
+                    "output_tokens": 2,
+                    "service_tier": "batch",
+                },
+            },
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("provider", JUDGES)
+@settings(max_examples=500, deadline=None)
+@given(data=st.data())
+def test_the_short_cut_reads_nothing_else_than_the_long_way(provider: str, data: st.DataObject) -> None:
+    shape = _object(grafted(WELL[provider], data.draw))
+    line = orjson.dumps({"custom_id": f"{KEY}-0", **shape}) + b"\n"
+    plain, judge_any = READINGS[provider]
+    assert plain(line) in (None, judge_any(line))
+
+
+@pytest.mark.parametrize("provider", JUDGES)
+def test_an_answer_that_went_well_takes_the_short_cut(provider: str) -> None:
+    plain, _ = READINGS[provider]
+    answer = plain(orjson.dumps({"custom_id": f"{KEY}-0", **WELL[provider]}))
+    assert answer == Answer(f"{KEY}-0", "succeeded", "hi", None, "m", 3, 2)
 
 
 @pytest.mark.parametrize("provider", JUDGES)
