@@ -28,7 +28,6 @@ from shared.store import Batch, Lease, Store
 from shared.telemetry import Action, log
 
 STATES = (State.SEALED, State.HELD, State.SUBMITTED, State.RUNNING)
-_MOST = 2000
 
 
 class Harvester:
@@ -54,7 +53,7 @@ class Harvester:
         """Let go of every batch whose deadline is near. Raises StoreUnavailable."""
         counts: Counter[str] = Counter()
         now, without_key = self._clock(), self._keyless.accounts()
-        for batch in self._store.batches.with_deadline(STATES, _MOST):
+        for batch in self._store.batches.with_deadline(STATES):
             if self._policy.may_near(batch, now) and batch.account not in without_key:
                 counts[self._isolated(batch)] += 1
         return counts

@@ -1,10 +1,10 @@
 """Batches: read them, find those that are due, move them by events, and make children. The store is the truth."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, or_, select, tuple_, update
 
 from shared.definition import Mode
 from shared.errors import Unbalanced
@@ -17,6 +17,8 @@ from shared.store.tables import batches, leases
 from shared.store.values import Batch, Changes, Fence, PlannedBatch
 
 _ANNOUNCEABLE = (State.SUBMITTED, State.RUNNING, State.ENDED, State.COLLECTED)
+_PAGE = 500
+"""Rows that are read at once where all are wanted."""
 
 
 class Filter(TypedDict, total=False):
@@ -71,12 +73,16 @@ class Batches:
         others = [column.not_in(list(named)) for column, named in out if named]
         return self._select([_in(states), _equal(equal), *others, *times, ~leased], limit)
 
-    def with_deadline(self, states: Iterable[State], limit: int) -> list[Batch]:
-        """Batches that go to the provider as such and have a deadline, the nearest first."""
+    def with_deadline(self, states: Iterable[State]) -> Iterator[Batch]:
+        """All batches that go to the provider as such and have a deadline, the nearest first, page by page."""
+        order = (batches.c.deadline_at, batches.c.batch_key)
         chosen = _in(states) & batches.c.deadline_at.is_not(None) & (batches.c.mode == "batch")
-        query = select(batches).where(chosen).order_by(batches.c.deadline_at, batches.c.batch_key).limit(limit)
-        with self._database.read() as connection:
-            return [batch_of(row) for row in connection.execute(query)]
+        query = select(batches).where(chosen).order_by(*order).limit(_PAGE)
+        page = self._read(query)
+        while page:
+            yield from page
+            last = [literal(getattr(page[-1], column.name), column.type) for column in order]
+            page = self._read(query.where(tuple_(*order) > tuple_(*last)))
 
     def announceable(self, pipeline: str, statement: str) -> list[str]:
         """Keys of the batches that the provider has and that are not yet published."""
@@ -159,7 +165,11 @@ class Batches:
             return False
 
     def _select(self, conditions: list[ColumnElement[bool]], limit: int | None) -> list[Batch]:
-        query = select(batches).where(*conditions).order_by(batches.c.sealed_at, batches.c.batch_key).limit(limit)
+        return self._read(
+            select(batches).where(*conditions).order_by(batches.c.sealed_at, batches.c.batch_key).limit(limit)
+        )
+
+    def _read(self, query: Select[Any]) -> list[Batch]:
         with self._database.read() as connection:
             return [batch_of(row) for row in connection.execute(query)]
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from shared.errors import IllegalTransition, StaleState, Unbalanced
 from shared.lifecycle import Event, State
 from shared.store import Batch, PlannedBatch, Store
-from tests.rig.stores import MINUTE, NOON, SetClock, at_once, planned, put, walk
+from tests.rig.stores import MINUTE, NOON, SetClock, at_once, plan, planned, put, walk
 
 TO_ENDED = (Event.INTEND, Event.ACCEPT, Event.PROGRESS, Event.END)
 
@@ -191,6 +191,16 @@ def test_due_are_those_whose_time_has_come_and_that_nobody_holds(store: Store, c
     clock.advance(MINUTE)
     assert due() == ["k-4", "k-3", "k-2", "k-1", "k-0"]
     assert store.batches.due([State.RUNNING], clock.now, 9) == []
+
+
+def test_every_deadline_comes_the_nearest_first_however_many_there_are(store: Store) -> None:
+    """More than are read at once, some of them at the same moment."""
+    deadlines = [NOON + MINUTE * (number // 3) for number in range(1203)]
+    batches = [planned(f"k-{number}", deadline_at=deadline) for number, deadline in enumerate(deadlines)]
+    assert store.plans.commit(plan(batches=batches[::-1]))
+    found = list(store.batches.with_deadline([State.SEALED]))
+    assert [batch.deadline_at for batch in found] == deadlines
+    assert len({batch.batch_key for batch in found}) == len(deadlines)
 
 
 def test_announceable_are_those_that_the_provider_has(store: Store) -> None:
