@@ -83,7 +83,8 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.ACCOUNT_PAUSED: Way((_rule("spend_cap_429", _CREATE),)),
     Failpoint.DOUBT: _LOST,
     Failpoint.LOOKED: _CLEARED,
-    Failpoint.LOOK_REFUSED: Way((_NOT_DONE, _rule("spend_cap_429", _LOOKS, ("account", OURS)))),
+    # More often than an audit can take for itself, which lists as soon as an earlier wave has left it a doubt.
+    Failpoint.LOOK_REFUSED: Way((_NOT_DONE, _rule("spend_cap_429", _LOOKS, ("account", OURS), times=8))),
     Failpoint.LAST_LOOKED: _DECIDED,
     Failpoint.ADOPTION_WRITTEN: replace(_LOST, only="openai"),
     Failpoint.GUESS_PROVED: replace(_LOST, only="anthropic"),
