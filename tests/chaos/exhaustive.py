@@ -50,7 +50,8 @@ def _rule(fault: str, *options: tuple[str, object], times: int = 2) -> Rule:
     return Rule(fault, (("times", times), *options))
 
 
-_CARRIED = Way((_rule("line_errored", ("status", 500)),))
+# However many of these meet the same record, it is carried on.
+_CARRIED = Way((_rule("line_errored", ("status", 500)),), options=(("max_retries", _MANY),))
 # Of the two batches of a wave one is as it should be: what only such a one passes may be the other half of a pair.
 _LOST = Way((_rule("create_accepted_response_lost", times=1),))
 _NOT_DONE = _rule("http_5xx", ("status", 500), _CREATE, ("account", OURS))
