@@ -4,7 +4,6 @@ Lines end at b"\n" and nowhere else: U+2028 and its kin stand inside JSON. The f
 """
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -24,7 +23,6 @@ LONGEST_LINE = 16 << 20
 
 _CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
 """As a line's own key: within an answer's text the quotes are escaped."""
-_ORDINAL = re.compile(r"0|[1-9][0-9]{0,8}")
 _RAW = 1000
 """Bytes of a malformed line that are kept."""
 _VERDICTS = {
@@ -91,22 +89,17 @@ def scan(
     counts = Scan()
     prefix = f"{batch_key}-"
     packing = packing or Packing(results.records)
-    requests, seen, start = packing.requests, bytearray(packing.requests), len(prefix)
+    requests, seen = packing.requests, bytearray(packing.requests)
     put, usage, is_alone = results.put, results.usage, isinstance(unpack, Alone)
     for line in lines:
         answer = judge(line)
         if answer is None:
-            counts.malformed += line != b"\n"
-            request = _spoilt(line, prefix)
-            if request < requests:
-                counts.spoilt[request] = line[:_RAW]
+            _spoil(counts, line, prefix, requests)
             continue
-        custom_id = answer.custom_id
-        digits = custom_id[start:] if custom_id.startswith(prefix) else ""
-        request = int(digits) if digits.isdecimal() and digits.isascii() and len(digits) < 10 else requests
-        if request >= requests or (digits[0] == "0" and digits != "0"):
+        request = _number(answer.custom_id, prefix)
+        if not 0 <= request < requests:
             counts.unknown += 1
-            counts.foreign += _is_foreign(custom_id, batch_key)
+            counts.foreign += _is_foreign(answer.custom_id, batch_key)
             continue
         if seen[request]:
             counts.duplicates += 1
@@ -119,7 +112,10 @@ def scan(
             counts.cached = Cached(*map(sum, zip(counts.cached, answer.cached, strict=True)))
         if answer.status == "account" and counts.account_fault is None:
             counts.account_fault = answer.message or answer.cause
-        if unpack is None or (is_alone and is_json(answer.text)):
+        text = answer.text
+        if is_alone and text is not None and is_json(text):
+            put(request, Verdict.ANSWERED, text.encode("utf-8", "replace"))
+        elif unpack is None:
             put(request, _VERDICTS[answer.status], _kept(answer))
         else:
             counts.odd = _unpacked(results, packing.of(request), answer, unpack, counts.odd)
@@ -142,13 +138,22 @@ def fail_spoilt(results: ResultsWriter, counts: Scan, packing: Packing | None = 
             results.put_all(records, Verdict.FAILED, failure(Cause.MALFORMED, "its result can't be read", raw))
 
 
-def _spoilt(line: bytes, prefix: str) -> int:
-    """The request that a malformed line is of; beyond all requests when it does not say."""
+def _number(custom_id: str, prefix: str) -> int:
+    """The request that an id is of, as it was given out; -1 for any other text."""
+    try:
+        number = int(custom_id[len(prefix) :])
+    except ValueError:
+        return -1
+    return number if custom_id == f"{prefix}{number}" else -1
+
+
+def _spoil(counts: Scan, line: bytes, prefix: str, requests: int) -> None:
+    """Count a malformed line, and keep its beginning where it still says whose it is."""
+    counts.malformed += line != b"\n"
     named = _CUSTOM_ID.search(line)
-    custom_id = named[1].decode() if named else ""
-    digits = custom_id.removeprefix(prefix)
-    is_own = custom_id.startswith(prefix) and _ORDINAL.fullmatch(digits)
-    return int(digits) if is_own else sys.maxsize
+    request = _number(named[1].decode(), prefix) if named else -1
+    if 0 <= request < requests:
+        counts.spoilt[request] = line[:_RAW]
 
 
 def _kept(answer: Answer) -> bytes:

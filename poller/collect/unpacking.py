@@ -144,10 +144,8 @@ class Alone:
         return found if isinstance(found.answers[0], bytes) else as_it_is
 
 
-def is_json(text: str | None) -> bool:
-    """Whether a text is there, and JSON as a whole."""
-    if text is None:
-        return False
+def is_json(text: str) -> bool:
+    """Whether a text is JSON as a whole."""
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError:

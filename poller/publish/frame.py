@@ -56,7 +56,7 @@ class Frame:
         return self.usage.of(request, record - records.start, len(records))
 
     def request_id(self, record: int) -> str:
-        return f"{self._id}{self._packing.request(record)}"
+        return f"{self._id}{self._packing.request(record) if self._is_packed else record}"
 
     def succeeded(self, record: int | None, position: str | None) -> Headers:
         headers: Headers = list(self._succeeded)

@@ -46,8 +46,10 @@ class Outputs:
         """Raises UnsupportedCast, SettingsError for a definition that `check` would have refused."""
         sink = definition.sink
         self._taken = [taken for column in definition.projection if (taken := _taken(column))]
-        self._plain = [(t.name, t.column) for t in self._taken if t.source == _ROW and t.cast is None]
-        self._rest = [t for t in self._taken if t.source != _ROW or t.cast is not None]
+        # As they are, from the row and from the outputs; and the rest.
+        self._copied = [(t.name, t.column) for t in self._taken if t.source == _ROW and t.cast is None]
+        self._answered = [(t.name, t.column) for t in self._taken if t.source == _OUTPUT and t.cast is None]
+        self._rest = [t for t in self._taken if t.source == _EXTRA or t.cast is not None]
         constants = {column.name: _constant(column) for column in definition.projection if column.source == "literal"}
         self._blank: dict[str, Any] = {column.name: constants.get(column.name) for column in sink.columns}
         extra = [name for name in (sink.headers_column, sink.timestamp_column) if name]
@@ -62,11 +64,12 @@ class Outputs:
         Raises ValueError when a value can't be cast, or a timestamp is none that Kafka has.
         """
         fields = self._blank.copy()
-        for name, column in self._plain:
+        for name, column in self._copied:
             fields[name] = row.get(column)
-        places = (row, outputs, extras)
+        for name, column in self._answered:
+            fields[name] = outputs.get(column)
         for taken in self._rest:
-            value = places[taken.source].get(taken.column)
+            value = (row, outputs, extras)[taken.source].get(taken.column)
             fields[taken.name] = value if taken.cast is None else taken.cast(value)
         return self._encoded(fields)
 
@@ -87,7 +90,12 @@ class Outputs:
         return self.write_failed({name: value for name, value in row.items() if name in kept}, extras)
 
     def _encoded(self, fields: dict[str, Any]) -> Written:
-        key = self._key({name: fields[column] for column, name in self._key_columns}) if self._key else None
+        key = None
+        if self._key:
+            named = {}
+            for column, name in self._key_columns:
+                named[name] = fields[column]
+            key = self._key(named)
         if not self._dropped:
             return key, self._value(fields), [], None
         headers = _header_list(fields[self._headers]) if self._headers else []
