@@ -21,6 +21,10 @@ def ask_flink(folder: Path, asked: list[Question]) -> dict[str, Any]:
     """What Flink's TRY_CAST makes of each value, which it reads and writes as JSON itself."""
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
+    from submitter.gateway import gateway
+
+    # Or PyFlink's own client would be that of every later test of this process.
+    gateway()
     (folder / "in").mkdir()
     values = [str(value) if isinstance(value, Decimal) else json.dumps(value) for _, value, _ in asked]
     line = ", ".join(f'"v{n}": {value}' for n, value in enumerate(values))
