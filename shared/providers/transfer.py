@@ -1,7 +1,6 @@
 """Moves large files to and from a provider without holding them: request bodies from disk, results onto it."""
 
 import operator
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,7 +17,7 @@ from tenacity import (
 
 from shared.errors import NotSent, Rejected, Unknown
 from shared.failpoints import Failpoint, reached
-from shared.spool import private_opener, sync_folder
+from shared.spool import private_opener
 
 CHUNK = 1 << 18
 _ATTEMPTS = 6
@@ -58,7 +57,8 @@ def fetch(begin: Begin, into: Path, is_whole: Callable[[Path], bool]) -> None:
     """Stream a file to disk; what is cut goes on from where it was, or from the beginning where ranges are ignored.
 
     `begin(offset)` starts the transfer at a byte. A transfer that ends in good order and still is not whole is tried
-    again, and in the end taken as it is: the check against the manifest decides. Raises the last Unknown or NotSent.
+    again, and in the end taken as it is: the check against the manifest decides. It is not made durable: whoever is
+    killed fetches it anew, into another folder. Raises the last Unknown or NotSent.
     """
     part = into.with_name(into.name + ".part")
     part.unlink(missing_ok=True)
@@ -70,7 +70,6 @@ def fetch(begin: Begin, into: Path, is_whole: Callable[[Path], bool]) -> None:
     )
     again(_Transfer(begin, part, is_whole).attempt)
     part.replace(into)
-    sync_folder(into.parent)
 
 
 def _last(state: RetryCallState) -> bool:
@@ -104,7 +103,6 @@ class _Transfer:
                 if response.status_code != 206:
                     file.truncate(0)
                 file.writelines(response.iter_bytes(CHUNK))
-                os.fsync(file.fileno())
                 reached(Failpoint.DOWNLOAD_CUT)
         except Rejected as error:
             # 416: nothing lies beyond what we have.
