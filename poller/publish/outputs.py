@@ -92,6 +92,7 @@ class Outputs:
     def _encoded(self, fields: dict[str, Any]) -> Written:
         key = None
         if self._key:
+            # In Python 3.11 a comprehension is a call, and this is made for each record.
             named = {}
             for column, name in self._key_columns:
                 named[name] = fields[column]
