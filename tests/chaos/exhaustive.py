@@ -56,8 +56,7 @@ _CARRIED = Way((_rule("line_errored", ("status", 500)),), options=(("max_retries
 _LOST = Way((_rule("create_accepted_response_lost", times=1),))
 _NOT_DONE = _rule("http_5xx", ("status", 500), _CREATE, ("account", OURS))
 _CLEARED = Way((_NOT_DONE,))
-_REFUSED = (_rule("http_5xx", ("status", 400), _CREATE, times=1),)
-_REJECTED = (Excuse("rejected", _MANY),)
+_REFUSED = Way((_rule("http_5xx", ("status", 400), _CREATE, times=1),), excuses=(Excuse("rejected", _MANY),))
 _SWEPT = Way(retention=0.0)
 _SHOWS_LATE = (_rule("create_accepted_response_lost"), _rule("list_lag", ("seconds", 2.5 * QUARANTINE)))
 _DEADLINE = (("deadline", 2.0), ("fallback", "sync"))
@@ -91,9 +90,9 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.ADOPT: _LOST,
     Failpoint.CLEAR: _CLEARED,
     Failpoint.INPUT_DELETED: replace(_CLEARED, only="openai"),
-    Failpoint.REJECT: Way(_REFUSED, excuses=_REJECTED),
+    Failpoint.REJECT: _REFUSED,
     # A batch of one request that is refused has nothing else to carry.
-    Failpoint.FAIL: Way(_REFUSED, records=BASE.files, excuses=_REJECTED),
+    Failpoint.FAIL: replace(_REFUSED, records=BASE.files),
     Failpoint.NOTHING_TO_SEND: Way(empty=2),
     # Long enough to be seen at work, by a poller that was killed before.
     Failpoint.PROGRESS: Way((_rule("stuck_in_progress", ("seconds", 1.0)),)),
