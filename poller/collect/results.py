@@ -9,6 +9,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable
+from contextlib import ExitStack
 from enum import IntEnum
 from pathlib import Path
 from typing import Self
@@ -122,6 +123,7 @@ class Results:
 
         Raises SpoolError for an index that is missing, damaged, or of another batch.
         """
+        self._folder = folder
         self.verdicts = b""
         self._offsets, self._lengths = array("Q"), array("I")
         self._file = -1
@@ -155,7 +157,7 @@ class Results:
         if self._whole:
             return self._whole[offset : offset + length]
         # Not through a map of the file: scattered answers would bring their neighbours into this process's memory.
-        return os.pread(self._file, length, offset)
+        return self._bytes(length, offset)
 
     def close(self) -> None:
         if self._file >= 0:
@@ -173,12 +175,21 @@ class Results:
             self._file = os.open(path, os.O_RDONLY)
         except OSError as error:
             raise SpoolError(f"{path} can't be read: {error.strerror}") from error
-        size = os.fstat(self._file).st_size
-        if any(offset + length > size for offset, length in zip(self._offsets, self._lengths, strict=True)):
-            self.close()
-            raise SpoolError(f"{path} is shorter than its index says")
-        if size <= _SMALL:
-            self._whole = os.pread(self._file, size, 0)
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            size = os.fstat(self._file).st_size
+            if any(offset + length > size for offset, length in zip(self._offsets, self._lengths, strict=True)):
+                raise SpoolError(f"{path} is shorter than its index says")
+            if size <= _SMALL:
+                self._whole = self._bytes(size, 0)
+            undo.pop_all()
+
+    def _bytes(self, length: int, offset: int) -> bytes:
+        """Bytes of the answers. A disk that fails later in a read gives what came before, and no error."""
+        found = os.pread(self._file, length, offset)
+        if len(found) != length:
+            raise SpoolError(f"{self._folder / ANSWERS}: {length} bytes at {offset} can't be read: see to its disk")
+        return found
 
 
 def failure(cause: str, message: str, raw: str | None = None) -> bytes:

@@ -23,7 +23,9 @@ from shared.spool.scratch import Scratch
 from shared.store import Batch, Store, Stray, Whose
 from shared.telemetry import Action, log
 
-_UNCREATED = (State.SEALED, State.HELD, State.SUBMITTING, State.AMBIGUOUS)
+_UNSENT = (State.SEALED, State.HELD)
+"""In which a batch may stay for days: its strays' results are not read meanwhile."""
+_UNCREATED = (*_UNSENT, State.SUBMITTING, State.AMBIGUOUS)
 """In which no provider batch stands recorded."""
 
 
@@ -45,11 +47,12 @@ class Pursuit:
         provider = self._provider_of(batch)
         try:
             remote = provider.retrieve(stray.provider_batch_id)
+            has_ended = remote.phase == "ended"
+            if has_ended and self._settled(stray, batch, remote, provider):
+                return True
         except NotFound:
             return self._give_up(stray, batch, provider)
-        if remote.phase == "ended":
-            return self._ended(stray, remote, provider)
-        if stray.cancelled_at is None and (stray.whose is Whose.OURS or self._is_ours_alone(stray, remote)):
+        if not has_ended and stray.cancelled_at is None and self._is_ours(stray, remote):
             provider.cancel(remote.id)
             reached(Failpoint.STRAY_CANCELLED)
             self._store.strays.cancelled(remote.id)
@@ -59,10 +62,12 @@ class Pursuit:
             return True
         return self._give_up(stray, batch, provider)
 
-    def _is_ours_alone(self, stray: Stray, remote: RemoteBatch) -> bool:
-        """Whether nobody else can have made it, and no look-up may still want it."""
+    def _is_ours(self, stray: Stray, remote: RemoteBatch) -> bool:
+        """Whether it says so, or nobody else can have made it; and no look-up may still want it."""
+        if stray.whose is not Whose.UNKNOWN:
+            return stray.whose is Whose.OURS
         key = stray.account.partition(":")[2].partition("@")[0]
-        if stray.whose is Whose.FOREIGN or key not in self._exclusive or self._is_wanted(stray):
+        if key not in self._exclusive or self._is_wanted(stray):
             return False
         return not any(
             attempt.requests == remote.total and attempt.started_at - SLACK <= remote.created_at
@@ -76,26 +81,30 @@ class Pursuit:
             for batch in self._store.batches.rows((*WATCHED, *COLLECTABLE), account=stray.account)
         )
 
-    def _ended(self, stray: Stray, remote: RemoteBatch, provider: Provider) -> bool:
-        if stray.whose is Whose.UNKNOWN and self._is_wanted(stray):
+    def _settled(self, stray: Stray, batch: Batch, remote: RemoteBatch, provider: Provider) -> bool:
+        """Whether its results say whose it is, and nothing may adopt it any more."""
+        is_identified = provider.profile.is_identified
+        if batch.state in _UNSENT or self._is_wanted(stray) or not (remote.results or is_identified):
             return False
         with self._scratch.lent() as folder:
             paths = provider.download(remote, folder)
-            key = stray.batch_key if stray.whose is Whose.OURS else _owner(paths, provider)
-            batch = self._store.batches.get(key) if key else None
-            if batch is None or self._is_recorded(batch, remote.id):
+            # An operator's word that the workspace is ours says nothing of which batch it is.
+            key = batch.batch_key if is_identified else _owner(paths, provider)
+            owner = self._store.batches.get(key) if key else None
+            if owner is None or self._is_recorded(owner, remote.id):
                 # Its ids are nobody's whom we know, or it is some batch's one and only create.
                 self._store.strays.settle(remote.id, Whose.FOREIGN)
                 return True
-            if self._is_sought_by(batch):
+            if self._is_sought_by(owner):
+                self._store.strays.attribute(remote.id, owner.batch_key)
                 return False
-            counts = _counted(paths, batch, provider, folder)
+            counts = _counted(paths, owner, provider, folder)
         counted = (counts.input_tokens, counts.output_tokens, counts.cached)
-        price = cost_at(provider.profile, batch.provider, batch.model, *counted)
+        price = cost_at(provider.profile, owner.provider, owner.model, *counted)
         self._store.strays.settle(
             remote.id,
             Whose.OURS,
-            batch_key=batch.batch_key,
+            batch_key=owner.batch_key,
             input_tokens=counts.input_tokens,
             output_tokens=counts.output_tokens,
             cost_usd=None if price is None else price.batch_usd,
@@ -103,7 +112,7 @@ class Pursuit:
         log(
             Action.CREATE_STRAY,
             logging.ERROR,
-            batch=batch.batch_key,
+            batch=owner.batch_key,
             provider_batch=remote.id,
             message="it has ended, and was paid for twice",
             input_tokens=counts.input_tokens,

@@ -67,7 +67,7 @@ def plain(line: bytes) -> Answer | None:
 
 
 def judge_any(line: bytes) -> Answer | None:
-    """As `judge`, without the short cut."""
+    """As `judge`, without the short cut: also what it skips has to be JSON."""
     value = parsed(line)
     if value is None:
         return None

@@ -47,6 +47,10 @@ class Strays:
         self._amend(provider_batch_id, cancelled_at=self._database.clock(), whose=Whose.OURS)
         reached(Failpoint.STRAY_CANCEL_KNOWN)
 
+    def attribute(self, provider_batch_id: str, batch_key: str) -> None:
+        """Its results have said whose it is, and that batch may still adopt it."""
+        self._amend(provider_batch_id, batch_key=batch_key)
+
     def settle(
         self,
         provider_batch_id: str,

@@ -12,6 +12,7 @@ import pytest
 from deploy.sandbox.provider import ProviderServer
 from poller.operate.status import report
 from poller.upkeep.auditor import Auditor
+from shared.errors import NotFound
 from shared.lease import Keeper, this_process
 from shared.lifecycle import Event, State
 from shared.providers.port import Provider, RemoteBatch
@@ -306,49 +307,107 @@ def test_what_an_open_look_up_may_want_is_not_cancelled(anthropic: Stage) -> Non
     assert anthropic.batch(key).provider_batch_id != first
 
 
-def test_a_batch_s_only_create_is_no_duplicate_while_its_own_look_up_seeks_it(anthropic: Stage) -> None:
-    """The auditor took it for another batch's: of its size, and of the time of that one's quarantine."""
-    twice(anthropic)
-    first, _ = creates(anthropic)
-    anthropic.server.set_fault("create_accepted_response_lost", times=1)
-    key, other = anthropic.plan(), anthropic.store.batches.rows()[0]
-    anthropic.submission().work(key)
-    assert anthropic.batch(key).state is State.AMBIGUOUS
-    only = creates(anthropic)[-1]
+def taken_for_another_s(stage: Stage) -> tuple[str, str, str]:
+    """Two creates that were noted as one batch's, by its size and the time of its quarantine, and have both ended.
+
+    The first one is; the second is the only create of a batch that is still being looked up. That batch's key, both.
+    """
+    twice(stage)
+    first, _ = creates(stage)
+    other = stage.store.batches.rows()[0]
+    stage.server.set_fault("create_accepted_response_lost", times=1)
+    key = stage.plan()
+    stage.submission().work(key)
+    assert stage.batch(key).state is State.AMBIGUOUS
+    only = creates(stage)[-1]
     for remote in (first, only):
-        anthropic.store.strays.note(other.batch_key, other.account, remote, whose=Whose.UNKNOWN)
-    anthropic.server.advance(3 * HIDDEN)
-    audit = auditor(anthropic)
+        stage.store.strays.note(other.batch_key, other.account, remote, whose=Whose.UNKNOWN)
+    return key, first, only
 
-    def is_first_settled() -> bool:
+
+def follow_but(stage: Stage, audit: Auditor, left: str) -> None:
+    """Let the provider finish everything, and the auditor settle all strays but one."""
+    stage.server.advance(3 * HIDDEN)
+
+    def are_settled() -> bool:
         audit.run_once()
-        return [stray.provider_batch_id for stray in anthropic.store.strays.open()] == [only]
+        return [stray.provider_batch_id for stray in stage.store.strays.open()] == [left]
 
-    wait_until(is_first_settled, 30, lambda: f"the duplicate to be settled: {anthropic.store.strays.open()}")
+    wait_until(are_settled, 30, lambda: f"all but {left} to be settled: {stage.store.strays.open()}")
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["followed", "cancelled, as the workspace is ours"])
+def test_a_batch_s_only_create_is_no_duplicate_while_its_own_look_up_seeks_it(
+    anthropic: Stage, is_cancelled: bool
+) -> None:
+    key, first, only = taken_for_another_s(anthropic)
+    if is_cancelled:
+        anthropic.models().provider_of(anthropic.batch(key)).cancel(only)
+        anthropic.store.strays.cancelled(only)
+    audit = auditor(anthropic)
+    follow_but(anthropic, audit, only)
     submitted(anthropic, key)
     assert anthropic.batch(key).provider_batch_id == only, "the former one was proved to be another's"
     audit.run_once()
     assert [stray.provider_batch_id for stray in anthropic.store.strays.open()] == [only]
     collected(anthropic, key)
     follow_to_its_end(anthropic, audit)
-    assert [row["provider_batch_id"] for row in report(anthropic.store, anthropic.clock).duplicates] == [first]
+    assert len(creates(anthropic)) == 3, "and nothing was sent again"
+    duplicates = report(anthropic.store, anthropic.clock).duplicates
+    assert [row["provider_batch_id"] for row in duplicates] == [first]
 
 
-def test_what_never_shows_its_results_is_given_up_when_they_are_deleted(anthropic: Stage) -> None:
-    twice(anthropic)
-    first, _ = creates(anthropic)
-    anthropic.server.advance(HIDDEN)
-    audit = auditor(anthropic)
+def test_results_of_a_create_whose_batch_is_held_are_read_once(anthropic: Stage) -> None:
+    key, _, only = taken_for_another_s(anthropic)
+    attempt = anthropic.store.attempts.of(key)[0].attempt
+    lease = anthropic.store.leases.acquire(f"batch/{key}", this_process(), timedelta(hours=1))
+    anthropic.store.attempts.resolve(key, attempt, lease, Event.HOLD, held_reason="an operator must decide")
+    models, folders = anthropic.models(), list[Path]()
+    keeper = Keeper(anthropic.store, this_process())
+    audit = Auditor(anthropic.store, lambda batch: Noting(models.provider_of(batch), folders), keeper, anthropic.clock)
+    follow_but(anthropic, audit, only)
+    read = len(folders)
+    assert audit.run_once() == audit.run_once() == {"checked": 2}
+    assert len(folders) == read
+    assert [stray.batch_key for stray in anthropic.store.strays.open()] == [key]
+
+
+@dataclass
+class Emptied:
+    """A provider whose batches stay when the files of their results are deleted."""
+
+    real: Provider
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def download(self, *_: object) -> list[Path]:
+        raise NotFound("No such File object")
+
+
+def test_what_never_shows_its_results_is_given_up_when_they_are_deleted(stage: Stage) -> None:
+    key, models = twice(stage), stage.models()
+    first, _ = creates(stage)
+    keeper = Keeper(stage.store, this_process())
+    audit = Auditor(stage.store, lambda batch: Emptied(models.provider_of(batch)), keeper, stage.clock)
+    stage.server.advance(HIDDEN)
     audit.run_once()
-    batch = anthropic.store.batches.rows()[0]
-    follow = anthropic.models().provider_of(batch)
-    anthropic.server.advance(3 * HIDDEN)
-    wait_until(lambda: follow.retrieve(first).phase == "ended", 30, "the first create to end")
-    follow.delete(first)
+    provider = models.provider_of(stage.batch(key))
+    stage.server.advance(3 * HIDDEN)
+    wait_until(lambda: provider.retrieve(first).phase == "ended", 30, "the first create to end")
+    if stage.provider == "anthropic":
+        provider.delete(first)
     assert audit.run_once()["checked"] == 2
-    assert len(told(anthropic)) == 1
-    anthropic.ahead = MONTH
+    assert len(told(stage)) == 1
+    stage.ahead = MONTH
     audit.run_once()
-    assert anthropic.store.strays.open() == []
-    (stray,) = strays(anthropic)
-    assert (stray.whose, stray.cost_usd) == (Whose.UNKNOWN, None)
+    assert stage.store.strays.open() == []
+    (stray,) = strays(stage)
+    if stage.provider == "anthropic":
+        assert (stray.whose, stray.cost_usd) == (Whose.UNKNOWN, None)
+    else:
+        assert (stray.whose, stray.cost_usd, stray.is_estimate) == (
+            Whose.OURS,
+            stage.batch(key).estimated_cost_usd,
+            True,
+        )

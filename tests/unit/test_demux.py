@@ -1,5 +1,6 @@
 import io
 import json
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -164,3 +165,13 @@ def test_answers_shorter_than_the_index_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "results.answers").write_bytes(b"short")
     with pytest.raises(SpoolError, match="shorter"):
         Results(tmp_path, 1)
+
+
+def test_answers_that_end_while_they_are_read_are_an_error_and_no_shorter_answers(tmp_path: Path) -> None:
+    texts = [letter * (3 << 20) for letter in "ab"]
+    _, results = scanned(tmp_path, b"".join(line(text, request) for request, text in enumerate(texts)), 2)
+    with results:
+        os.truncate(tmp_path / "results.answers", 4 << 20)
+        assert results.answer(0).decode() == texts[0]
+        with pytest.raises(SpoolError, match=r"results\.answers: \d+ bytes at \d+ can't be read"):
+            results.answer(1)
