@@ -21,6 +21,7 @@ COMBINATIONS: tuple[tuple[ProviderName, StoreKind], ...] = (
     ("anthropic", "sqlite"),
 )
 _CREATE = ("endpoint", "*.batches.create")
+_LOST_RESPONSE, _GONE = "create_accepted_response_lost", "retrieve_404_after_create"
 _MANY = 99
 OURS = "key-of-*"
 """The API keys of the runs; a stranger has another."""
@@ -53,12 +54,12 @@ def _rule(fault: str, *options: tuple[str, object], times: int = 2) -> Rule:
 # However many of these meet the same record, it is carried on.
 _CARRIED = Way((_rule("line_errored", ("status", 500)),), options=(("max_retries", _MANY),))
 # Of the two batches of a wave one is as it should be: what only such a one passes may be the other half of a pair.
-_LOST = Way((_rule("create_accepted_response_lost", times=1),))
+_LOST = Way((_rule(_LOST_RESPONSE, times=1),))
 _NOT_DONE = _rule("http_5xx", ("status", 500), _CREATE, ("account", OURS))
 _CLEARED = Way((_NOT_DONE,))
 _REFUSED = Way((_rule("http_5xx", ("status", 400), _CREATE, times=1),), excuses=(Excuse("rejected", _MANY),))
 _SWEPT = Way(retention=0.0)
-_SHOWS_LATE = (_rule("create_accepted_response_lost"), _rule("list_lag", ("seconds", 2.5 * QUARANTINE)))
+_SHOWS_LATE = (_rule(_LOST_RESPONSE), _rule("list_lag", ("seconds", 2.5 * QUARANTINE)))
 _DEADLINE = (("deadline", 2.0), ("fallback", "sync"))
 _CUT_SHORT = Way((_rule("stuck_in_progress"), _rule("cancel_partially")), options=_DEADLINE)
 _NEVER_SENT = Way((_rule("http_429_retry_after", ("retry_after", 60), _CREATE),), options=_DEADLINE)
@@ -99,7 +100,7 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.BOUNCE: Way((_rule("token_limit_exceeded"),), only="openai"),
     Failpoint.LIMIT_LEARNED: Way((_rule("token_limit_exceeded"),), only="openai"),
     Failpoint.ACCOUNT_RESTED: Way((_rule("credit_exhausted_mid_batch"),)),
-    Failpoint.LOSE: Way((_rule("stuck_in_progress"), _rule("retrieve_404_after_create", ("seconds", 10**6)))),
+    Failpoint.LOSE: Way((_rule("stuck_in_progress"), _rule(_GONE, ("seconds", 10**6)))),
     Failpoint.DISOWN: Way((_NOT_DONE,), only="anthropic", strangers=3),
     Failpoint.CHILD_WRITTEN: _CARRIED,
     Failpoint.ANSWERS_KEPT: Way(options=_ASKED_LATELY),
@@ -132,8 +133,6 @@ WAYS: dict[Failpoint, Way] = {
 """Of those that not every batch passes."""
 _LATE = {"token_limit_exceeded": 1, "credit_exhausted_mid_batch": 2, "line_errored": 2}
 """Faults at a batch's validation, and at its lines."""
-_UNREACHABLE = {(Failpoint.GUESS_PROVED, Failpoint.LOSE)}
-"""What the provider does not find any more can't be proved before."""
 CALLS = tuple(point for point, way in WAYS.items() if way.options == _DEADLINE)
 STRAYS = tuple(point for point, way in WAYS.items() if way.is_hidden)
 OLDER = tuple(point for point, way in WAYS.items() if way.forgetful)
@@ -161,7 +160,7 @@ def singles() -> dict[str, Case]:
 
 
 def pairs() -> dict[str, Case]:
-    """Each failpoint, and then each on the first pass after that kill; but for what never meets."""
+    """Each failpoint, and then each on the first pass after that kill."""
     roads = [(POINTS, POINTS), (CALLS, CALLS), (STRAYS, STRAYS), (OLDER, OLDER)]
     roads += [way for rare in (STRAYS, OLDER) for way in ((rare, BESIDE), (BESIDE, rare))]
     return {
@@ -169,7 +168,6 @@ def pairs() -> dict[str, Case]:
         for firsts, seconds in roads
         for (one, first), (two, second) in product(enumerate(firsts), enumerate(seconds))
         if {WAYS.get(first, Way()).only, WAYS.get(second, Way()).only} != {"openai", "anthropic"}
-        and (first, second) not in _UNREACHABLE
     }
 
 
@@ -207,11 +205,22 @@ def _case(number: int, *kills: Kill) -> Case:
 
 
 def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """The rules in the order of a batch's life, the later as much more often: what one ends never gets to the next."""
-    ranked = sorted(rules, key=lambda rule: _LATE.get(rule.fault, 0))
-    return tuple(_repeated(rule, place) if rule.fault in _LATE else rule for place, rule in enumerate(ranked, 1))
+    """The rules in the order of a batch's life, the later as much more often: what one ends never gets to the next.
+
+    What holds a batch for good goes before what holds it for a while, and a lost create is one that the provider keeps.
+    """
+    ranked = sorted(rules, key=lambda rule: (_LATE.get(rule.fault, 0), "seconds" in dict(rule.options)))
+    gone = sum(dict(rule.options)["times"] for rule in ranked if rule.fault == _GONE)
+    found: list[Rule] = []
+    for place, rule in enumerate(ranked, 1):
+        if rule.fault in _LATE:
+            found.append(_with(rule, times=dict(rule.options)["times"] * place))
+        elif gone and rule.fault == _LOST_RESPONSE:
+            found.append(_with(rule, after=gone))
+        else:
+            found.append(rule)
+    return tuple(found)
 
 
-def _repeated(rule: Rule, factor: int) -> Rule:
-    options = dict(rule.options)
-    return replace(rule, options=tuple({**options, "times": options["times"] * factor}.items()))
+def _with(rule: Rule, **options: int) -> Rule:
+    return replace(rule, options=tuple({**dict(rule.options), **options}.items()))

@@ -83,6 +83,8 @@ def test_retrieve_404_after_create(sandbox_user: SandboxUser) -> None:
         sandbox_user.openai.batches.retrieve(batch.id)
     with pytest.raises(anthropic.NotFoundError):
         sandbox_user.anthropic.messages.batches.retrieve(messages.id)
+    with pytest.raises(anthropic.NotFoundError):
+        sandbox_user.anthropic.messages.batches.delete(messages.id)
     assert newest(sandbox_user) == batch.id
     sandbox_user.server.advance(101)
     assert sandbox_user.openai.batches.retrieve(batch.id).id == batch.id

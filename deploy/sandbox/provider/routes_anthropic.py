@@ -83,11 +83,16 @@ def _found(call: Call) -> Batch:
     return batch
 
 
-async def retrieve(call: Call) -> Response:
+def _shown(call: Call) -> Batch:
+    """As `_found`, but for what does not show by its id yet."""
     batch = _found(call)
     if batch.within("retrieve_404_after_create", batch.created_at, call.engine.clock.now()):
         raise ProviderError(404, f"Message Batch with id '{call.resource}' not found.")
-    return JsonResponse(_view(call, batch))
+    return batch
+
+
+async def retrieve(call: Call) -> Response:
+    return JsonResponse(_view(call, _shown(call)))
 
 
 async def listing(call: Call) -> Response:
@@ -133,7 +138,7 @@ async def cancel(call: Call) -> Response:
 
 
 async def delete(call: Call) -> Response:
-    batch = call.engine.settle(_found(call))
+    batch = call.engine.settle(_shown(call))
     if not batch.ended:
         raise ProviderError(400, f"Batch {batch.id} is still processing; cancel it before deleting it.")
     batch.deleted = True

@@ -69,7 +69,12 @@ _FAULTS = (
         delay=1.0,
     ),
     _create("list_lag", 1, "A new batch is hidden from lists for `seconds`; retrieve finds it.", seconds=2.0),
-    _create("retrieve_404_after_create", 2, "retrieve answers 404 for `seconds` after the create.", seconds=2.0),
+    _create(
+        "retrieve_404_after_create",
+        2,
+        "retrieve (Anthropic: delete too) answers 404 for `seconds` after the create.",
+        seconds=2.0,
+    ),
     _create("results_404_after_end", 2, "The results answer 404 for `seconds` after the end.", seconds=2.0),
     _upload(
         "input_file_not_found_after_upload",
