@@ -37,7 +37,8 @@ class Way:
     records: int | None = None
     options: tuple[tuple[str, object], ...] = ()
     empty: int = 0
-    strangers: int = 0
+    is_shared: bool = False
+    """A stranger in the same workspace has a batch of the same size."""
     operator: bool = False
     is_hidden: bool = False
     forgets: bool = False
@@ -101,7 +102,7 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.LIMIT_LEARNED: Way((_rule("token_limit_exceeded"),), only="openai"),
     Failpoint.ACCOUNT_RESTED: Way((_rule("credit_exhausted_mid_batch"),)),
     Failpoint.LOSE: Way((_rule("stuck_in_progress"), _rule(_GONE, ("seconds", 10**6)))),
-    Failpoint.DISOWN: Way((_NOT_DONE,), only="anthropic", strangers=3),
+    Failpoint.DISOWN: Way((_NOT_DONE,), only="anthropic", is_shared=True),
     Failpoint.CHILD_WRITTEN: _CARRIED,
     Failpoint.ANSWERS_KEPT: Way(options=_ASKED_LATELY),
     Failpoint.END_NOTED: _CUT_SHORT,
@@ -183,17 +184,18 @@ def _case(number: int, *kills: Kill) -> Case:
     needed = next((way.only for way in ways if way.only), None)
     stored = next((way.store for way in ways if way.store), None)
     provider, store = COMBINATIONS[number % len(COMBINATIONS)]
+    records = min(way.records or BASE.records for way in ways)
     return replace(
         BASE,
         provider=needed or provider,
         store=stored or store,
         seed=number,
         kills=kills,
-        records=min([way.records or BASE.records for way in ways]),
+        records=records,
         rules=_one_after_another(dict.fromkeys(rule for way in ways for rule in way.rules)),
         options=tuple(dict.fromkeys(option for way in ways for option in way.options)),
         empty=max(way.empty for way in ways),
-        strangers=max(way.strangers for way in ways),
+        strangers=records // BASE.files if any(way.is_shared for way in ways) else 0,
         operator=any(way.operator for way in ways),
         is_hidden=any(way.is_hidden for way in ways),
         forgets=any(way.forgets for way in ways),
