@@ -111,7 +111,8 @@ class Watch:
         if self.ending.should_checkpoint(glimpse):
             self.flink.checkpoint(self.job_id)
             self.ending.did_checkpoint()
-        if self.ending.sealed(glimpse) and self.tally().settled and self._announced(glimpse):
+        # Twice: Flink calls a checkpoint complete before the last of its files is committed, and can be seen.
+        if self.ending.sealed(glimpse) and self.tally().settled and self._announced(glimpse) and self.tally().settled:
             self._tell(self.flink.glimpse(self.job_id))
             return "finished"
         return None
