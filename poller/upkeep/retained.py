@@ -38,13 +38,16 @@ def restorable(store: Store, spool: Spool, pipeline: str) -> list[State] | None:
         if files is None:
             return None
         tops.append((files, ""))
-    found: list[State | None] = []
-    for run in lineage(store.lineage.runs(pipeline)):
-        for files, top in tops if run.job_id is not None else ():
-            found += [_state(files, folder.address) for folder in files.entries(f"{top}{run.job_id}", "chk-")]
-        if run.restored_from is not None:
-            found.append(_restored(spool, run.restored_from.removesuffix(f"/{_METADATA}")))
-    return [state for state in found if state is not None]
+    found: list[State] = []
+    runs = lineage(store.lineage.runs(pipeline))
+    for run in runs:
+        own = [state for files, top in tops for state in _of_run(files, top, run)]
+        if not own and run is runs[0] and run.is_own_job:
+            return None
+        found += own
+        if run.restored_from is not None and (state := _restored(spool, run.restored_from)) is not None:
+            found.append(state)
+    return found
 
 
 def oldest(states: Iterable[State]) -> datetime | None:
@@ -71,6 +74,18 @@ def lineage(runs: list[Run]) -> list[Run]:
     return chain
 
 
+def _of_run(files: Files, top: str, run: Run) -> list[State]:
+    """The run's checkpoints; for a job of the user's, whose folder nobody knows, those of any job since its start."""
+    jobs = [f"{top}{run.job_id}"] if run.job_id is not None else []
+    if run.is_own_job:
+        jobs = [entry.address for entry in files.entries(top.rstrip("/")) if entry.is_folder]
+    folders = [folder.address for job in jobs for folder in files.entries(job, "chk-")]
+    states = [state for folder in folders if (state := _state(files, folder)) is not None]
+    if run.is_own_job:
+        states = [state for state in states if (state.completed_at or run.started_at) >= run.started_at]
+    return states
+
+
 def _seen(address: str) -> Files | None:
     """The files of a folder of checkpoints. One that is empty here is on another machine, or was never written."""
     files = folder_at(address)
@@ -79,6 +94,7 @@ def _seen(address: str) -> Files | None:
 
 def _restored(spool: Spool, address: str) -> State | None:
     """A state that a run was restored from; one that lay elsewhere may have gone with all that was there."""
+    address = address.removesuffix(f"/{_METADATA}")
     files = folder_at(address)
     try:
         return _state(files, "") if files else None

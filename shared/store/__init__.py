@@ -3,9 +3,10 @@
 from shared.errors import PositionsPaid
 from shared.store.creates import Attempt, Stray, Whose
 from shared.store.store import Store
-from shared.store.values import Batch, Lease, Plan, PlannedBatch, PositionRun, Run
+from shared.store.values import OWN_JOB, Batch, Lease, Plan, PlannedBatch, PositionRun, Run
 
 __all__ = [
+    "OWN_JOB",
     "Attempt",
     "Batch",
     "Lease",

@@ -219,6 +219,10 @@ class Plan:
     positions: tuple[PositionRun, ...] = ()
 
 
+OWN_JOB = "own-"
+"""How a run's `job_id` begins where the job is the user's: Flink has another id of it, which we do not learn."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One start of a pipeline's Flink job."""
@@ -226,6 +230,7 @@ class Run:
     pipeline: str
     epoch: int
     job_id: str | None
+    """Flink's, which names the folder of its checkpoints; or see OWN_JOB."""
     definition: str
     started_at: datetime
     ended_at: datetime | None
@@ -235,3 +240,7 @@ class Run:
     fresh: bool
     skipped: int
     """Rows planned during it whose positions were already paid for."""
+
+    @property
+    def is_own_job(self) -> bool:
+        return self.job_id is not None and self.job_id.startswith(OWN_JOB)

@@ -14,7 +14,7 @@ from pyflink.table import StatementSet, StreamTableEnvironment, Table
 from shared.errors import SettingsError
 from shared.kafka import load_clusters
 from shared.spool import Spool
-from shared.store import Store
+from shared.store import OWN_JOB, Store
 from submitter.desk.errand import Opening, Watched
 from submitter.desk.topic_guard import watched
 from submitter.job.assembly import add, errand
@@ -107,7 +107,7 @@ def _begin(tables: StreamTableEnvironment, read: _Added, statements: StatementSe
     # Whatever the user's JVM writes below it, nobody else may read.
     spool.files.home(pipeline.name)
     opening = Opening(
-        job=uuid.uuid4().hex,
+        job=f"{OWN_JOB}{uuid.uuid4().hex}",
         definition=mark,
         restored_from=road.restore,
         started_from=None if road.restore else places.record(),

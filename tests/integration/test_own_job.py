@@ -140,6 +140,7 @@ def test_the_example_runs_and_a_second_one_takes_over_where_it_was(
             (2, None, True),
             (1, None, True),
         ]
+        assert all(run.is_own_job for run in runs)
         (definition,) = store.lineage.used("review-sentiment")
         assert sum(batch.records for batch in store.batches.rows()) == 60
     rows = Counter(

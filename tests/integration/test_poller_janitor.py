@@ -15,7 +15,7 @@ from shared.keys import child_key
 from shared.lease import Keeper, this_process
 from shared.lifecycle import Event, State
 from shared.spool import DECISION, MANIFEST, REQUESTS
-from shared.store import Batch
+from shared.store import OWN_JOB, Batch
 from shared.store.terms import Stated
 from tests.rig.stage import Stage
 
@@ -222,3 +222,38 @@ def test_a_file_in_progress_of_a_pipeline_that_stood_still_is_there_when_it_is_s
     janitor(stage).run_once()
     assert wanted.exists()
     assert not left.exists()
+
+
+def test_what_a_checkpoint_of_a_job_of_the_users_needs_is_kept_though_its_folder_has_another_name(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """Flink names it by an id of its own. Jobs that wrote there before this run began are others."""
+    planned = stage.batch(stage.plan())
+    store, elsewhere = stage.store, tmp_path / "checkpoints-of-the-users"
+    store.lineage.claim_name(planned.pipeline, "/somewhere/job.py")
+    store.terms.state(planned.pipeline, Stated(checkpoints=elsewhere.as_uri()))
+    job = f"{OWN_JOB}1"
+    store.lineage.begin(planned.pipeline, definition=planned.definition, spool=stage.spool_url, job_id=job)
+    begun_at = store.lineage.runs(planned.pipeline)[0].started_at
+    sealed = sealed_file(stage, planned).parent
+    wanted, left = sealed / ".part-x-0-7.inprogress.1", sealed / ".part-x-0-6.inprogress.2"
+    for path, name, seconds in ((wanted, "flinks", 60), (left, "another", -60)):
+        path.touch()
+        metadata = elsewhere / name / "chk-3" / "_metadata"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_bytes(b"\x00\x17" + path.name.encode() + b"\x00")
+        os.utime(metadata, (begun_at.timestamp() + seconds,) * 2)
+    stage.ahead = OLDER
+    janitor(stage).run_once()
+    assert wanted.exists()
+    assert not left.exists()
+
+
+def test_nothing_is_deleted_while_no_checkpoint_of_a_job_of_the_users_is_seen(stage: Stage) -> None:
+    batch = published(stage)
+    stage.store.lineage.claim_name(batch.pipeline, "/somewhere/job.py")
+    job = f"{OWN_JOB}1"
+    stage.store.lineage.begin(batch.pipeline, definition=batch.definition, spool=stage.spool_url, job_id=job)
+    stage.ahead = OLDER
+    assert janitor(stage).run_once() == {}
+    assert sealed_file(stage, batch).exists()
