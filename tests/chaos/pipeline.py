@@ -34,8 +34,9 @@ reconnect.backoff.max.ms = 500
 topic.metadata.refresh.fast.interval.ms = 50
 retry.backoff.ms = 20
 """
-_KNOWN_CREATES = """SELECT (SELECT count(DISTINCT provider_batch_id) FROM attempts)
-    + (SELECT count(*) FROM strays WHERE settled_at IS NOT NULL)"""
+_KNOWN_CREATES = """SELECT count(*) FROM (
+    SELECT provider_batch_id FROM attempts WHERE provider_batch_id IS NOT NULL
+    UNION SELECT provider_batch_id FROM strays WHERE settled_at IS NOT NULL) AS known"""
 """Of which nothing more is to be learned."""
 _MARKERS = "SELECT count(*) FROM batches WHERE marker_forgotten_at IS NULL"
 PIPE, STATEMENT = "pipe", "answers"
