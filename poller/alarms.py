@@ -21,8 +21,8 @@ _RESULTS_WANTED = frozenset({State.SUBMITTED, State.RUNNING, State.ENDED})
 _FOR_MONEY = f"{BUDGET}: "
 _UNKNOWN = frozenset({State.SUBMITTING, State.AMBIGUOUS})
 
-_SET_ASIDE = frozenset({State.SEALED, State.SUBMITTING, State.ENDED, State.COLLECTED})
-"""States in which a next check is set only after a fault."""
+_SET_ASIDE = frozenset({State.SEALED, State.HELD, State.SUBMITTING, State.ENDED, State.COLLECTED})
+"""States in which a next check is set only after a fault; of those that are held, unless a person must decide."""
 
 
 class Kind(StrEnum):
@@ -166,8 +166,11 @@ def _of_deadline(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]
 
 def _of_state(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:
     waiting = now - batch.sealed_at
+    is_set_aside = batch.state in _SET_ASIDE and batch.error is not None and batch.next_check_at is not None
     if batch.state is State.HELD and (batch.held_reason or "").startswith(DECIDE):
         yield Alarm(Kind.DECISION, batch.batch_key, batch.sealed_at, batch.held_reason or "")
+    elif is_set_aside:
+        yield Alarm(Kind.UNREADABLE, batch.batch_key, batch.updated_at, batch.error or "")
     elif batch.state is State.HELD and (batch.held_reason or "").startswith(TOO_LARGE):
         yield Alarm(Kind.TOO_LARGE, batch.batch_key, batch.sealed_at, batch.held_reason or "")
     elif batch.state is State.HELD and waiting >= limits.held and not (batch.held_reason or "").startswith(_FOR_MONEY):
@@ -176,8 +179,6 @@ def _of_state(batch: Batch, now: datetime, limits: Limits) -> Iterator[Alarm]:
         yield Alarm(
             Kind.CREATE_UNKNOWN, batch.batch_key, batch.sealed_at, batch.error or "its create is being looked up"
         )
-    if batch.state in _SET_ASIDE and batch.error is not None and batch.next_check_at is not None:
-        yield Alarm(Kind.UNREADABLE, batch.batch_key, batch.updated_at, batch.error)
     if batch.state is State.LOST:
         yield Alarm(Kind.LOST, batch.batch_key, batch.ended_at, batch.error or "the provider no longer knows it")
 

@@ -194,7 +194,14 @@ class Recovery:
     def _clear(self, batch: Batch, attempt: Attempt, lease: Lease) -> Batch:
         reason = f"its create did not show for {self._quarantine(batch)}; it is tried again"
         return self._store.attempts.resolve(
-            attempt.batch_key, attempt.attempt, lease, Event.CLEAR, held_reason=reason, held_until=self._clock()
+            attempt.batch_key,
+            attempt.attempt,
+            lease,
+            Event.CLEAR,
+            held_reason=reason,
+            held_until=self._clock(),
+            next_check_at=None,
+            error=None,
         )
 
     def _wait(self, batch: Batch, attempt: Attempt, lease: Lease) -> Batch:

@@ -14,6 +14,7 @@ from shared.budget import wait as wait_of
 from shared.errors import NoRoom
 from shared.lifecycle import Event, State
 from shared.store.database import insert_absent, serialise
+from shared.store.queue_rows import is_set_aside
 from shared.store.tables import batches, budgets, charges, leases
 from shared.store.values import Batch, Charge, PlannedBatch
 
@@ -154,7 +155,7 @@ def _line(connection: Connection, now: datetime, batch: Batch, model: str | None
     """What those need that are held for a budget's sake, may look again, and were sealed before."""
     at, key = batches.c.sealed_at, batches.c.batch_key
     before = (at < batch.sealed_at) | ((at == batch.sealed_at) & (key < batch.batch_key))
-    due = (batches.c.held_until <= now) & batches.c.estimated_cost_usd.is_not(None)
+    due = (batches.c.held_until <= now) & ~is_set_aside(now) & batches.c.estimated_cost_usd.is_not(None)
     waiting = held_for_money() & due & ~_is_kept(now)
     query = select(batches.c.estimated_cost_usd).where(_scope(batch, model), before, waiting)
     yield from connection.execute(query.order_by(at, key).limit(_LINE)).scalars()

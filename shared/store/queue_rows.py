@@ -111,8 +111,8 @@ class Counter:
     def _line(self, batch: Batch | None) -> Iterable[Row[Any]]:
         """Those who wait, and this one, first sealed first. Who stands behind it has no say in its turn."""
         at, key = batches.c.sealed_at, batches.c.batch_key
-        due = [or_(column.is_(None), column <= self._now) for column in (batches.c.next_check_at, batches.c.held_until)]
-        waits = _in(_SENDABLE) & (batches.c.requests > 0) & ~self._kept() & or_(and_(*due), _for_room())
+        is_due = or_(batches.c.held_until.is_(None), batches.c.held_until <= self._now, _for_room())
+        waits = _in(_SENDABLE) & (batches.c.requests > 0) & ~self._kept() & ~is_set_aside(self._now) & is_due
         chosen: ColumnElement[bool] = self._ours() & waits
         if batch is not None:
             before = or_(at < batch.sealed_at, and_(at == batch.sealed_at, key < batch.batch_key))
@@ -212,6 +212,11 @@ def sent_at(connection: Connection, key: str) -> datetime | None:
 
 def _is_inside(batch: Batch) -> bool:
     return batch.state in _SENT or (batch.state in _SENDABLE and batch.is_admitted)
+
+
+def is_set_aside(now: datetime) -> ColumnElement[bool]:
+    """It could not be worked on, and is not tried again yet: nobody waits for it."""
+    return batches.c.next_check_at.is_not(None) & (batches.c.next_check_at > now)
 
 
 def _for_room() -> ColumnElement[bool]:

@@ -190,6 +190,16 @@ def test_what_a_large_batch_needs_is_kept_for_it_when_the_day_turns(store: Store
     send(store, keys[1])
 
 
+def test_what_is_set_aside_keeps_no_money_from_those_behind_it(store: Store, clock: SetClock) -> None:
+    limit(store, 1.5)
+    keys = fill(store, COST, COST, COST)
+    send(store, keys[0])
+    assert not admit(store, keys[1]).is_admitted
+    clock.now = next_day(NOON)
+    store.batches.record(keys[1], error="its requests are cut", next_check_at=clock.now + MINUTE)
+    assert admit(store, keys[2]).is_admitted
+
+
 def test_what_is_let_in_counts_before_its_intent_as_long_as_its_process_lives(store: Store, clock: SetClock) -> None:
     limit(store, 1.5)
     keys = fill(store, COST, COST)

@@ -144,6 +144,19 @@ def test_one_that_is_passed_remembers_it(store: Store) -> None:
     assert large.yielded == NEED
 
 
+def test_one_that_is_set_aside_keeps_nobody_waiting_until_it_is_tried_again(store: Store, clock: SetClock) -> None:
+    keys = fill(store, 5)
+    assert [admit(store, key).is_admitted for key in keys] == [True, True, True, False, False]
+    for key in keys[:3]:
+        send(store, key)
+    store.batches.record("k-3", error="its requests are cut", next_check_at=clock.now + MINUTE)
+    store.batches.apply("k-0", Event.END)
+    assert due(store, clock) == ["k-4"]
+    clock.advance(MINUTE)
+    assert not admit(store, "k-4").is_admitted, "it has its place back"
+    assert admit(store, "k-3").is_admitted
+
+
 def test_a_refusal_teaches_the_limit_to_all(store: Store, clock: SetClock) -> None:
     keys = fill(store, 6)
     for key in keys:

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from deploy.sandbox.provider.server import ProviderServer
 from poller.accounts import Keyless
+from poller.alarms import Kind
+from poller.duty import FAULTS
 from poller.health import Watchdog
 from poller.operate.status import report
 from poller.watch.rescuer import Rescuer
 from shared.lease import Keeper, this_process
-from shared.lifecycle import State
+from shared.lessons import POLICY
+from shared.lifecycle import Event, State
 from shared.spool import REQUESTS
 from shared.store import Batch
 from tests.rig.stage import Stage
@@ -109,3 +112,29 @@ def test_one_poisoned_batch_is_set_aside_and_shown(
     assert stage.batch(bad).state is state
     assert creates_of(stage, bad) == 0
     assert [alarm.subject for alarm in report(stage.store, stage.clock).attention] == [bad]
+
+
+def test_one_that_is_poisoned_while_it_waits_for_room_is_shown_and_keeps_nobody_waiting(
+    server: ProviderServer, tmp_path: Path
+) -> None:
+    server.clear_faults()
+    stage = Stage(server, tmp_path)
+    first = stage.plan()
+    stage.batch_options = {"max_enqueued_tokens": (stage.batch(first).estimated_tokens or 0) * 3 // 2}
+    bad, good = sorted(stage.plan() for _ in range(2))
+    submission, duty = stage.submission(), rescuer(stage)
+    for key in (first, bad, good):
+        submission.work(key)
+    assert [stage.batch(key).state for key in (first, bad, good)] == [State.SUBMITTED, State.HELD, State.HELD]
+    (requests,) = stage.path("").rglob(f"{bad}/{REQUESTS}")
+    requests.write_bytes(requests.read_bytes()[:-5])
+    stage.store.batches.apply(first, Event.END)
+    assert duty.run_once() == {FAULTS: 1}
+    shown = report(stage.store, stage.clock).attention
+    assert [alarm.kind for alarm in shown if alarm.subject == bad] == [Kind.UNREADABLE]
+    stage.ahead += POLICY.look - timedelta(seconds=30)
+    assert duty.run_once() == {FAULTS: 1}
+    stage.ahead += timedelta(seconds=40)
+    assert duty.run_once() == {"rescued": 1}
+    assert stage.batch(good).state is State.SUBMITTED
+    stage.close()

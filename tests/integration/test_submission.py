@@ -212,6 +212,8 @@ def test_a_create_that_never_arrived_is_tried_again_after_the_quarantine(
     stage.server.set_fault("http_5xx", endpoint="*.batches.create", times=1)
     key = stage.plan()
     stage.until(key, State.AMBIGUOUS)
+    cleared = stage.until(key, State.HELD)
+    assert (cleared.error, cleared.next_check_at) == (None, None), "no fault of its own is left to be shown"
     stage.until(key, State.SUBMITTED)
     assert counted() == 1
     assert [attempt.outcome for attempt in stage.store.attempts.of(key)] == ["accepted", "absent"]

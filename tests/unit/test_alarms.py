@@ -5,6 +5,7 @@ import pytest
 
 from poller.alarms import Alarm, Kind, alarms
 from shared.lifecycle import State
+from shared.recovery import DECIDE
 from shared.standing import Standing
 from shared.store import Batch
 from shared.store.health import Away
@@ -56,6 +57,13 @@ def test_a_batch_on_its_way_is_no_alarm(state: State) -> None:
         (batch(State.RUNNING, remote_status="finalizing", remote_since=NOON - 3 * HOUR), Kind.OVERDUE),
         (batch(State.RUNNING, error="unknown status 'paused'"), Kind.UNREADABLE),
         (batch(State.SEALED, error="disk", next_check_at=NOON), Kind.UNREADABLE),
+        (
+            batch(
+                State.HELD, sealed_at=NOON - 7 * HOUR, held_reason="tokens: 9 of 9", error="disk", next_check_at=NOON
+            ),
+            Kind.UNREADABLE,
+        ),
+        (batch(State.HELD, held_reason=f"{DECIDE}: it did not show", error="no", next_check_at=NOON), Kind.DECISION),
         (batch(State.ENDED, results_expire_at=NOON + timedelta(days=4)), Kind.RESULTS_EXPIRING),
         (batch(State.PUBLISHED, unknown_lines=2), Kind.UNEXPECTED_RESULTS),
         (batch(State.HELD, deadline_at=NOON), Kind.PAST_DEADLINE),
