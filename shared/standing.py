@@ -39,12 +39,14 @@ class Standing:
         return now >= self.until or (self.probe == key and not self.is_proving)
 
     def asked(self, key: str, now: datetime) -> "Standing | None":
-        """Batch `key` is sent, which it may be; None: the account is no longer paused."""
+        """Batch `key` is sent, which it may be; None: the account is no longer paused. The same one gains no time."""
+        if self.probe == key and now < self.until:
+            return self
         return None if self.is_proving else replace(self, until=now + self.rest, probe=key)
 
-    def held(self, until: datetime) -> "Standing":
-        """The batch that asks is held for another reason, and tells nothing of the account."""
-        return self if self.is_proving else replace(self, until=until, probe=None)
+    def held(self, until: datetime, now: datetime) -> "Standing":
+        """The batch that asks is held for another reason, and tells nothing of the account: another asks soon."""
+        return self if self.is_proving else replace(self, until=min(until, now + self.rest), probe=None)
 
     def accepted(self, now: datetime) -> "Standing | None":
         """The create of the batch that asks was taken."""

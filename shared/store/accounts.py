@@ -75,7 +75,7 @@ def hear(connection: Connection, now: datetime, account: str, key: str, event: E
         return
     standing = _standing(row)
     if event is Event.HOLD:
-        _set(connection, now, asked, standing.held(until or now))
+        _set(connection, now, asked, standing.held(until or now, now))
     elif event is Event.COLLECT:
         _set(connection, now, asked, None)
     else:

@@ -81,6 +81,28 @@ def test_a_batch_that_asks_and_is_held_for_another_reason_leaves_it_to_the_next(
     assert store.accounts.ask(ACCOUNT, "k-1") is None
 
 
+def test_a_batch_that_asks_and_is_held_for_hours_keeps_the_others_waiting_for_one_rest(
+    store: Store, clock: SetClock
+) -> None:
+    store.accounts.pause(ACCOUNT, "no credit", MINUTE, by_results=True)
+    held(store, "k-0", "k-1")
+    clock.advance(MINUTE)
+    assert store.accounts.ask(ACCOUNT, "k-0") is None
+    store.batches.apply("k-0", Event.HOLD, held_reason="too-large: no", held_until=clock.now + 360 * MINUTE)
+    clock.advance(MINUTE)
+    assert store.accounts.ask(ACCOUNT, "k-1") is None
+
+
+def test_one_that_asks_again_and_again_and_is_never_sent_is_followed_by_another(store: Store, clock: SetClock) -> None:
+    store.accounts.pause(ACCOUNT, "bad key", MINUTE)
+    clock.advance(MINUTE)
+    assert store.accounts.ask(ACCOUNT, "k-0") is None
+    clock.advance(MINUTE / 2)
+    assert store.accounts.ask(ACCOUNT, "k-0") is None
+    clock.advance(MINUTE / 2)
+    assert store.accounts.ask(ACCOUNT, "k-1") is None
+
+
 def test_one_that_asked_and_died_is_followed_by_another(store: Store, clock: SetClock) -> None:
     store.accounts.pause(ACCOUNT, "bad key", MINUTE)
     clock.advance(MINUTE)
