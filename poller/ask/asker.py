@@ -170,10 +170,11 @@ class Asker:
 
     def _journal(self, batch: Batch) -> Journal:
         """Read once, while nobody else asks this batch."""
-        if batch.batch_key not in self._journals:
+        known = self._journals.get(batch.batch_key)
+        if known is None or not _is_told(batch, known):
             folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
-            self._journals[batch.batch_key] = Journal(self._spool.files, folder, batch.requests)
-        return self._journals[batch.batch_key]
+            known = self._journals[batch.batch_key] = Journal(self._spool.files, folder, batch.requests)
+        return known
 
     def _stretch(self, batch: Batch, manifest: Manifest, provider: Provider, journal: Journal, lease: Lease) -> Outcome:
         if journal.tally.ended is not None:
@@ -186,9 +187,9 @@ class Asker:
         requests = f"{self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)}/{REQUESTS}"
         with ExitStack() as open_:
             lines = open_.enter_context(RequestLines(open_.enter_context(self._spool.files.local(requests))))
-            if (tally.input_tokens, tally.output_tokens) != (batch.input_tokens, batch.output_tokens):
+            if not _is_told(batch, journal):
                 # Whoever asked before did not live to say what it cost.
-                self._store.batches.record(batch.batch_key, lease=lease, **_so_far(manifest, journal))
+                self._store.batches.record(batch.batch_key, lease=lease, **_so_far(batch, manifest, journal))
             waits = self._reserve(batch, journal, lines, ceiling, lease)
             if waits is not None:
                 return Outcome("budget", until=waits.until, reason=waits.reason)
@@ -213,7 +214,7 @@ class Asker:
         return grant.wait
 
     def _settle(self, batch: Batch, manifest: Manifest, journal: Journal, outcome: Outcome, lease: Lease) -> str:
-        key, tally, so_far = batch.batch_key, journal.tally, _so_far(manifest, journal)
+        key, tally, so_far = batch.batch_key, journal.tally, _so_far(batch, manifest, journal)
         if outcome.end in ("done", "ceiling"):
             del self._journals[key]
             so_far |= Changes(next_check_at=None)
@@ -244,13 +245,17 @@ class Asker:
         return count
 
 
-def _so_far(manifest: Manifest, journal: Journal) -> Changes:
-    """What the answers that came have cost, as columns."""
+def _is_told(batch: Batch, journal: Journal) -> bool:
+    """Whether the store knows what the answers have cost, and they are all that it knows of."""
+    return (journal.tally.input_tokens, journal.tally.output_tokens) == (batch.input_tokens, batch.output_tokens)
+
+
+def _so_far(batch: Batch, manifest: Manifest, journal: Journal) -> Changes:
+    """What the answers that came have cost, as columns; never less than the store knows: what was spent is gone."""
     tally = journal.tally
-    price = cost_of(manifest.definition.model, tally.input_tokens, tally.output_tokens)
-    so_far = Changes(
-        unknown_calls=len(tally.unknown), input_tokens=tally.input_tokens, output_tokens=tally.output_tokens
-    )
+    used, made = max(tally.input_tokens, batch.input_tokens), max(tally.output_tokens, batch.output_tokens)
+    price = cost_of(manifest.definition.model, used, made)
+    so_far = Changes(unknown_calls=len(tally.unknown), input_tokens=used, output_tokens=made)
     if price is not None:
         so_far |= Changes(cost_usd=price.sync_usd, sync_cost_usd=price.sync_usd)
     return so_far

@@ -1,5 +1,6 @@
 """What a day may cost, with real processes and the fake provider: shared, kept through a SIGKILL, also call by call."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.sandbox.provider.server import ProviderServer
+from poller.ask.journal import FOLDER
 from poller.operate.status import report
 from shared.budget import cut_for, next_day
 from shared.estimate import answer_tokens
@@ -106,6 +108,45 @@ def test_calls_one_by_one_stop_where_the_days_money_ends_and_go_on_when_it_turns
     assert len(rows) == days + 1 > 1
     assert sum(row["spent_usd"] for row in rows) == pytest.approx(stage.batch(key).cost_usd)
     assert max(row["spent_usd"] for row in rows) <= usd
+
+
+def rested(stage: Stage, *nth: int) -> str:
+    """A batch of whose calls the n-th ones are told to come again in a minute: there the stretch ends."""
+    stage.batch_options = {"mode": "sync", "fallback_max_concurrency": 1}
+    limit(stage, 1.0)
+    stage.server.set_fault("http_429_retry_after", endpoint="openai.chat.completions", nth=nth, retry_after=60)
+    return stage.plan(6)
+
+
+def spent(stage: Stage) -> float:
+    return float(sum(row["spent_usd"] for row in stage.store.status.daily()))
+
+
+def test_a_poller_that_takes_a_batch_back_knows_what_another_has_spent_on_it(stage: Stage) -> None:
+    key = rested(stage, 2, 4)
+    first, other = Road(stage).asker(), Road(stage).asker()
+    costs = [0.0]
+    for asker in (first, other):
+        asker.run_once()
+        assert stage.batch(key).state is State.HELD
+        costs.append(spent(stage))
+        stage.ahead += timedelta(minutes=2)
+    assert costs == sorted({*costs}), "each had an answer"
+    assert first.run_once() == {"asked": 1}
+    assert stage.batch(key).state is State.ENDED
+    assert spent(stage) == pytest.approx(3 * costs[-1], rel=0.1)
+
+
+def test_what_was_spent_stays_spent_where_the_spool_has_forgotten_the_answers(stage: Stage) -> None:
+    key = rested(stage, 2, 3)
+    Road(stage).asker().run_once()
+    known = spent(stage)
+    assert known > 0
+    shutil.rmtree(stage.path(f"{stage.spool.batch('pipe', 'sentiments', key)}/{FOLDER}"))
+    stage.ahead += timedelta(minutes=2)
+    Road(stage).asker().run_once()
+    assert stage.batch(key).state is State.HELD
+    assert spent(stage) == known
 
 
 @pytest.mark.parametrize(
