@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -139,6 +139,12 @@ class Asker:
             return "asked"
         if self._is_decided(batch):
             return self._over(batch, lease)
+        shared = self._roads.shared_ceiling(batch, manifest.definition)
+        # What a stretch spends shows when it has ended: one batch at a time of those that share a ceiling.
+        with self._keeper.hold(f"ask/{shared}") if shared else nullcontext(lease) as alone:
+            return self._ask(batch, manifest, lease) if alone else BUSY
+
+    def _ask(self, batch: Batch, manifest: Manifest, lease: Lease) -> str:
         provider = self._provider_of(batch)
         provider.connect()
         paused = self._store.accounts.ask(batch.account, batch.batch_key)

@@ -47,21 +47,24 @@ class Roads:
         """The limit of a batch that is asked, without what it has spent itself."""
         return self._ceiling(batch, definition, self._family(batch))
 
+    def shared_ceiling(self, batch: Batch, definition: Definition) -> str | None:
+        """The name of the limit that a batch shares with its family; None without one."""
+        return None if _limit(definition) is None else _root(batch.batch_key)
+
     def rate(self, batch: Batch) -> float | None:
         """The answers a second that the batch's model gave when it was last asked."""
         return self.paces.rate(batch.account, batch.model)
 
     def _ceiling(self, batch: Batch, definition: Definition, family: list[Batch]) -> Ceiling:
-        model, options = definition.model, definition.batch
+        model = definition.model
         others = (each.cost_usd or 0.0 for each in family if each.mode == "sync" and each.batch_key != batch.batch_key)
 
         def price(input_tokens: int, output_tokens: int) -> float | None:
             found = cost_of(model, input_tokens, output_tokens)
             return found.sync_usd if found else None
 
-        limit = options.fallback_max_cost if options.mode == "batch" else None
         answer = all_answers(definition, batch.requests, batch.records - batch.deduplicated) // max(batch.requests, 1)
-        return Ceiling(limit, price, answer, sum(others))
+        return Ceiling(_limit(definition), price, answer, sum(others))
 
     def _family(self, batch: Batch) -> list[Batch]:
         if batch.sealed_file is None:
@@ -70,6 +73,10 @@ class Roads:
             pipeline=batch.pipeline, statement=batch.statement, sealed_file=batch.sealed_file
         )
         return [each for each in same if _root(each.batch_key) == _root(batch.batch_key)]
+
+
+def _limit(definition: Definition) -> float | None:
+    return definition.batch.fallback_max_cost if definition.batch.mode == "batch" else None
 
 
 def _root(key: str) -> str:

@@ -13,7 +13,7 @@ from deploy.sandbox.provider.answers import prompt_hash
 from deploy.sandbox.provider.server import ProviderServer
 from poller.ask.journal import Head, Journal
 from poller.ask.pacing import PacePolicy
-from poller.duty import moved
+from poller.duty import BUSY, moved
 from poller.operate.status import report
 from poller.schedule import Backoff
 from poller.upkeep.janitor import Janitor
@@ -204,6 +204,33 @@ def test_money_for_some_requests_asks_for_those_and_sends_the_rest_as_a_batch(ma
     assert not stage.roads().may_ask(grandchild, richer), "whatever there is to spend"
     assert (stage.submission().work(grandchild.batch_key) or grandchild).state is State.SUBMITTED
     assert moved(road.harvester().run_once()) == 0, "and is left to run"
+
+
+def test_two_pollers_do_not_spend_a_familys_money_side_by_side(make_stage: MakeStage) -> None:
+    each = cost("openai", "gpt-5-mini", 150, answer_tokens(samples.definition().model))
+    assert each is not None
+    ceiling = 1.3 * each.sync_usd
+    stage = make_stage(mode="batch", fallback="sync", fallback_max_cost=ceiling)
+    stage.review = "review {:03}".format
+    # A child's keys are longer than its parent's: what just fits becomes two.
+    options = {
+        "max_bytes": stage.batch(stage.plan(RECORDS)).bytes,
+        "deadline": deadline_in(stage, timedelta(minutes=1)),
+    }
+    stage.batch_options = {**stage.batch_options, **options}
+    key, road = stage.plan(RECORDS), Road(stage)
+    road.harvester().run_once()
+    road.collector().run_once()
+    children = [batch.batch_key for batch in stage.store.batches.rows(parent=key, mode="sync")]
+    assert len(children) == 2
+    stage.server.set_fault("slow_response", endpoint=SYNC["openai"], nth=[1], seconds=4.0)
+    running = threading.Thread(target=road.asker().run_once)
+    running.start()
+    wait_until(lambda: any(journal_of(stage, child).tally.under_way for child in children), 30, "a call under way")
+    assert Road(stage).asker().run_once() == {BUSY: 1}
+    running.join(30)
+    asked = [ask_until(road, child, State.ENDED) for child in children]
+    assert 0 < sum(batch.cost_usd or 0 for batch in asked) <= ceiling
 
 
 def ask_until_collected(road: Road, key: str) -> Batch:
