@@ -4,7 +4,7 @@ A batch's charge follows its row: whoever moves the batch, for whatever reason, 
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select, update
 
@@ -139,13 +139,13 @@ def _limits(connection: Connection, batch: Batch) -> Iterator[tuple[str, float, 
 
 def _used(connection: Connection, now: datetime, batch: Batch, model: str | None) -> float:
     """Of the day, without the batch's own: spent, reserved, and kept for those that are let in and about to be sent."""
-    mine = [charges.c.pipeline == batch.pipeline, charges.c.day == day_of(now)]
+    today, yesterday = day_of(now), day_of(now - timedelta(days=1))
+    mine = [charges.c.pipeline == batch.pipeline, charges.c.day.in_([today, yesterday])]
     mine += [charges.c.model_name == model] if model is not None else []
     # What the batch itself has spent today, as one that is asked call by call, is gone all the same.
-    others = (
-        func.sum(charges.c.spent_usd),
-        func.sum(charges.c.reserved_usd).filter(charges.c.batch_key != batch.batch_key),
-    )
+    is_todays = charges.c.day == today
+    is_others = (charges.c.batch_key != batch.batch_key) & (is_todays | _is_asked_now(now))
+    others = func.sum(charges.c.spent_usd).filter(is_todays), func.sum(charges.c.reserved_usd).filter(is_others)
     charged = sum(amount or 0.0 for amount in connection.execute(select(*others).where(*mine)).one())
     kept = select(func.sum(batches.c.estimated_cost_usd)).where(_scope(batch, model), _about_to_be_sent(now))
     return charged + (connection.execute(kept).scalar() or 0.0)
@@ -166,9 +166,18 @@ def _about_to_be_sent(now: datetime) -> ColumnElement[bool]:
     return batches.c.state.in_(_SENDABLE) & (batches.c.mode == "batch") & _is_kept(now)
 
 
+def _is_asked_now(now: datetime) -> ColumnElement[bool]:
+    """Calls that go on, though the day has turned since they were granted, cost this one."""
+    charged = batches.c.batch_key == charges.c.batch_key
+    return exists().where(charged, batches.c.mode == "sync", _is_worked_on(now))
+
+
 def _is_kept(now: datetime) -> ColumnElement[bool]:
-    live = exists().where(leases.c.name == "batch/" + batches.c.batch_key, leases.c.expires_at > now)
-    return batches.c.is_admitted & live
+    return batches.c.is_admitted & _is_worked_on(now)
+
+
+def _is_worked_on(now: datetime) -> ColumnElement[bool]:
+    return exists().where(leases.c.name == "batch/" + batches.c.batch_key, leases.c.expires_at > now)
 
 
 def _scope(batch: Batch, model: str | None) -> ColumnElement[bool]:

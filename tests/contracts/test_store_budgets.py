@@ -245,6 +245,22 @@ def test_calls_are_granted_what_is_left_and_settled_with_what_they_cost(store: S
     assert [row["spent_usd"] for row in store.status.daily()] == [pytest.approx(0.4), 1.6]
 
 
+def test_calls_that_go_on_when_the_day_turns_cost_the_new_one(store: Store, clock: SetClock) -> None:
+    limit(store, 2.0)
+    keys = fill(store, COST, COST, COST, mode="sync")
+    for key in keys:
+        store.batches.apply(key, Event.ASK)
+    clock.now = next_day(NOON) - MINUTE / 4
+    going_on = store.leases.acquire(f"batch/{keys[0]}", "poller", MINUTE)
+    assert store.budgets.grant(keys[0], going_on, 1.25, 0.1).usd == 1.25
+    assert store.budgets.grant(keys[1], None, 1.0, 0.1).usd == 0.75, "whoever asks this one dies"
+    clock.now = next_day(NOON)
+    assert store.budgets.grant(keys[2], None, 2.0, 0.1).usd == 0.75
+    store.batches.record(keys[0], lease=going_on, cost_usd=1.25)
+    assert store.budgets.grant(keys[2], None, 2.0, 0.1).usd == 0.75
+    assert (today(store).spent_usd, today(store).reserved_usd) == (1.25, 0.75)
+
+
 FreshStore = Callable[[], tuple[Store, SetClock]]
 
 
