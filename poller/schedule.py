@@ -12,6 +12,8 @@ from typing import Protocol, TypeVar
 _AGE_PER_LOOK = 20
 """A batch is looked at again after a twentieth of the time for which it has not changed."""
 _SPREAD = 0.1
+LOST_AFTER = timedelta(hours=6)
+"""How long a provider may answer 404 for a batch that exists."""
 
 
 class Due(Protocol):
@@ -71,7 +73,7 @@ class Deadlines:
     working: timedelta = timedelta(hours=26)
     """For a provider's long state; a batch that tells its own expiry has that and `grace`."""
     grace: timedelta = timedelta(hours=1)
-    missing: timedelta = timedelta(hours=6)
+    missing: timedelta = LOST_AFTER
     """For a batch that exists and is answered with 404."""
     long_states: frozenset[str] = field(default=frozenset({"in_progress"}))
 

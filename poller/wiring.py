@@ -180,7 +180,8 @@ def _asking_and_collecting(on: _Ground) -> tuple[Harvester, Asker, Collector]:
     tempo, models, paces = on.tempo, on.models, Paces(on.tempo.pace)
     roads = Roads(on.store, paces, on.clock, tempo.deadline)
     how = replace(tempo.asking, budget=tempo.single_pass if on.is_single_pass else None, stop=on.stop)
-    collecting = replace(tempo.collecting, deadline=tempo.deadline, paces=paces)
+    lost_after = timedelta(seconds=on.settings.lost_after)
+    collecting = replace(tempo.collecting, deadline=tempo.deadline, paces=paces, lost_after=lost_after)
     where, known = (on.store, on.spool, models.provider_of, on.keeper), on.keyless
     return (
         Harvester(on.store, on.spool, models, on.keeper, roads, known, on.clock, tempo.deadline),

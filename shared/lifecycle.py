@@ -80,7 +80,7 @@ MEANING: dict[State, Meaning] = {
     ),
     State.AMBIGUOUS: Meaning(
         "the outcome of its create is unknown, being looked up",
-        "submission, or whoever finds that an adopted batch is another's",
+        "submission, or whoever finds that an adopted batch is another's, or gone",
         "the look-up: adopted, or cleared by the quarantine",
         "the look-up goes on",
     ),

@@ -15,6 +15,7 @@ from poller.collect.keeping import keep_answers
 from poller.collect.leavings import forget_downloads
 from poller.collect.results import ANSWERS, INDEX
 from poller.collect.usage import kept_usage
+from poller.schedule import LOST_AFTER
 from shared.clock import Clock
 from shared.errors import SpoolError
 from shared.failpoints import Failpoint, reached
@@ -45,9 +46,10 @@ class Collection:
         clock: Clock,
         patience: timedelta,
         halving: Halving = HALVING,
+        lost_after: timedelta = LOST_AFTER,
     ) -> None:
         self._store, self._spool, self._clock = store, spool, clock
-        self._judge = Judge(store, spool, roads, clock, patience, halving)
+        self._judge = Judge(store, spool, roads, clock, patience, halving, lost_after)
 
     def collect(self, batch: Batch, provider: Provider, lease: Lease) -> Collected:
         """Collect a batch that has ended or is lost. Raises Undone, Early, or what kept it from it."""

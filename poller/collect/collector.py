@@ -19,7 +19,7 @@ from poller.collect.collection import Collected, Collection
 from poller.collect.undone import Early, Undone
 from poller.duty import BUSY, FAULTS, WAITING, Counts, side_by_side
 from poller.health import Watchdog
-from poller.schedule import Backoff, by_account
+from poller.schedule import LOST_AFTER, Backoff, by_account
 from shared.clock import Clock
 from shared.errors import (
     AccountFault,
@@ -55,6 +55,8 @@ class Collecting:
     """When what is carried is asked record by record."""
     paces: Paces = field(default_factory=Paces)
     halving: Halving = HALVING
+    lost_after: timedelta = LOST_AFTER
+    """How long what was adopted by its size may be answered with 404 before it counts as another's."""
 
 
 COLLECTING = Collecting()
@@ -81,7 +83,9 @@ class Collector:
         self._keeper, self._watchdog, self._clock, self._how = keeper, watchdog, clock, collecting
         self._keyless = keyless or Keyless(watchdog, clock)
         roads = Roads(store, collecting.paces, clock, collecting.deadline)
-        self._collection = Collection(store, spool, roads, clock, collecting.patience, collecting.halving)
+        self._collection = Collection(
+            store, spool, roads, clock, collecting.patience, collecting.halving, collecting.lost_after
+        )
         self._random = Random()  # noqa: S311 jitter, no cryptography
         self._failures: Counter[str] = Counter()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from poller.accounts import pause_account
 from poller.ask import journal
@@ -29,8 +29,8 @@ from shared.lifecycle import Event, State
 from shared.manifest import Manifest
 from shared.providers.port import LineError, Provider, RemoteBatch
 from shared.spool import Spool
-from shared.store import Batch, Lease, Store
-from shared.telemetry import Action, log
+from shared.store import Attempt, Batch, Lease, Store
+from shared.telemetry import SECRETS, Action, log
 
 
 class Judged(NamedTuple):
@@ -54,10 +54,14 @@ class Judge:
         clock: Clock,
         patience: timedelta,
         halving: Halving,
+        lost_after: timedelta,
     ) -> None:
-        """`patience`: how long after a batch's end its missing results may still show."""
+        """`patience`: how long after a batch's end its missing results may still show.
+
+        `lost_after`: how long what was adopted by its size may be answered with 404 before it counts as another's.
+        """
         self._store, self._spool, self._roads, self._clock, self._patience = store, spool, roads, clock, patience
-        self._halving, self._bisection = halving, Bisection(store, spool, halving)
+        self._halving, self._bisection, self._lost_after = halving, Bisection(store, spool, halving), lost_after
 
     def judge(self, batch: Batch, manifest: Manifest, provider: Provider, into: Path, lease: Lease) -> Judged:
         """Write each record's verdict into the folder `into`. Raises Undone, Early, or what kept it from it."""
@@ -92,7 +96,7 @@ class Judge:
         if batch.remote_status == GIVEN_UP:
             return Judged(Scan(), True, give_up(results, batch.error or "an operator gave the batch up"))
         is_harvested = batch.harvested_at is not None
-        remote = self._remote(batch, provider)
+        remote = self._remote(batch, provider, lease)
         if remote is None:
             refused = batch.provider_batch_id is None and batch.state is not State.LOST
             if refused and is_harvested:
@@ -113,16 +117,32 @@ class Judge:
             self._pause(batch, counts.account_fault, results, lease)
         return Judged(counts, False, settle(results, manifest, harvested=is_harvested))
 
-    def _remote(self, batch: Batch, provider: Provider) -> RemoteBatch | None:
+    def _remote(self, batch: Batch, provider: Provider, lease: Lease) -> RemoteBatch | None:
         """The provider's batch; None where there is none to ask for, or its results are deleted."""
         if batch.state is State.LOST or batch.provider_batch_id is None:
             return None
         try:
-            return provider.retrieve(batch.provider_batch_id)
-        except NotFound:
+            remote = provider.retrieve(batch.provider_batch_id)
+        except NotFound as error:
             if self._expired(batch):
                 return None
+            self._missing(batch, error, lease)
             raise
+        if batch.missing_since is not None:
+            self._store.batches.record(batch.batch_key, lease=lease, missing_since=None)
+        return remote
+
+    def _missing(self, batch: Batch, error: NotFound, lease: Lease) -> None:
+        """Of what was adopted by its size, its owner may have deleted it, while our own create ran."""
+        last = self._last(batch)
+        if last is None or not last.is_guess:
+            return
+        now = self._clock()
+        since = batch.missing_since or now
+        if now - since >= self._lost_after:
+            told = f"{batch.provider_batch_id} has been answered with 404 since {since:%Y-%m-%d %H:%M:%S} UTC: {error}"
+            self._disown(batch, last, lease, SECRETS.redact(told))
+        self._store.batches.record(batch.batch_key, lease=lease, missing_since=since)
 
     def _refused(
         self, batch: Batch, manifest: Manifest, errors: Sequence[LineError], results: ResultsWriter, lease: Lease
@@ -174,14 +194,13 @@ class Judge:
         lease: Lease,
     ) -> None:
         """Whether the results are this batch's, and all there."""
-        last = next(iter(self._store.attempts.of(batch.batch_key)), None)
+        last = self._last(batch)
         is_guess = last is not None and last.is_guess
         if counts.own == 0 and (counts.foreign or (is_guess and counts.unknown)) and not provider.profile.has_metadata:
             note = f"{batch.provider_batch_id} holds the results of another batch"
             if last is None:
                 raise Early(f"{note}, and nothing is known of a create of its own")
-            self._store.attempts.disown(batch.batch_key, last.attempt, lease, note=note)
-            raise Disproved(note)
+            self._disown(batch, last, lease, note)
         if last is not None and is_guess and counts.own:
             # What was a guess is proved: from here on also a store that forgets it knows it.
             receipt = Receipt(attempt=last.attempt, provider_batch_id=remote.id, created_at=remote.created_at)
@@ -194,6 +213,20 @@ class Judge:
         is_first_look = batch.next_check_at is None
         if missing and (is_first_look or self._clock() < ended + self._patience):
             raise Early(f"{missing} of {results.records} results are missing")
+
+    def _disown(self, batch: Batch, last: Attempt, lease: Lease, why: str) -> NoReturn:
+        self._store.attempts.disown(batch.batch_key, last.attempt, lease, note=why)
+        log(
+            Action.BATCH_DISOWNED,
+            logging.ERROR,
+            batch=batch.batch_key,
+            provider_batch=batch.provider_batch_id,
+            error=why,
+        )
+        raise Disproved(why)
+
+    def _last(self, batch: Batch) -> Attempt | None:
+        return next(iter(self._store.attempts.of(batch.batch_key)), None)
 
     def _pause(self, batch: Batch, said: str, results: ResultsWriter, lease: Lease) -> None:
         """Before anything can be sent again: what the account did to one batch it would do to the next."""

@@ -12,7 +12,7 @@ class Undone(BatchlineError):
 
 
 class Disproved(Undone):
-    """The results belong to another batch: what was adopted is not ours, and was disowned."""
+    """What was adopted holds another's results, or is gone: it counts as not ours, and was disowned."""
 
     count = "disowned"
 

@@ -107,7 +107,6 @@ class Auditor:
                 if attempt.resolved_at
                 and attempt.started_at - SLACK <= remote.created_at <= attempt.resolved_at
                 and attempt.requests == remote.total
-                and remote.id not in attempt.disowned
             )
             batch = next((known[attempt.batch_key] for attempt in late if attempt.batch_key in known), None)
         if batch is None or self._store.strays.is_known(batch.account, remote.id):

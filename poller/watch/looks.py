@@ -16,7 +16,7 @@ from shared.errors import StaleState
 from shared.failpoints import Failpoint, reached
 from shared.lifecycle import Event, State
 from shared.providers.port import Profile, RemoteBatch
-from shared.store import Batch, Lease, Store
+from shared.store import Attempt, Batch, Lease, Store
 from shared.store.values import Changes
 from shared.telemetry import SECRETS, Action, log
 
@@ -86,11 +86,15 @@ class Looks:
         return self._verbs[meaning.kind](batch, remote, meaning, learned, lease)
 
     def missing(self, batch: Batch, error: Exception, lease: Lease) -> str:
-        """The provider answered 404: transient until its deadline, and only then lost."""
+        """The provider answered 404: transient until its deadline; only then lost, or not what was taken for ours."""
         now = self._clock()
         since = batch.missing_since or now
         told = SECRETS.redact(f"the provider has answered 404 since {since:%Y-%m-%d %H:%M:%S} UTC: {error}")
         if self._how.deadlines.is_lost(since, now):
+            last = self._last(batch)
+            if last is not None and last.is_guess:
+                # Its owner may have deleted it, while our own create runs.
+                return self._disown(batch, last, lease, told)
             self._store.batches.apply(
                 batch.batch_key, Event.LOSE, lease=lease, expected=batch.state, missing_since=since, error=told
             )
@@ -166,14 +170,26 @@ class Looks:
         return f"the provider lost its input file: {said}", until
 
     def _disowned(self, batch: Batch, remote: RemoteBatch, meaning: Meaning, learned: Changes, lease: Lease) -> str:
-        del learned
-        last = next(iter(self._store.attempts.of(batch.batch_key)), None)
+        del remote, learned
+        last = self._last(batch)
         if last is None:
             # Its row was rebuilt from an event: nothing is known of a create but that this one is not ours.
             raise StaleState(f"batch {batch.batch_key} has no attempt, and {meaning.error}")
-        self._store.attempts.disown(batch.batch_key, last.attempt, lease, note=meaning.error or "another's")
-        log(Action.BATCH_DISOWNED, logging.ERROR, batch=batch.batch_key, provider_batch=remote.id, error=meaning.error)
+        return self._disown(batch, last, lease, meaning.error or "another's")
+
+    def _disown(self, batch: Batch, last: Attempt, lease: Lease, why: str) -> str:
+        self._store.attempts.disown(batch.batch_key, last.attempt, lease, note=why)
+        log(
+            Action.BATCH_DISOWNED,
+            logging.ERROR,
+            batch=batch.batch_key,
+            provider_batch=batch.provider_batch_id,
+            error=why,
+        )
         return "disowned"
+
+    def _last(self, batch: Batch) -> Attempt | None:
+        return next(iter(self._store.attempts.of(batch.batch_key)), None)
 
     def _warn_when_stuck(self, batch: Batch, remote: RemoteBatch, since: datetime, now: datetime) -> None:
         """Said once: when the deadline lies between the last look and this one."""

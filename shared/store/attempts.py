@@ -140,7 +140,10 @@ class Attempts:
         return batch
 
     def disown(self, key: str, attempt: int, lease: Fence, *, note: str) -> Batch:
-        """The adopted provider batch is another's: the attempt is unresolved again, and remembers what it is not."""
+        """The adopted provider batch counts as another's: the attempt is unresolved again, and remembers it.
+
+        Its quarantine begins anew.
+        """
         with self._database.write() as connection:
             hold(connection, lease)
             changes: Changes = {
@@ -148,6 +151,7 @@ class Attempts:
                 "submitted_at": None,
                 "ended_at": None,
                 "remote_status": None,
+                "missing_since": None,
             }
             batch = advance(connection, self._database.clock(), key, Event.DISOWN, changes)
             old = _select(connection, _this(key, attempt))[0]

@@ -35,7 +35,7 @@ class Attempt:
     """Since when every look-up was clean; None after one that failed."""
     last_lookup_at: datetime | None
     disowned: tuple[str, ...]
-    """Provider batches that were adopted for it and proved to be another's."""
+    """Provider batches that were adopted for it, and proved to be another's or were gone before they were proved."""
     note: str | None
 
     @property

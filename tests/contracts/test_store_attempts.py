@@ -149,8 +149,10 @@ def test_a_disowned_batch_is_open_again_and_remembered(store: Store) -> None:
     store.batches.apply("k-0", Event.DOUBT)
     for number in (1, 2):
         store.attempts.resolve("k-0", 1, None, Event.ADOPT, provider_batch_id=f"foreign-{number}")
+        store.batches.record("k-0", missing_since=NOON)
         batch = store.attempts.disown("k-0", 1, None, note="its ids are another's")
         assert (batch.state, batch.provider_batch_id, batch.submitted_at) == (State.AMBIGUOUS, None, None)
+        assert batch.missing_since is None, "of the next one nobody has been told that it is not there"
     attempt = store.attempts.unresolved(ACCOUNT)[0]
     assert (attempt.outcome, attempt.disowned, attempt.note) == (
         None,

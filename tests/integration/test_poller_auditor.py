@@ -307,6 +307,26 @@ def test_what_an_open_look_up_may_want_is_not_cancelled(anthropic: Stage) -> Non
     assert anthropic.batch(key).provider_batch_id != first
 
 
+def test_what_was_disowned_because_it_was_gone_is_counted_when_it_comes_back(anthropic: Stage) -> None:
+    """A provider denied a batch of ours for hours, and it was made again."""
+    anthropic.server.set_fault("create_accepted_response_lost", times=1)
+    key, audit = submitted(anthropic, anthropic.plan()), auditor(anthropic)
+    anthropic.server.set_fault("known_batch_404", endpoint="anthropic.batches.retrieve")
+    anthropic.watcher().run_once()
+    anthropic.ahead = timedelta(hours=2)
+    anthropic.watcher().run_once()
+    assert anthropic.batch(key).state is State.AMBIGUOUS
+    submitted(anthropic, key)
+    anthropic.server.clear_faults()
+    first, second = creates(anthropic)
+    assert anthropic.batch(key).provider_batch_id == second
+    assert audit.run_once()["strays"] == 1
+    collected(anthropic, key)
+    follow_to_its_end(anthropic, audit)
+    (row,) = report(anthropic.store, anthropic.clock).duplicates
+    assert (row["provider_batch_id"], row["batch_key"]) == (first, key)
+
+
 def taken_for_another_s(stage: Stage) -> tuple[str, str, str]:
     """Two creates that were noted as one batch's, by its size and the time of its quarantine, and have both ended.
 

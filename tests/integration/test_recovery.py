@@ -187,6 +187,56 @@ def test_another_user_s_results_disprove_a_guess_whatever_its_ids_look_like(anth
     assert anthropic.server.witness().custom_ids()[f"{key}-0"] == 1
 
 
+@pytest.mark.parametrize("seen", [State.SUBMITTED, State.ENDED])
+def test_a_guess_whose_owner_deletes_it_is_not_taken_for_our_loss(anthropic: Stage, seen: State) -> None:
+    """Else its requests would be carried to a child, and be paid for beside our own create, which nobody looks for."""
+    with Anthropic(api_key=ENVIRON["ANTHROPIC_API_KEY"], base_url=anthropic.server.anthropic_base_url) as user:
+        requests: Any = [message_request(f"question-{number}", "What is this?") for number in range(3)]
+        foreign = user.messages.batches.create(requests=requests).id
+        anthropic.server.set_fault("create_accepted_response_lost", times=1)
+        key = anthropic.plan()
+        assert work_until(anthropic, key, State.SUBMITTED).provider_batch_id == foreign
+        own = creates(anthropic)[-1]
+        if seen is State.ENDED:
+            anthropic.watch_until(key, State.ENDED)
+        wait_until(lambda: user.messages.batches.retrieve(foreign).processing_status == "ended")
+        user.messages.batches.delete(foreign)
+    duty = collector(anthropic) if seen is State.ENDED else anthropic.watcher()
+    assert duty.run_once() == {"waiting": 1}, "a 404 is transient"
+    assert anthropic.batch(key).state is seen
+    anthropic.ahead = 7 * HOUR
+    assert duty.run_once() == {"disowned": 1}
+    assert work_until(anthropic, key, State.SUBMITTED).provider_batch_id == own
+    anthropic.watch_until(key, State.ENDED)
+    assert collector(anthropic).run_once() == {"collected": 1}
+    assert anthropic.batch(key).carried == 0
+    assert anthropic.server.witness().custom_ids()[f"{key}-0"] == 1
+
+
+def test_a_guess_that_is_known_again_is_waited_for_anew(anthropic: Stage) -> None:
+    """Hours between two short faults are no hours of absence."""
+    anthropic.server.set_fault("create_accepted_response_lost", times=1)
+    anthropic.server.set_fault("results_404_after_end", seconds=3600, times=1)
+    key = anthropic.plan()
+    work_until(anthropic, key, State.SUBMITTED)
+    anthropic.watch_until(key, State.ENDED)
+    collecting = collector(anthropic)
+
+    def denied() -> None:
+        anthropic.server.set_fault("known_batch_404", endpoint="anthropic.batches.retrieve", times=1)
+        assert collecting.run_once() == {"waiting": 1}
+        assert anthropic.batch(key).missing_since is not None
+
+    denied()
+    anthropic.ahead = MINUTE
+    assert collecting.run_once() == {"waiting": 1}, "its results do not show yet"
+    anthropic.ahead = 7 * HOUR
+    denied()
+    anthropic.server.advance(3600)
+    anthropic.ahead += MINUTE
+    assert collecting.run_once() == {"collected": 1}
+
+
 def test_what_a_look_up_found_is_remembered_by_the_spool_once_it_is_proved(stage: Stage) -> None:
     stage.server.set_fault("create_accepted_response_lost", times=1)
     key = stage.plan()
