@@ -198,7 +198,7 @@ def _publishing(on: _Ground) -> tuple[Publisher, Archivist]:
 
 
 def _auditor(on: _Ground) -> Auditor:
-    return Auditor(on.store, on.models.provider_of, on.keeper, on.clock, exclusive=on.settings.exclusive_keys)
+    return Auditor(on.store, on.spool, on.models.provider_of, on.keeper, on.clock, exclusive=on.settings.exclusive_keys)
 
 
 def _janitor(on: _Ground) -> Janitor:

@@ -60,13 +60,18 @@ def newest_intent(spool: Spool, folder: str) -> Intent | None:
     return read_intent(spool, folder, newest) if newest else None
 
 
+def read_receipt(spool: Spool, folder: str, attempt: int) -> Receipt | None:
+    """The receipt of an attempt; None when it has none."""
+    return _read(spool, f"{folder}/receipt-{attempt}.json", Receipt)
+
+
 def newest_receipt(spool: Spool, folder: str, since: int) -> Receipt | None:
     """The newest receipt of an attempt or a later one; None when there is none.
 
     A store that was restored from an older copy knows nothing of the later ones: what they created is what counts.
     """
     newest = _newest(spool, folder, _RECEIPT)
-    return _read(spool, f"{folder}/receipt-{newest}.json", Receipt) if newest >= since else None
+    return read_receipt(spool, folder, newest) if newest >= since else None
 
 
 def _read(spool: Spool, address: str, kind: type[Kept]) -> Kept | None:

@@ -1,21 +1,25 @@
 """Looks for creates that showed after all: counted as absent when their quarantine was over, and accepted nevertheless.
 
-Where the provider keeps metadata they name themselves. Elsewhere a batch of the same size that nobody knows may be
-one, or another user's. Each is followed to its end; see poller.upkeep.pursuit.
+Where the provider keeps metadata they name themselves. Elsewhere their receipts do, if whoever made them lived to write
+one; and a batch of the same size that nobody knows may be one, or another user's. Each is followed to its end; see
+poller.upkeep.pursuit.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from poller.duty import BUSY, CHECKED, FAULTS, WAITING, Counts
 from poller.upkeep.pursuit import Pursuit
 from shared.clock import Clock
 from shared.errors import ProviderError, SettingsError, SpoolError, StoreUnavailable
+from shared.intents import read_receipt
 from shared.lease import Keeper
 from shared.providers.port import Provider, RemoteBatch
 from shared.recovery import SLACK, WIDE
+from shared.spool import Spool
 from shared.store import Attempt, Batch, Store, Stray, Whose
 from shared.telemetry import SECRETS, Action, log
 
@@ -31,6 +35,7 @@ class Auditor:
     def __init__(
         self,
         store: Store,
+        spool: Spool,
         provider_of: Callable[[Batch], Provider],
         keeper: Keeper,
         clock: Clock,
@@ -38,7 +43,8 @@ class Auditor:
         exclusive: Collection[str] = (),
     ) -> None:
         """`exclusive`: the names of keys whose workspaces are this store's alone."""
-        self._store, self._provider_of, self._keeper, self._clock = store, provider_of, keeper, clock
+        self._store, self._spool, self._provider_of = store, spool, provider_of
+        self._keeper, self._clock = keeper, clock
         self._pursuit = Pursuit(store, provider_of, clock, exclusive)
 
     def run_once(self) -> Counts:
@@ -80,38 +86,48 @@ class Auditor:
         provider = self._provider_of(next(iter(known.values())))
         is_identified = provider.profile.is_identified
         since = min(attempt.started_at for attempt in attempts) - SLACK - (WIDE if is_identified else timedelta())
+        accepted = {} if is_identified else self._accepted(known, attempts)
         found = [
             (batch, remote)
             for remote in provider.created_since(since)
-            if (batch := self._whose(remote, known, attempts, is_identified=is_identified))
+            if (batch := accepted.get(remote.id) or self._whose(remote, known, attempts, is_identified=is_identified))
+            and not self._store.strays.is_known(batch.account, remote.id)
         ]
         for batch, remote in found:
             self._note(batch, remote, Whose.OURS if is_identified else Whose.UNKNOWN)
         return "strays" if found else CHECKED
 
     def _whose(
-        self, remote: RemoteBatch, known: dict[str, Batch], attempts: Sequence[Attempt], *, is_identified: bool
+        self, remote: RemoteBatch, known: Mapping[str, Batch], attempts: Sequence[Attempt], *, is_identified: bool
     ) -> Batch | None:
-        """The batch whose second life this may be; None for one that is in order, or noted already."""
+        """The batch whose second life this may be, unless it is in order; None for nobody's."""
         if is_identified:
             # Only what was counted as absent: a later attempt of the same batch may be in flight, unrecorded yet.
             files = {each.input_file_id: each.batch_key for each in attempts if each.input_file_id}
             named = {(each.batch_key, str(each.attempt)): each.batch_key for each in attempts}
             told = named.get((remote.metadata.get("batch_key", ""), remote.metadata.get("attempt", "")))
-            batch = known.get(told or files.get(remote.input_file_id or "", ""))
-        else:
-            # Up to the end of its quarantine it could have come into being; what came later was looked for by others.
-            late = (
-                attempt
-                for attempt in attempts
-                if attempt.resolved_at
-                and attempt.started_at - SLACK <= remote.created_at <= attempt.resolved_at
-                and attempt.requests == remote.total
-            )
-            batch = next((known[attempt.batch_key] for attempt in late if attempt.batch_key in known), None)
-        if batch is None or self._store.strays.is_known(batch.account, remote.id):
-            return None
-        return batch
+            return known.get(told or files.get(remote.input_file_id or "", ""))
+        # Up to the end of its quarantine it could have come into being; what came later was looked for by others.
+        late = (
+            attempt
+            for attempt in attempts
+            if attempt.resolved_at
+            and attempt.started_at - SLACK <= remote.created_at <= attempt.resolved_at
+            and attempt.requests == remote.total
+        )
+        return next((known[attempt.batch_key] for attempt in late if attempt.batch_key in known), None)
+
+    def _accepted(self, known: Mapping[str, Batch], attempts: Sequence[Attempt]) -> dict[str, Batch]:
+        """What was accepted after it was given up, by whoever had lost the batch meanwhile: by the provider's ids."""
+        accepted = {}
+        for attempt in attempts:
+            if batch := known.get(attempt.batch_key):
+                folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
+                # One that can't be read now is read at the next pass.
+                with suppress(SpoolError):
+                    if receipt := read_receipt(self._spool, folder, attempt.attempt):
+                        accepted[receipt.provider_batch_id] = batch
+        return accepted
 
     def _note(self, batch: Batch, remote: RemoteBatch, whose: Whose) -> None:
         is_new = self._store.strays.note(

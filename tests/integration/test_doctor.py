@@ -165,7 +165,7 @@ def test_a_second_create_at_the_provider_is_counted_and_cancelled(
     assert (finding.kind, finding.subject) == (Odd.REMOTE_BATCH, made.id)
     assert "counted" in (only(examine(fix=True)).fixed or "")
     keeper = Keeper(stage.store, this_process())
-    auditor = Auditor(stage.store, stage.models().provider_of, keeper, stage.clock)
+    auditor = Auditor(stage.store, stage.spool, stage.models().provider_of, keeper, stage.clock)
 
     def is_settled() -> bool:
         auditor.run_once()

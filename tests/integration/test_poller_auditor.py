@@ -1,7 +1,7 @@
 """A create that showed after its quarantine, the residual of every look-up: found, proved, cancelled, and its cost."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,11 +12,13 @@ import pytest
 from deploy.sandbox.provider import ProviderServer
 from poller.operate.status import report
 from poller.upkeep.auditor import Auditor
-from shared.errors import NotFound
+from shared.definition import Model
+from shared.errors import LeaseLost, NotFound
 from shared.lease import Keeper, this_process
 from shared.lifecycle import Event, State
-from shared.providers.port import Provider, RemoteBatch
+from shared.providers.port import Outgoing, Provider, RemoteBatch
 from shared.store import Batch, Stray, Whose
+from shared.submission import Submission
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
@@ -71,7 +73,7 @@ def collected(stage: Stage, key: str) -> None:
 
 def auditor(stage: Stage, *exclusive: str) -> Auditor:
     keeper = Keeper(stage.store, this_process())
-    return Auditor(stage.store, stage.models().provider_of, keeper, stage.clock, exclusive=exclusive)
+    return Auditor(stage.store, stage.spool, stage.models().provider_of, keeper, stage.clock, exclusive=exclusive)
 
 
 def strays(stage: Stage) -> list[Stray]:
@@ -201,7 +203,7 @@ def test_a_stray_whose_results_the_disk_has_no_room_for_keeps_no_other(stage: St
     def provider_of(batch: Batch) -> Any:
         return Overfull(models.provider_of(batch), first)
 
-    audit = Auditor(stage.store, provider_of, Keeper(stage.store, this_process()), stage.clock)
+    audit = Auditor(stage.store, stage.spool, provider_of, Keeper(stage.store, this_process()), stage.clock)
     stage.server.advance(HIDDEN)
     audit.run_once()
     assert {stray.provider_batch_id for stray in strays(stage)} == {first, second}
@@ -243,7 +245,9 @@ def test_what_it_downloads_is_deleted_and_found_by_others_where_it_is_killed(sta
     twice(stage)
     models, folders = stage.models(), list[Path]()
     keeper = Keeper(stage.store, this_process())
-    audit = Auditor(stage.store, lambda batch: Noting(models.provider_of(batch), folders), keeper, stage.clock)
+    audit = Auditor(
+        stage.store, stage.spool, lambda batch: Noting(models.provider_of(batch), folders), keeper, stage.clock
+    )
     stage.server.advance(HIDDEN)
     audit.run_once()
     follow_to_its_end(stage, audit)
@@ -305,6 +309,50 @@ def test_what_an_open_look_up_may_want_is_not_cancelled(anthropic: Stage) -> Non
     audit.run_once()
     assert cancelled(anthropic) == [], "a look-up has adopted it, and its results will tell"
     assert anthropic.batch(key).provider_batch_id != first
+
+
+@dataclass
+class Slow:
+    """A provider to which a create takes long: something happens before its last byte is out."""
+
+    real: Provider
+    meanwhile: Callable[[], object]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def create(self, batch: Outgoing, input_file_id: str | None) -> RemoteBatch:
+        self.meanwhile()
+        return self.real.create(batch, input_file_id)
+
+
+def test_a_create_that_was_accepted_after_another_had_given_it_up_is_known_by_its_receipt(anthropic: Stage) -> None:
+    """Its process was cut off from the store, while its body went out."""
+    key, other, models = anthropic.plan(), anthropic.submission(), anthropic.models()
+
+    def is_made_again() -> bool:
+        anthropic.ahead += timedelta(minutes=1)
+        anthropic.server.advance(60)
+        other.work(key)
+        return anthropic.batch(key).state is State.SUBMITTED
+
+    def provider_for(model: Model) -> Any:
+        return Slow(models.provider_for(model), lambda: wait_until(is_made_again, 30, "another create"))
+
+    slow = Submission(
+        anthropic.store, anthropic.spool, provider_for, anthropic.clock, "slow", quarantine=timedelta(seconds=1)
+    )
+    with pytest.raises(LeaseLost):
+        slow.work(key)
+    second, first = creates(anthropic)
+    assert anthropic.batch(key).provider_batch_id == second
+    audit = auditor(anthropic)
+    assert audit.run_once()["strays"] == 1
+    collected(anthropic, key)
+    follow_to_its_end(anthropic, audit)
+    (row,) = report(anthropic.store, anthropic.clock).duplicates
+    assert (row["provider_batch_id"], row["batch_key"]) == (first, key)
+    assert row["cost_usd"], "it ran to its end"
 
 
 def test_what_was_disowned_because_it_was_gone_is_counted_when_it_comes_back(anthropic: Stage) -> None:
@@ -384,7 +432,13 @@ def test_results_of_a_create_whose_batch_is_held_are_read_once(anthropic: Stage)
     anthropic.store.attempts.resolve(key, attempt, lease, Event.HOLD, held_reason="an operator must decide")
     models, folders = anthropic.models(), list[Path]()
     keeper = Keeper(anthropic.store, this_process())
-    audit = Auditor(anthropic.store, lambda batch: Noting(models.provider_of(batch), folders), keeper, anthropic.clock)
+    audit = Auditor(
+        anthropic.store,
+        anthropic.spool,
+        lambda batch: Noting(models.provider_of(batch), folders),
+        keeper,
+        anthropic.clock,
+    )
     follow_but(anthropic, audit, only)
     read = len(folders)
     assert audit.run_once() == audit.run_once() == {"checked": 2}
@@ -409,7 +463,7 @@ def test_what_never_shows_its_results_is_given_up_when_they_are_deleted(stage: S
     key, models = twice(stage), stage.models()
     first, _ = creates(stage)
     keeper = Keeper(stage.store, this_process())
-    audit = Auditor(stage.store, lambda batch: Emptied(models.provider_of(batch)), keeper, stage.clock)
+    audit = Auditor(stage.store, stage.spool, lambda batch: Emptied(models.provider_of(batch)), keeper, stage.clock)
     stage.server.advance(HIDDEN)
     audit.run_once()
     provider = models.provider_of(stage.batch(key))

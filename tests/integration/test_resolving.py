@@ -176,7 +176,7 @@ def test_what_an_operator_gives_up_comes_out_as_errors_and_its_late_create_is_fo
     assert causes == [b"given-up"] * 3
     stage.server.advance(HIDDEN)
     keeper = Keeper(stage.store, this_process())
-    assert Auditor(stage.store, stage.models().provider_of, keeper, stage.clock).run_once()["strays"] == 1
+    assert Auditor(stage.store, stage.spool, stage.models().provider_of, keeper, stage.clock).run_once()["strays"] == 1
 
 
 @pytest.mark.parametrize(
