@@ -15,27 +15,22 @@ class Ledger:
     def __init__(self, source: Source, paid: Paid) -> None:
         self._source, self._paid = source, paid
         self._partitions: dict[tuple[int, int], Offsets] = {}
-        self._last: list[int] = []
-        self._is_new = False
 
     def take(self, position: list[int] | None) -> bool:
         """Whether a row's position is new. A row without one always is.
 
-        Rows of one position that follow each other are of one record: Flink's JSON format makes a row of each element
-        of a top-level array.
+        Rows of one position are of one record where no other of their partition stands between them: Flink's JSON
+        format makes a row of each element of a top-level array, and rows of other topics may come in between.
         """
         if not position:
             return True
-        if position != self._last:
-            self._last, self._is_new = position, self._take(position)
-        return self._is_new
-
-    def _take(self, position: list[int]) -> bool:
         topic, partition, offset = position
         offsets = self._partitions.get((topic, partition))
         if offsets is None:
             offsets = self._partitions[topic, partition] = Offsets(self._paid(topic, partition, 0))
-        return offsets.take(offset)
+        if offset != offsets.last:
+            offsets.last, offsets.is_new = offset, offsets.take(offset)
+        return offsets.is_new
 
     def runs(self) -> Iterator[tuple[str, str, int, int, int]]:
         """(cluster id, topic id, partition, start, end) of each run taken."""

@@ -45,6 +45,8 @@ class Offsets:
         self._ends = [end for _, end in paid]
         self._taken: list[tuple[int, int]] = []
         self._start = self._end = self._high = -1
+        self.last, self.is_new = -1, False
+        """The offset that came last, and whether it was new."""
 
     def take(self, offset: int) -> bool:
         """Take a row's offset; False when it is paid for, or was taken before."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.definition import BatchOptions, Column, Definition, SqlType
+from shared.definition import BatchOptions, Column, Definition, Source, SqlType
 from shared.errors import SpoolError
 from shared.manifest import Manifest
 from shared.providers.bodies import request_lines
@@ -127,6 +127,20 @@ def test_a_record_that_flink_made_several_rows_of_is_paid_for_once_and_answered_
     assert sum(manifest.records for manifest in manifests) == 6
     assert made.skipped == 2
     assert [run[3:] for run in made.positions()] == [(6, 9), (10, 11)]
+
+
+def test_rows_of_one_record_are_known_by_their_own_partition_whatever_comes_between_them(tmp_path: Path) -> None:
+    """The writer takes the rows of several topics, and of several partitions, in turn."""
+    source = Source(cluster_id="cluster", topics=(("reviews", "topic-id"), ("letters", "other-id")))
+    arriving = [[0, 0, 5], [1, 0, 7], [0, 0, 5], [0, 1, 5], [0, 0, 5], [1, 0, 7]]
+    lines = [samples.sealed_line(n, f"review {n}", position) for n, position in enumerate(arriving)]
+    made, (manifest,), _ = draft(tmp_path, samples.definition(source=source), lines)
+    assert (manifest.records, made.skipped) == (len(arriving), 0)
+    assert [run[1:] for run in made.positions()] == [
+        ("topic-id", 0, 5, 6),
+        ("topic-id", 1, 5, 6),
+        ("other-id", 0, 7, 8),
+    ]
 
 
 def test_a_position_that_comes_back_later_is_a_replay(tmp_path: Path) -> None:
