@@ -84,6 +84,8 @@ class PlanRecord(Record):
     """Their keys."""
     positions: tuple[tuple[str, str, int, int, int], ...]
     """(cluster id, topic id, partition, start, end) of each run that it pays for."""
+    continued: tuple[tuple[str, str, int, int], ...] = ()
+    """(cluster id, topic id, partition, offset) of each that another file's plan paid for, and that goes on here."""
 
     @classmethod
     def of(cls, plan: Plan, installation: str) -> Self:
@@ -103,6 +105,7 @@ class PlanRecord(Record):
             positions=tuple(
                 (run.cluster_id, run.topic_id, run.partition, run.start, run.end) for run in plan.positions
             ),
+            continued=plan.continued,
         )
 
     def plan(self) -> Plan:
@@ -118,6 +121,7 @@ class PlanRecord(Record):
             planned_at=self.planned_at,
             attempt_folder=self.attempt,
             positions=tuple(PositionRun(*run) for run in self.positions),
+            continued=self.continued,
         )
 
 
@@ -184,6 +188,12 @@ class Annals:
                 damaged(error)
                 continue
             yield record
+
+    def plan(self, address: str, attempt: str) -> PlanRecord | None:
+        """The plan of a sealed file: where it was written, or in its place, into which it goes from there."""
+        places = (f"{attempt}/{PLAN}", f"{self._folder}/plans/{plan_name(address)}.json")
+        found = ((place, data) for place in places if (data := self._files.read(place)) is not None)
+        return next((_parsed(PlanRecord, data, place) for place, data in found), None)
 
     def _read(self, record: type[Kept], name: str) -> Kept | None:
         data = self._files.read(f"{self._folder}/{name}")

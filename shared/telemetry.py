@@ -39,6 +39,7 @@ class Action(StrEnum):
     TOPIC_CREATED = "topic.created"
     EVENT_SKIPPED = "event.skipped"
     PACKS_LOWERED = "packs.lowered"
+    ROWS_DOUBTED = "rows.doubted"
     BATCH_REGISTERED = "batch.registered"
     BATCH_ASSIGNED = "batch.assigned"
     BATCH_RECALLED = "batch.recalled"

@@ -29,6 +29,12 @@ class Plans:
         with self._database.read() as connection:
             return connection.execute(made).scalar_one_or_none()
 
+    def attempt(self, address: str) -> str | None:
+        """The folder that a file's plan was written in; None for one without."""
+        folder = select(sealed_files.c.attempt_folder).where(sealed_files.c.address == address)
+        with self._database.read() as connection:
+            return connection.execute(folder).scalar_one_or_none()
+
     def addresses(self, pipeline: str) -> list[str]:
         """The files of a pipeline that have a plan."""
         with self._database.read() as connection:

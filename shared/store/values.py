@@ -217,6 +217,8 @@ class Plan:
     """Where this attempt wrote the batches' folders; unique to it."""
     batches: tuple[PlannedBatch, ...] = ()
     positions: tuple[PositionRun, ...] = ()
+    continued: tuple[tuple[str, str, int, int], ...] = ()
+    """(cluster id, topic id, partition, offset) of records that another file's plan paid for, and that go on here."""
 
 
 OWN_JOB = "own-"

@@ -1,7 +1,7 @@
 """Plan a sealed file once: render its rows, cut them into batches on disk, and commit the plan in one transaction."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
@@ -27,6 +27,8 @@ from shared.trust import vouch
 from submitter.planning.draft import Draft
 from submitter.planning.lately import Lately
 from submitter.planning.ledger import Ledger
+from submitter.planning.neighbours import Neighbours
+from submitter.planning.plan import Touching
 from submitter.planning.remembered import positions, remembered
 from submitter.planning.room import room_of
 
@@ -119,7 +121,8 @@ class Planner:
         return keys
 
     def _draft(self, definition: Definition, file: SealedFile, attempt: str) -> Plan:
-        ledger = self._ledger(definition)
+        neighbours = Neighbours(self._store, self._spool, definition.pipeline, definition.statement, file)
+        ledger = self._ledger(definition, neighbours)
         provider, folder = self._provider_for(definition.model), self._spool.files.work(attempt)
         stated = provider.profile.stated(definition.batch)
         cut = self._cut(definition, stated)
@@ -139,6 +142,9 @@ class Planner:
                 size=definition.batch.size,
                 message="one request has no room for as many records as 'batch.size' says",
             )
+        doubtful = list(ledger.doubtful()) if ledger else []
+        if doubtful and neighbours.is_cut_off:
+            _tell(file, doubtful)
         self._spool.keep_attempt(attempt, [manifest.batch_key for manifest in manifests])
         return Plan(
             pipeline=definition.pipeline,
@@ -152,6 +158,7 @@ class Planner:
             attempt_folder=attempt,
             batches=tuple(self._estimated(PlannedBatch.of(manifest), definition) for manifest in manifests),
             positions=tuple(PositionRun(*run) for run in draft.positions()),
+            continued=tuple(ledger.continued()) if ledger else (),
         )
 
     def _cut(self, definition: Definition, stated: int | None) -> Cut:
@@ -174,7 +181,7 @@ class Planner:
         tokens, usd = estimate(definition, batch, self._rate(definition))
         return replace(batch, estimated_tokens=tokens, estimated_cost_usd=usd)
 
-    def _ledger(self, definition: Definition) -> Ledger | None:
+    def _ledger(self, definition: Definition, neighbours: Neighbours | None = None) -> Ledger | None:
         source = definition.source
         if source is None:
             return None
@@ -189,7 +196,11 @@ class Planner:
                 low,
             )
 
-        return Ledger(source, paid)
+        def touches(topic: int, partition: int) -> Touching:
+            of = (source.cluster_id, source.topics[topic][1], partition)
+            return neighbours.touching(of) if neighbours else (set(), set())
+
+        return Ledger(source, paid, touches)
 
     def _settle(self, plan: Plan) -> list[str]:
         keys = [batch.batch_key for batch in plan.batches]
@@ -200,3 +211,17 @@ class Planner:
         self._spool.discard(plan.attempt_folder)
         reached(Failpoint.PLAN_SETTLED)
         return keys
+
+
+def _tell(file: SealedFile, doubtful: Iterable[tuple[str, int, int]]) -> None:
+    for topic, partition, offset in doubtful:
+        log(
+            Action.ROWS_DOUBTED,
+            logging.WARNING,
+            file=file.address,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            message="rows were skipped as paid for, and may be the rest of a record that gives several (a JSON array): "
+            "compare it with what came out of it, and produce again what is missing",
+        )

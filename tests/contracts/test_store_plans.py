@@ -13,6 +13,7 @@ def test_a_plan_is_committed_with_its_batches_and_positions(store: Store) -> Non
     assert store.plans.commit(made)
 
     assert store.plans.is_planned("part-0-0")
+    assert (store.plans.attempt("part-0-0"), store.plans.attempt("part-0-1")) == (made.attempt_folder, None)
     rows = store.batches.rows([State.SEALED])
     assert [(row.batch_key, row.records, row.attempt_folder) for row in rows] == [
         ("k-0", 10, made.attempt_folder),
