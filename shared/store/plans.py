@@ -7,7 +7,7 @@ from sqlalchemy import Connection, exists, func, select
 from shared.store.batch_rows import insert
 from shared.store.database import Database, insert_absent
 from shared.store.positions import absorb, pay
-from shared.store.tables import sealed_files
+from shared.store.tables import positions, sealed_files
 from shared.store.values import Plan, PlannedBatch, PositionRun
 
 __all__ = ["Plan", "PlannedBatch", "Plans", "PositionRun"]
@@ -34,6 +34,17 @@ class Plans:
         folder = select(sealed_files.c.attempt_folder).where(sealed_files.c.address == address)
         with self._database.read() as connection:
             return connection.execute(folder).scalar_one_or_none()
+
+    def has_arrays(self, pipeline: str, statement: str) -> bool:
+        """Whether records of a statement have given several rows: more were sent than there are positions paid for."""
+        sent = select(func.coalesce(func.sum(sealed_files.c.rows - sealed_files.c.skipped), 0)).where(
+            sealed_files.c.pipeline == pipeline, sealed_files.c.statement == statement
+        )
+        paid = select(func.coalesce(func.sum(positions.c.end_offset - positions.c.start_offset), 0)).where(
+            positions.c.pipeline == pipeline, positions.c.statement == statement
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(sent).scalar_one()) > int(connection.execute(paid).scalar_one())
 
     def addresses(self, pipeline: str) -> list[str]:
         """The files of a pipeline that have a plan."""

@@ -21,7 +21,7 @@ from submitter.lineage.fingerprint import fingerprint
 from submitter.lineage.lineage import Road
 from submitter.lineage.roads import Roads
 from submitter.lineage.sources import changes
-from submitter.lineage.starting import Finder, Places, Plan, admit, anew, blind, plan_finished
+from submitter.lineage.starting import Finder, Places, Plan, admit, anew, blind, cut_short, plan_finished
 from submitter.pipeline.names import moved
 from submitter.pipeline.values import Pipeline, Statement
 from submitter.run.limits import limits, terms
@@ -119,6 +119,9 @@ class Beginning:
                 + (f"; {place.again:,} records after it are paid for and will be skipped" if place.again else "")
                 + (f"; {place.gone:,} records before it are gone from the topic" if place.gone else "")
             )
+        positioned = [each.name for each in pipeline.statements if each.definition.source is not None]
+        for warning in cut_short([name for name in positioned if self.store.plans.has_arrays(pipeline.name, name)]):
+            self.say(warning)
         return places
 
     def blind(self) -> list[str]:

@@ -22,6 +22,16 @@ def test_a_plan_is_committed_with_its_batches_and_positions(store: Store) -> Non
     assert store.positions.paid("pipe", "sentiments", "cluster", "topic", 0) == [(0, 10), (12, 19)]
 
 
+def test_records_that_gave_several_rows_are_known_by_their_number(store: Store) -> None:
+    assert not store.plans.has_arrays("pipe", "sentiments")
+    assert store.plans.commit(plan("part-0-0", offsets=[(0, 10)]))
+    assert store.plans.commit(plan("part-0-1", offsets=[(20, 22)], skipped=8))
+    assert not store.plans.has_arrays("pipe", "sentiments")
+    assert store.plans.commit(plan("part-0-2", offsets=[(22, 24)], skipped=7))
+    assert store.plans.has_arrays("pipe", "sentiments"), "three rows at two positions"
+    assert not store.plans.has_arrays("pipe", "answers")
+
+
 def test_a_file_without_new_rows_is_planned_too(store: Store) -> None:
     assert store.plans.commit(plan("empty", skipped=10))
     assert store.plans.is_planned("empty")

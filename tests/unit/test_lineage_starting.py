@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import SettingsError
-from submitter.lineage.starting import admit, anew, way_out
+from submitter.lineage.starting import admit, anew, cut_short, way_out
 from submitter.pipeline.values import PlainInsert
 
 
@@ -34,3 +34,10 @@ def test_each_plain_insert_that_begins_anew_is_named() -> None:
     assert first.startswith("warning: the plain INSERT INTO `c`.`d`.`refined` (line 30) begins anew")
     assert "(line 41)" in second
     assert anew([]) == []
+
+
+def test_rows_of_a_record_that_an_unfinished_file_may_have_held_are_told_of() -> None:
+    (said,) = cut_short(["answers"])
+    assert said.startswith("warning: records of answers's input give several rows each")
+    assert "produce again what stood in an unfinished file" in said
+    assert cut_short([]) == []
