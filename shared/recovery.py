@@ -156,11 +156,12 @@ class Recovery:
         others = {each.provider_batch_id for each in self._store.attempts.of(batch.batch_key) if each.provider_batch_id}
         if is_identified:
             return Found(candidates(remotes, trail, others, is_identified=True))
-        others |= self._store.batches.provider_batches(batch.account, trail.since)
-        others |= self._store.strays.proved(batch.account, but_of=batch.batch_key)
+        # Of every account: several keys may share a workspace.
+        others |= self._store.batches.provider_batches(trail.since)
+        others |= self._store.strays.proved(but_of=batch.batch_key)
         found = candidates(remotes, trail, others, is_identified=False)
         # A look-up that went before ours may have adopted what we have made.
-        doubtful = self._store.attempts.on_trial(batch.account, trail.attempt.started_at)
+        doubtful = self._store.attempts.on_trial(trail.attempt.started_at)
         return Found(found, not found and bool(candidates(remotes, trail, others - doubtful, is_identified=False)))
 
     def _adopt(

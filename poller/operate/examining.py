@@ -113,14 +113,14 @@ class ProviderExamination:
             # Only their results say whose they are: the auditor's matter.
             next(provider.created_since(now - ABANDONED), None)
             return
-        yield from self._batches(account, islice(provider.created_since(since), _MOST))
+        yield from self._batches(islice(provider.created_since(since), _MOST))
         yield from self._files(account, islice(provider.uploads(), _MOST), now, provider.delete)
 
-    def _batches(self, account: str, remotes: Iterable[RemoteBatch]) -> Iterator[Case]:
+    def _batches(self, remotes: Iterable[RemoteBatch]) -> Iterator[Case]:
         wanted = {attempt.batch_key for attempt in self._store.attempts.open()}
         for remote in remotes:
             key = remote.metadata.get("batch_key", "")
-            if not is_batch_key(key) or key in wanted or self._store.strays.is_known(account, remote.id):
+            if not is_batch_key(key) or key in wanted or self._store.strays.is_known(remote.id):
                 continue
             batch = self._store.batches.get(key)
             if batch is None:
@@ -144,7 +144,7 @@ class ProviderExamination:
         """Batches that say nothing of whose they are, where all should be this store's."""
         wanted = [attempt for attempt in self._store.attempts.open() if attempt.account == account]
         for remote in remotes:
-            if self._store.strays.is_known(account, remote.id) or any(
+            if self._store.strays.is_known(remote.id) or any(
                 attempt.requests == remote.total and attempt.started_at - SLACK <= remote.created_at
                 for attempt in wanted
             ):

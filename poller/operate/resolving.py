@@ -67,7 +67,7 @@ class Resolving:
                 raise SettingsError(f"no create of batch {key} is unknown: there is nothing to adopt")
             if not is_provider_batch_id(provider_batch_id):
                 raise SettingsError(f"'{provider_batch_id}' is no id of a batch at a provider")
-            if self._store.strays.is_known(batch.account, provider_batch_id):
+            if self._store.strays.is_known(provider_batch_id):
                 raise SettingsError(f"{provider_batch_id} belongs to another batch of this store, or is a stray")
             self._store.attempts.resolve(
                 key,

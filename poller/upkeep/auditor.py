@@ -91,7 +91,7 @@ class Auditor:
             (batch, remote)
             for remote in provider.created_since(since)
             if (batch := accepted.get(remote.id) or self._whose(remote, known, attempts, is_identified=is_identified))
-            and not self._store.strays.is_known(batch.account, remote.id)
+            and not self._store.strays.is_known(remote.id)
         ]
         for batch, remote in found:
             self._note(batch, remote, Whose.OURS if is_identified else Whose.UNKNOWN)

@@ -70,16 +70,16 @@ class Pursuit:
         if key not in self._exclusive or self._is_wanted(stray):
             return False
         return not any(
-            attempt.requests == remote.total and attempt.started_at - SLACK <= remote.created_at
-            for attempt in self._store.attempts.unresolved(stray.account)
+            attempt.requests == remote.total
+            and attempt.started_at - SLACK <= remote.created_at
+            and _service(attempt.account) == _service(stray.account)
+            for attempt in self._store.attempts.open()
         )
 
     def _is_wanted(self, stray: Stray) -> bool:
         """Whether a look-up has adopted it since: then its own batch's collection proves it."""
-        return any(
-            batch.provider_batch_id == stray.provider_batch_id
-            for batch in self._store.batches.rows((*WATCHED, *COLLECTABLE), account=stray.account)
-        )
+        states = (*WATCHED, *COLLECTABLE)
+        return bool(self._store.batches.rows(states, 1, provider_batch_id=stray.provider_batch_id))
 
     def _settled(self, stray: Stray, batch: Batch, remote: RemoteBatch, provider: Provider) -> bool:
         """Whether its results say whose it is, and nothing may adopt it any more."""
@@ -140,6 +140,12 @@ class Pursuit:
         estimate = batch.estimated_cost_usd if whose is Whose.OURS else None
         self._store.strays.settle(stray.provider_batch_id, whose, cost_usd=estimate, is_estimate=True)
         return True
+
+
+def _service(account: str) -> tuple[str, str]:
+    """The provider and the host of an account, which the keys of one workspace share."""
+    provider, _, rest = account.partition(":")
+    return provider, rest.partition("@")[2]
 
 
 def _owner(paths: Sequence[Path], provider: Provider) -> str | None:

@@ -167,11 +167,6 @@ class Attempts:
             # Not by time: two machines may have made them, and their clocks differ.
             return sorted(_select(connection, attempts.c.batch_key == key), key=lambda each: -each.attempt)
 
-    def unresolved(self, account: str) -> list[Attempt]:
-        """An account's attempts whose outcome is unknown."""
-        with self._database.read() as connection:
-            return _select(connection, _open() & (attempts.c.account == account))
-
     def open(self) -> list[Attempt]:
         """Every attempt whose outcome is unknown, oldest first."""
         with self._database.read() as connection:
@@ -183,11 +178,10 @@ class Attempts:
         with self._database.read() as connection:
             return connection.execute(select(attempts.c.attempt).where(this).limit(1)).first() is not None
 
-    def on_trial(self, account: str, since: datetime) -> set[str]:
-        """The provider batches of an account that a look-up has adopted since then, and no results have proved yet."""
+    def on_trial(self, since: datetime) -> set[str]:
+        """The provider batches that a look-up has adopted since then, and no results have proved yet."""
         adopted = (
-            (attempts.c.account == account)
-            & (attempts.c.outcome == OUTCOME[Event.ADOPT])
+            (attempts.c.outcome == OUTCOME[Event.ADOPT])
             & attempts.c.note.is_distinct_from(PROVEN)
             & (attempts.c.resolved_at >= since)
             & (batches.c.provider_batch_id == attempts.c.provider_batch_id)

@@ -27,6 +27,7 @@ class Filter(TypedDict, total=False):
     pipeline: str
     statement: str
     account: str
+    provider_batch_id: str
     parent: str
     sealed_file: str
     sink_cluster: str
@@ -94,10 +95,11 @@ class Batches:
         chosen = select(func.max(batches.c.batch_key)).group_by(batches.c.account, batches.c.pipeline)
         return self._select([batches.c.batch_key.in_(chosen)], None)
 
-    def provider_batches(self, account: str, since: datetime) -> set[str]:
-        """The ids at the provider of an account's batches that were submitted at a moment or later."""
-        mine = (batches.c.account == account) & (batches.c.submitted_at >= since)
-        query = select(batches.c.provider_batch_id).where(mine, batches.c.provider_batch_id.is_not(None))
+    def provider_batches(self, since: datetime) -> set[str]:
+        """The ids at their providers of the batches that were submitted at a moment or later."""
+        query = select(batches.c.provider_batch_id).where(
+            batches.c.submitted_at >= since, batches.c.provider_batch_id.is_not(None)
+        )
         with self._database.read() as connection:
             return set(connection.execute(query).scalars())
 

@@ -83,23 +83,19 @@ class Strays:
         recent = or_(strays.c.found_at >= moment, strays.c.settled_at >= moment, strays.c.settled_at.is_(None))
         return self._select(recent, or_(strays.c.whose != Whose.FOREIGN, strays.c.cancelled_at.is_not(None)))
 
-    def proved(self, account: str, *, but_of: str) -> set[str]:
-        """The provider batches of an account whose results have proved them strays of other batches than this one."""
+    def proved(self, *, but_of: str) -> set[str]:
+        """The provider batches whose results have proved them strays of other batches than this one."""
         proof = (strays.c.whose == Whose.OURS) & strays.c.settled_at.is_not(None) & strays.c.is_estimate.is_(False)
-        query = select(strays.c.provider_batch_id).where(
-            proof, strays.c.account == account, strays.c.batch_key != but_of
-        )
+        query = select(strays.c.provider_batch_id).where(proof, strays.c.batch_key != but_of)
         with self._database.read() as connection:
             return set(connection.execute(query).scalars())
 
-    def is_known(self, account: str, provider_batch_id: str) -> bool:
-        """Whether a provider batch belongs to an attempt or a batch of the account, or is known as a stray."""
+    def is_known(self, provider_batch_id: str) -> bool:
+        """Whether a provider batch belongs to an attempt or a batch, of whichever key, or is known as a stray."""
         with self._database.read() as connection:
             return any(
                 connection.execute(
-                    select(table.c.account)
-                    .where((table.c.account == account) & (table.c.provider_batch_id == provider_batch_id))
-                    .limit(1)
+                    select(table.c.account).where(table.c.provider_batch_id == provider_batch_id).limit(1)
                 ).first()
                 for table in (attempts, batches, strays)
             )

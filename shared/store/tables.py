@@ -161,6 +161,8 @@ batches = Table(
     Index("ix_batches_parent", "parent"),
     Index("ix_batches_shard", "sink_cluster", "shard", "state"),
     Index("ix_batches_deadline", "deadline_at"),
+    Index("ix_batches_provider_batch", "provider_batch_id"),
+    Index("ix_batches_submitted", "submitted_at"),
 )
 
 attempts = Table(
@@ -182,6 +184,7 @@ attempts = Table(
     Column("note", Text),
 )
 Index("ix_attempts_account", attempts.c.account, attempts.c.started_at)
+Index("ix_attempts_provider_batch", attempts.c.provider_batch_id)
 _OPEN = attempts.c.outcome.is_(None)
 Index("uq_attempts_open", attempts.c.batch_key, unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN)
 

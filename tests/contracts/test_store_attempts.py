@@ -19,7 +19,7 @@ def test_an_intent_is_committed_with_the_state(store: Store, clock: SetClock) ->
     batch = store.batches.get("k-0")
     assert batch
     assert batch.state is State.SUBMITTING
-    assert store.attempts.of("k-0") == store.attempts.unresolved(ACCOUNT) == [attempt]
+    assert store.attempts.of("k-0") == store.attempts.open() == [attempt]
 
 
 def test_of_several_who_intend_at_once_one_may(stores: list[Store]) -> None:
@@ -51,7 +51,7 @@ def test_a_serial_account_has_one_unresolved_intent(stores: list[Store], serial:
         assert won.count(True) == (1 if serial else len(stores))
         left = [batch.state for batch in stores[0].batches.rows([State.SEALED])]
         assert len(left) == (round_ + 1) * (3 if serial else 0)
-        for attempt in stores[0].attempts.unresolved(ACCOUNT):
+        for attempt in stores[0].attempts.open():
             stores[0].attempts.resolve(attempt.batch_key, 1, None, Event.REJECT)
 
 
@@ -81,7 +81,7 @@ def test_an_attempt_ends_with_the_batchs_move(
     intend(store)
     if doubt:
         store.batches.apply("k-0", Event.DOUBT)
-        assert len(store.attempts.unresolved(ACCOUNT)) == 1
+        assert len(store.attempts.open()) == 1
     id_ = "batch_1" if state is State.SUBMITTED else None
     clock.advance(MINUTE)
     batch = store.attempts.resolve("k-0", 1, None, event, note="why", provider_batch_id=id_)
@@ -93,7 +93,7 @@ def test_an_attempt_ends_with_the_batchs_move(
         "why",
         id_,
     )
-    assert store.attempts.unresolved(ACCOUNT) == []
+    assert store.attempts.open() == []
     # Once resolved, it stays: a late second word changes neither the attempt nor the batch.
     with pytest.raises((StaleState, IllegalTransition)):
         store.attempts.resolve("k-0", 1, None, event)
@@ -153,7 +153,7 @@ def test_a_disowned_batch_is_open_again_and_remembered(store: Store) -> None:
         batch = store.attempts.disown("k-0", 1, None, note="its ids are another's")
         assert (batch.state, batch.provider_batch_id, batch.submitted_at) == (State.AMBIGUOUS, None, None)
         assert batch.missing_since is None, "of the next one nobody has been told that it is not there"
-    attempt = store.attempts.unresolved(ACCOUNT)[0]
+    attempt = store.attempts.open()[0]
     assert (attempt.outcome, attempt.disowned, attempt.note) == (
         None,
         ("foreign-1", "foreign-2"),
@@ -210,9 +210,8 @@ def test_a_batch_that_a_look_up_adopted_is_on_trial_until_its_results_are_in(sto
         store.attempts.resolve(key, 1, None, Event.ADOPT, note=note, provider_batch_id=f"remote-of-{key}")
     intend(store, "answered-0")
     store.attempts.resolve("answered-0", 1, None, Event.ACCEPT, provider_batch_id="remote-of-answered-0")
-    assert store.attempts.on_trial(ACCOUNT, NOON) == {"remote-of-guess-0"}
-    assert store.attempts.on_trial("another", NOON) == set()
-    assert store.attempts.on_trial(ACCOUNT, clock.now + MINUTE) == set()
+    assert store.attempts.on_trial(NOON) == {"remote-of-guess-0"}
+    assert store.attempts.on_trial(clock.now + MINUTE) == set()
     store.batches.apply("guess-0", Event.END)
     store.batches.collect("guess-0")
-    assert store.attempts.on_trial(ACCOUNT, NOON) == set()
+    assert store.attempts.on_trial(NOON) == set()

@@ -83,7 +83,7 @@ def test_everything_is_put_back(store: Store) -> None:
         ("k-2", State.PUBLISHED),
     ]
     assert [each.outcome for each in store.attempts.of("k-1")] == [None, "absent"]
-    assert store.strays.is_known("openai:KEY@api", "b")
+    assert store.strays.is_known("b")
 
 
 def test_a_name_that_was_only_claimed_does_not_stand_in_the_way(store: Store) -> None:

@@ -19,7 +19,7 @@ from shared.lifecycle import Event, State
 from shared.providers.port import Outgoing, Provider, RemoteBatch
 from shared.store import Batch, Stray, Whose
 from shared.submission import Submission
-from tests.rig.stage import Stage
+from tests.rig.stage import ENVIRON, Stage
 from tests.rig.waiting import wait_until
 
 HIDDEN = 3600
@@ -291,10 +291,31 @@ def test_in_a_workspace_of_its_own_it_is_cancelled_at_once(anthropic: Stage) -> 
     assert (stray.input_tokens, stray.output_tokens) == bill(anthropic, first)
 
 
-def test_what_an_open_look_up_may_want_is_not_cancelled(anthropic: Stage) -> None:
+def test_the_only_create_of_another_key_in_the_same_workspace_is_left_alone(anthropic: Stage) -> None:
+    anthropic.environ["OTHER_KEY"] = ENVIRON["ANTHROPIC_API_KEY"]
+    # By the provider's clock it came into being within the quarantine of the first one.
+    anthropic.ahead = timedelta(minutes=1)
+    anthropic.server.set_fault("http_5xx", endpoint="*.batches.create", times=1)
+    key, submission = anthropic.plan(), anthropic.submission()
+
+    def is_given_up() -> bool:
+        submission.work(key)
+        return anthropic.batch(key).state is State.HELD
+
+    wait_until(is_given_up, 30, "the quarantine to be over")
+    anthropic.model = {"api_key": "OTHER_KEY"}
+    anthropic.submit()
+    audit = auditor(anthropic, "ANTHROPIC_API_KEY", "OTHER_KEY")
+    assert (audit.run_once(), strays(anthropic), cancelled(anthropic)) == ({"checked": 1}, [], [])
+
+
+@pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "OTHER_KEY"])
+def test_what_an_open_look_up_may_want_is_not_cancelled(anthropic: Stage, name: str) -> None:
     """A batch of this size is being looked up: what the auditor found may be what that look-up waits for."""
     key = twice(anthropic)
     first, _ = creates(anthropic)
+    anthropic.environ["OTHER_KEY"] = ENVIRON["ANTHROPIC_API_KEY"]
+    anthropic.model = {"api_key": name}
     anthropic.server.set_fault("http_5xx", endpoint="*.batches.create", times=1)
     other = anthropic.plan()
     anthropic.submission().work(other)

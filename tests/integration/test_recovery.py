@@ -187,6 +187,17 @@ def test_another_user_s_results_disprove_a_guess_whatever_its_ids_look_like(anth
     assert anthropic.server.witness().custom_ids()[f"{key}-0"] == 1
 
 
+def test_what_another_key_of_the_workspace_has_made_is_not_adopted(anthropic: Stage) -> None:
+    anthropic.environ["OTHER_KEY"] = ENVIRON["ANTHROPIC_API_KEY"]
+    anthropic.server.set_fault("http_5xx", endpoint="*.batches.create", times=1)
+    key = anthropic.plan()
+    work_until(anthropic, key, State.AMBIGUOUS)
+    anthropic.model = {"api_key": "OTHER_KEY"}
+    theirs = anthropic.batch(anthropic.submit()).provider_batch_id
+    ours = work_until(anthropic, key, State.SUBMITTED).provider_batch_id
+    assert creates(anthropic) == [theirs, ours]
+
+
 @pytest.mark.parametrize("seen", [State.SUBMITTED, State.ENDED])
 def test_a_guess_whose_owner_deletes_it_is_not_taken_for_our_loss(anthropic: Stage, seen: State) -> None:
     """Else its requests would be carried to a child, and be paid for beside our own create, which nobody looks for."""
