@@ -86,7 +86,7 @@ class Rebuild:
         self._store.rebuilds.refuse_filled()
         self._spool.files.reach()
         events = announced(self._client, self._settings.batches_topic)
-        pipelines = {name: self._found(name) for name in sorted({name for name, _ in self._spool.statements()})}
+        pipelines = {name: self._found(name) for name in self._spool.pipelines()}
         chosen = installation or self._chosen(pipelines)
         mine = {name: found for name, found in pipelines.items() if found.installation in (chosen, None)}
         for name, found in mine.items():

@@ -50,13 +50,18 @@ class Spool:
                 raise SpoolError(f"'{name}' can't name a folder of the spool; use letters, digits, '_', '.' and '-'")
         return f"{pipeline}/{statement}"
 
+    def pipelines(self) -> list[str]:
+        """Every pipeline that left anything here: its annals, or a statement's folder."""
+        return [name for name in self._names() if self._has(name, ANNALS) or any(self.statements(name))]
+
     def statements(self, pipeline: str | None = None) -> Iterator[tuple[str, str]]:
-        """Every statement, of one pipeline or of all, that has a folder for sealed files: (pipeline, statement)."""
-        names = [entry.name for entry in self.files.entries("") if entry.is_folder] if pipeline is None else [pipeline]
-        for name in sorted(filter(is_name, names)):
+        """Every statement, of one pipeline or of all, that has sealed files or batches: (pipeline, statement).
+
+        In an object store a folder ends with the last file in it: batches stay when all sealed files are deleted.
+        """
+        for name in self._names() if pipeline is None else [pipeline]:
             for entry in sorted(self.files.entries(name), key=lambda entry: entry.name):
-                found = is_name(entry.name) and self.files.entries(entry.address, "sealed")
-                if found and any(each.name == "sealed" and each.is_folder for each in found):
+                if is_name(entry.name) and (self._has(entry.address, "sealed") or self._has(entry.address, "batches")):
                     yield name, entry.name
 
     def batch(self, pipeline: str, statement: str, batch_key: str) -> str:
@@ -142,6 +147,14 @@ class Spool:
         if _ATTEMPT.fullmatch(attempt.rpartition("/")[2]):
             with suppress(SpoolError):
                 self.files.delete(attempt)
+
+    def _names(self) -> list[str]:
+        """The folders at the top that may be pipelines'."""
+        return sorted(entry.name for entry in self.files.entries("") if entry.is_folder and is_name(entry.name))
+
+    def _has(self, folder: str, name: str) -> bool:
+        """Whether a folder has a folder of this name."""
+        return any(entry.name == name and entry.is_folder for entry in self.files.entries(folder, name))
 
     def _written_at(self, folder: Entry) -> datetime:
         times = [entry.modified_at for entry in self.files.find(folder.address) if entry.modified_at is not None]

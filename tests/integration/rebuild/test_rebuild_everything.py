@@ -17,6 +17,7 @@ from shared.spool import MANIFEST
 from shared.store import Run
 from submitter.lineage.chronicle import Chronicle
 from submitter.planning.planner import Planner
+from tests.rig.objects import ObjectStore
 from tests.rig.older import copied, restore
 from tests.rig.rebuilding import (
     DAY,
@@ -118,6 +119,41 @@ def test_what_is_deleted_and_forgotten_stays_out_and_paid(make_back: MakeBack, b
     again = seal(stage, "again", range(RECORDS))
     assert plan(stage, again) == [], "every position is paid for"
     check_once(back, RECORDS)
+
+
+def test_what_is_all_deleted_from_an_object_store_stays_out_and_paid(
+    make_back: MakeBack, batches_topic: str, object_store: ObjectStore
+) -> None:
+    """A folder there ends with its last file: of the statement only its batches are left."""
+    back = make_back(spool_address=f"s3://{object_store.bucket()}/spool")
+    stage = back.stage
+    epoch = begin(stage)
+    file = seal(stage, "old", range(RECORDS))
+    (key,) = plan(stage, file)
+    back.finish(key)
+    stage.ahead = 30 * DAY
+    keeper, provider_of = Keeper(stage.store, this_process()), stage.models().provider_of
+    janitor = Janitor(stage.store, stage.spool, provider_of, keeper, stage.clock, retention=7 * DAY)
+    assert janitor.run_once() == {"deleted": 1}
+    before, planned_at = ledger(stage), stage.store.plans.planned_at(file.address)
+    drop(stage)
+    rebuild(back, batches_topic)
+    assert ledger(stage) == before
+    assert stage.store.plans.planned_at(file.address) == planned_at
+    assert (stage.batch(key).state, stage.batch(key).succeeded) == (State.PUBLISHED, RECORDS)
+    assert begin(stage) == epoch + 1
+    check_once(back, RECORDS)
+
+
+def test_a_pipeline_that_has_sealed_nothing_yet_keeps_its_run(make_back: MakeBack, batches_topic: str) -> None:
+    back = make_back()
+    stage = back.stage
+    epoch = begin(stage)
+    before = stage.store.lineage.runs("pipe")
+    drop(stage)
+    rebuild(back, batches_topic)
+    assert stage.store.lineage.runs("pipe") == before
+    assert begin(stage) == epoch + 1
 
 
 def test_a_batch_that_was_committed_and_not_yet_in_its_place_gets_it(make_back: MakeBack, batches_topic: str) -> None:
