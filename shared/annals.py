@@ -20,7 +20,7 @@ from shared.store.terms import Stated
 from shared.store.values import Plan, PositionRun, Run
 
 _RUN = re.compile(r"run-([0-9]+)\.json")
-Kept = TypeVar("Kept", bound="Record")
+Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 class Record(BaseModel):
@@ -54,6 +54,27 @@ class RunRecord(Record):
     """Seconds that its unanswered creates are looked for, if it says so."""
     checkpoints: str | None = None
     """The address of its checkpoints, where they don't lie in its spool."""
+
+    def run(self, end: "EndRecord | None") -> Run:
+        """The run, as the store keeps it."""
+        return Run(
+            pipeline=self.pipeline,
+            epoch=self.epoch,
+            job_id=self.job_id,
+            definition=self.definition,
+            started_at=self.started_at,
+            ended_at=end.ended_at if end else None,
+            outcome=end.outcome if end else None,
+            restored_from=self.restored_from,
+            started_from=dict(self.started_from) if self.started_from is not None else None,
+            fresh=self.fresh,
+            skipped=0,
+        )
+
+    @property
+    def days(self) -> list[Limit]:
+        """What a day may cost, as the run said."""
+        return [Limit(*limit) for limit in self.limits]
 
     @property
     def terms(self) -> Stated:
@@ -153,13 +174,19 @@ class Annals:
 
     def runs(self) -> list[tuple[RunRecord, EndRecord | None]]:
         """Every run that began, with its end, the newest last."""
-        names = (_RUN.fullmatch(entry.name) for entry in self._files.entries(self._folder, "run-"))
-        epochs = sorted(int(name[1]) for name in names if name)
         runs = (
             (self._read(RunRecord, f"run-{epoch}.json"), self._read(EndRecord, f"ended-{epoch}.json"))
-            for epoch in epochs
+            for epoch in self._epochs()
         )
         return [(run, end) for run, end in runs if run is not None]
+
+    def newest(self) -> RunRecord | None:
+        """The run that began last; None before the first."""
+        epochs = self._epochs()
+        return self._read(RunRecord, f"run-{epochs[-1]}.json") if epochs else None
+
+    def definition(self, hash_: str) -> Definition | None:
+        return self._read(Definition, f"definitions/{hash_}.json")
 
     def definitions(self) -> Iterator[Definition]:
         """Every definition that a run was started with."""
@@ -195,7 +222,11 @@ class Annals:
         found = ((place, data) for place in places if (data := self._files.read(place)) is not None)
         return next((_parsed(PlanRecord, data, place) for place, data in found), None)
 
-    def _read(self, record: type[Kept], name: str) -> Kept | None:
+    def _epochs(self) -> list[int]:
+        names = (_RUN.fullmatch(entry.name) for entry in self._files.entries(self._folder, "run-"))
+        return sorted(int(name[1]) for name in names if name)
+
+    def _read(self, record: type[Parsed], name: str) -> Parsed | None:
         data = self._files.read(f"{self._folder}/{name}")
         return None if data is None else _parsed(record, data, f"{self._folder}/{name}")
 
@@ -214,9 +245,6 @@ def write_plan(spool: Spool, plan: Plan, installation: str) -> None:
 def place_plan(spool: Spool, plan: Plan) -> None:
     """Give a committed plan's record its place, also where it has no batch that would."""
     spool.place_plan(plan.attempt_folder, plan.pipeline, f"{plan_name(plan.address)}-0")
-
-
-Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 def _parsed(model: type[Parsed], data: bytes, address: str) -> Parsed:

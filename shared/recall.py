@@ -1,4 +1,4 @@
-"""Puts what an older copy of the store has forgotten back into it, from what stands in the spool: batches, and plans.
+"""Puts what an older copy of the store has forgotten back into it, from the spool: pipelines, batches, and plans.
 
 A batch's intent says that it may have been sent, its closing that it is out: neither is done again. What a plan has
 paid for stays paid for.
@@ -7,6 +7,7 @@ paid for stays paid for.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from enum import Enum, auto
 
 from shared.annals import Annals
 from shared.closing import Closing, read_closing
@@ -18,7 +19,43 @@ from shared.lifecycle import State
 from shared.manifest import Manifest
 from shared.spool import Spool
 from shared.store import PlannedBatch, Store
+from shared.store.lineage import Owner
 from shared.trust import vouch
+
+
+class Belonging(Enum):
+    """Whose a pipeline of the spool is."""
+
+    OURS = auto()
+    """The store knows a run of it; or its name, where no run is on record."""
+    FORGOTTEN = auto()
+    """Its newest run was this store's, which knows none: it was restored from a copy that is older than the first."""
+    ANOTHERS = auto()
+    """Its newest run was another store's."""
+    UNTOLD = auto()
+    """No run is on record, and the store does not know its name."""
+
+
+def belonging(store: Store, spool: Spool, pipeline: str) -> Belonging:
+    """Whose a pipeline is. Raises SpoolError for a damaged record of its newest run."""
+    if store.lineage.runs(pipeline, 1):
+        return Belonging.OURS
+    newest = Annals(spool, pipeline).newest()
+    if newest is None or newest.pipeline != pipeline:
+        return Belonging.UNTOLD if store.lineage.owner(pipeline) is None else Belonging.OURS
+    is_ours = newest.installation == store.shards.installation_id()
+    return Belonging.FORGOTTEN if is_ours else Belonging.ANOTHERS
+
+
+def recall_pipeline(store: Store, spool: Spool, pipeline: str) -> bool:
+    """Put back a forgotten pipeline: its name, its runs, what they state; whether the store knew no run of it.
+
+    Before its batches, which its limits hold for. Raises SpoolError for a damaged record.
+    """
+    runs = Annals(spool, pipeline).runs()
+    first, newest = runs[0][0], runs[-1][0]
+    owner = Owner(pipeline, newest.file, spool.address, first.started_at)
+    return store.recalls.pipeline(owner, [run.run(end) for run, end in runs], newest.days, newest.terms)
 
 
 def recall(store: Store, spool: Spool, manifest: Manifest, environ: Mapping[str, str] = os.environ) -> bool:

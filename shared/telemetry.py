@@ -38,6 +38,7 @@ class Action(StrEnum):
     DEPENDENCY_BACK = "dependency.back"
     TOPIC_CREATED = "topic.created"
     EVENT_SKIPPED = "event.skipped"
+    PIPELINE_RECALLED = "pipeline.recalled"
     PACKS_LOWERED = "packs.lowered"
     ROWS_DOUBTED = "rows.doubted"
     BATCH_REGISTERED = "batch.registered"

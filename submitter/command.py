@@ -119,18 +119,20 @@ def _runner(
     from shared.kafka import load_clusters
     from shared.spool import Spool
     from shared.store import Store
+    from submitter.lineage.chronicle import Chronicle
     from submitter.run.run import Runner, Wishes
 
     pipeline, settings = checked.pipeline, checked.pipeline.settings
     configured = settings.kafka_config or os.environ.get("BATCHLINE_KAFKA_CONFIG")
     clusters = load_clusters(Path(configured) if configured else None, os.environ)
     store = opened.enter_context(Store.open(settings.state_store))
-    store.lineage.claim_name(pipeline.name, str(pipeline.file), take_over=take_over)
+    spool = Spool(settings.spool)
+    Chronicle(store, spool, pipeline.name).claim(str(pipeline.file), take_over=take_over)
     return Runner(
         pipeline=pipeline,
         tables=checked.tables,
         store=store,
-        spool=Spool(settings.spool),
+        spool=spool,
         clusters=clusters,
         wishes=Wishes(overrides, **wishes),
         say=_say,

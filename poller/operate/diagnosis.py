@@ -12,6 +12,9 @@ from poller.alarms import Kind
 class Odd(StrEnum):
     """What only the doctor looks for, beside the kinds of the status."""
 
+    FORGOTTEN = "pipeline-forgotten"
+    ANOTHERS = "pipeline-of-another-store"
+    UNTOLD = "pipeline-unknown"
     ROWLESS = "batch-without-row"
     ATTEMPT = "plan-attempt-left"
     IN_PROGRESS = "file-in-progress-left"
@@ -23,7 +26,7 @@ class Odd(StrEnum):
     DUPLICATE = "duplicate"
 
 
-NOTES = frozenset({Odd.NO_KEY, Odd.SKIPPED, Odd.DUPLICATE})
+NOTES = frozenset({Odd.ANOTHERS, Odd.NO_KEY, Odd.SKIPPED, Odd.DUPLICATE})
 """What is worth knowing, and needs nobody's attention."""
 
 

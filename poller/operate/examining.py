@@ -14,6 +14,7 @@ from shared.errors import SpoolAway, SpoolError
 from shared.hindsight import is_forgotten
 from shared.keys import is_batch_key
 from shared.providers.port import Provider, RemoteBatch, RemoteFile
+from shared.recall import Belonging, belonging
 from shared.recovery import SLACK
 from shared.spool import Spool
 from shared.store import Batch, Store
@@ -44,14 +45,38 @@ class SpoolExamination:
         self._leftovers = Leftovers(store, spool)
 
     def cases(self, now: datetime) -> Iterator[Case]:
-        """Statement by statement."""
-        for pipeline, statement in self._spool.statements():
-            if pipeline not in self._store.recalls.pipelines():
-                # Another store's, which shares the spool.
+        """Pipeline by pipeline, statement by statement."""
+        for pipeline in self._spool.pipelines():
+            try:
+                found = belonging(self._store, self._spool, pipeline)
+            except SpoolAway:
+                raise
+            except SpoolError as error:
+                yield Case(Finding(kind=Odd.UNREADABLE, subject=pipeline, message=str(error)))
                 continue
-            yield from self._rowless(pipeline, statement)
-            yield from self._in_progress(pipeline, statement, now)
-            yield from self._attempts(pipeline, statement, now)
+            if found is not Belonging.OURS:
+                yield self._unknown(pipeline, found)
+            for _, statement in self._spool.statements(pipeline):
+                if found in (Belonging.OURS, Belonging.FORGOTTEN):
+                    yield from self._rowless(pipeline, statement)
+                if found is Belonging.OURS:
+                    yield from self._in_progress(pipeline, statement, now)
+                    yield from self._attempts(pipeline, statement, now)
+
+    def _unknown(self, pipeline: str, found: Belonging) -> Case:
+        """A pipeline of which the store knows nothing."""
+        if found is Belonging.FORGOTTEN:
+            message = "its runs stand in the spool, and the store knows none: restored from an older copy?"
+            finding = Finding(kind=Odd.FORGOTTEN, subject=pipeline, message=message, fix="take it back into the store")
+            return Case(finding, self._mending.take_back_pipeline(pipeline))
+        if found is Belonging.ANOTHERS:
+            message = "its newest run was another store's, which shares the spool: nothing of it is looked at here"
+            return Case(Finding(kind=Odd.ANOTHERS, subject=pipeline, message=message))
+        message = (
+            "no run of it is on record, and the store does not know it: nobody can tell whose it is, and nothing of it "
+            "comes out here; if it is this store's, `submitter run` with its file makes it known again"
+        )
+        return Case(Finding(kind=Odd.UNTOLD, subject=pipeline, message=message))
 
     def _rowless(self, pipeline: str, statement: str) -> Iterator[Case]:
         for key in self._leftovers.rowless(pipeline, statement):

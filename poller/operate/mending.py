@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from shared.providers.port import RemoteBatch
-from shared.recall import recall
+from shared.recall import recall, recall_pipeline
 from shared.spool import Spool
 from shared.store import Batch, Store
 
@@ -17,6 +17,15 @@ class Mending:
 
     def __init__(self, store: Store, spool: Spool, environ: Mapping[str, str] = os.environ) -> None:
         self._store, self._spool, self._environ = store, spool, environ
+
+    def take_back_pipeline(self, pipeline: str) -> Mend:
+        """A pipeline's runs go back into the store."""
+
+        def mend() -> str:
+            is_back = recall_pipeline(self._store, self._spool, pipeline)
+            return "taken back" if is_back else "nothing to do: it is back"
+
+        return mend
 
     def take_back(self, pipeline: str, statement: str, key: str) -> Mend:
         """A batch that stands in its place goes back into the store."""

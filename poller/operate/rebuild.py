@@ -27,9 +27,10 @@ from shared.manifest import Manifest
 from shared.messages import BatchEvent
 from shared.providers.profiles import profile_for
 from shared.spool import MANIFEST, Spool
-from shared.store import Run, Store
+from shared.store import Store
 from shared.store.budgets import Limit
-from shared.store.rebuilds import Known, Owner, Restored
+from shared.store.lineage import Owner
+from shared.store.rebuilds import Known, Restored
 from shared.trust import vouch, vouching
 
 Say = Callable[[str], None]
@@ -47,7 +48,7 @@ class Found:
     @property
     def limits(self) -> list[Limit]:
         """What a day may cost, as its newest run said."""
-        return [Limit(*limit) for limit in self.runs[-1][0].limits] if self.runs else []
+        return self.runs[-1][0].days if self.runs else []
 
     @property
     def installation(self) -> str | None:
@@ -201,7 +202,7 @@ def _restored(pipelines: Mapping[str, Found], installation: str | None, spool: S
         if found.runs:
             first, last = found.runs[0][0], found.runs[-1][0]
             owners.append(Owner(name, last.file, spool.address, first.started_at))
-        runs += [_run(run, end) for run, end in found.runs]
+        runs += [run.run(end) for run, end in found.runs]
     return Restored(
         installation=installation,
         owners=owners,
@@ -211,20 +212,4 @@ def _restored(pipelines: Mapping[str, Found], installation: str | None, spool: S
         batches=[known for found in pipelines.values() for known in found.batches],
         limits={name: found.limits for name, found in pipelines.items()},
         terms={name: found.runs[-1][0].terms for name, found in pipelines.items() if found.runs},
-    )
-
-
-def _run(run: RunRecord, end: EndRecord | None) -> Run:
-    return Run(
-        pipeline=run.pipeline,
-        epoch=run.epoch,
-        job_id=run.job_id,
-        definition=run.definition,
-        started_at=run.started_at,
-        ended_at=end.ended_at if end else None,
-        outcome=end.outcome if end else None,
-        restored_from=run.restored_from,
-        started_from=dict(run.started_from) if run.started_from is not None else None,
-        fresh=run.fresh,
-        skipped=0,
     )

@@ -1,4 +1,4 @@
-"""Takes back batches that stand in the spool and that the store has forgotten: it was restored from an older copy.
+"""Takes back what stands in the spool and the store has forgotten: it was restored from an older copy.
 
 Their events were consumed once, and come no more; and the submitter, which would plan their files anew, need not live.
 """
@@ -13,7 +13,7 @@ from poller.duty import FAULTS, KNOWN, Counts
 from shared.clock import Clock
 from shared.errors import SpoolAway, SpoolError, StoreUnavailable
 from shared.keys import is_batch_key
-from shared.recall import recall, recall_plans
+from shared.recall import Belonging, belonging, recall, recall_pipeline, recall_plans
 from shared.spool import Spool
 from shared.store import Store
 from shared.telemetry import Action, log
@@ -43,15 +43,30 @@ class Recaller:
         return counts
 
     def _sweep(self) -> Counter[str]:
-        known, counts = self._store.recalls.pipelines(), Counter[str]()
-        for pipeline, statement in self._spool.statements():
-            if pipeline in known:
-                for keys in _chunks(self._keys(pipeline, statement)):
-                    for key in self._store.recalls.absent(keys):
-                        counts[self._recall(pipeline, statement, key)] += 1
-        for pipeline in sorted(known):
-            counts += self._plans(pipeline)
+        counts = Counter[str]()
+        for pipeline in self._spool.pipelines():
+            if self._is_ours(pipeline, counts):
+                for _, statement in self._spool.statements(pipeline):
+                    for keys in _chunks(self._keys(pipeline, statement)):
+                        for key in self._store.recalls.absent(keys):
+                            counts[self._recall(pipeline, statement, key)] += 1
+                counts += self._plans(pipeline)
         return counts
+
+    def _is_ours(self, pipeline: str, counts: Counter[str]) -> bool:
+        """Whether a pipeline is this store's; one that it has forgotten is taken back. The doctor tells of others."""
+        try:
+            found = belonging(self._store, self._spool, pipeline)
+            if found is Belonging.FORGOTTEN and recall_pipeline(self._store, self._spool, pipeline):
+                log(Action.PIPELINE_RECALLED, logging.WARNING, pipeline=pipeline)
+                counts["pipelines"] += 1
+        except SpoolAway:
+            raise
+        except SpoolError as error:
+            log(Action.BATCH_FAULT, logging.WARNING, pipeline=pipeline, message=str(error))
+            counts[FAULTS] += 1
+            return False
+        return found in (Belonging.OURS, Belonging.FORGOTTEN)
 
     def _plans(self, pipeline: str) -> Counter[str]:
         """Take back the plans of files that are deleted, for their positions; the others the submitter takes back."""

@@ -1,8 +1,11 @@
 """A pipeline's lineage: who owns its name, each run of its Flink job, and every definition that was ever used."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, literal, or_, select, update
 
 from shared.definition import Definition
 from shared.errors import NameTaken, StaleState
@@ -10,6 +13,16 @@ from shared.store.columns import UtcTime
 from shared.store.database import Database, insert_absent
 from shared.store.tables import definitions, pipelines, runs, sealed_files
 from shared.store.values import Run
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose a pipeline's name is."""
+
+    pipeline: str
+    file: str
+    spool: str
+    claimed_at: datetime
 
 
 class Lineage:
@@ -136,6 +149,19 @@ class Lineage:
             this = (runs.c.pipeline == pipeline) & (runs.c.epoch == epoch)
             if connection.execute(update(runs).where(this).values(**values)).rowcount != 1:
                 raise StaleState(f"run {epoch} of pipeline '{pipeline}' is not in the store")
+
+
+def put_back(connection: Connection, owner: Owner, known: Iterable[Run]) -> bool:
+    """Put back a pipeline's name and runs that the store has forgotten; False, and nothing, where it knows a run."""
+    rows = [{name: getattr(run, name) for name in runs.columns.keys()} for run in known]  # noqa: SIM118 - iterating gives columns
+    # A command that was refused may have claimed the name before.
+    connection.execute(delete(pipelines).where(pipelines.c.name == owner.pipeline, pipelines.c.epoch == 0))
+    row = {"name": owner.pipeline, "file": owner.file, "spool": owner.spool, "claimed_at": owner.claimed_at}
+    if not insert_absent(connection, pipelines, {**row, "epoch": max((each["epoch"] for each in rows), default=0)}):
+        return False
+    for each in rows:
+        connection.execute(insert(runs).values(**each))
+    return True
 
 
 def _run(row: Row[Any]) -> Run:

@@ -2,25 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from shared.definition import Definition
 from shared.errors import SettingsError
 from shared.lifecycle import State
-from shared.store import batch_rows, plans
+from shared.store import batch_rows, lineage, plans
 from shared.store.budget_rows import put_back
 from shared.store.budgets import Limit, state
 from shared.store.creates import Attempt
 from shared.store.database import Database, insert_absent, serialise
+from shared.store.lineage import Owner
 from shared.store.tables import (
     attempts,
     batches,
     definitions,
     installation,
-    pipelines,
     positions,
     runs,
     sealed_files,
@@ -43,16 +42,6 @@ class Known:
     columns: dict[str, Any] = field(default_factory=dict)
     attempts: Sequence[Attempt] = ()
     charges: Sequence[Charge] = ()
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Whose a pipeline's name is."""
-
-    pipeline: str
-    file: str
-    spool: str
-    claimed_at: datetime
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,8 @@ class Rebuilds:
             for definition in what.definitions:
                 row = {"hash": definition.hash, "json": definition.canonical().decode()}
                 insert_absent(connection, definitions, row)
-            _lineage(connection, what)
+            for owner in what.owners:
+                lineage.put_back(connection, owner, [run for run in what.runs if run.pipeline == owner.pipeline])
             for plan in what.plans:
                 plans.put_back(connection, plan)
             for pipeline, limits in what.limits.items():
@@ -116,15 +106,3 @@ def _refuse_filled(connection: Connection) -> None:
             f"the state store is not empty (it has rows in {', '.join(filled)}): a rebuild takes an empty one. What an "
             "older copy has forgotten comes back by itself; see `poller doctor`"
         )
-
-
-def _lineage(connection: Connection, what: Restored) -> None:
-    # A command that was refused may have claimed a name before.
-    connection.execute(delete(pipelines).where(pipelines.c.name.in_([owner.pipeline for owner in what.owners])))
-    for owner in what.owners:
-        epoch = max((run.epoch for run in what.runs if run.pipeline == owner.pipeline), default=0)
-        row = {"name": owner.pipeline, "file": owner.file, "spool": owner.spool, "epoch": epoch}
-        connection.execute(insert(pipelines).values(**row, claimed_at=owner.claimed_at))
-    names = [name for name in runs.columns.keys()]  # noqa: C416, SIM118 - iterating gives columns
-    for run in what.runs:
-        connection.execute(insert(runs).values(**{name: getattr(run, name) for name in names}))

@@ -8,11 +8,13 @@ from sqlalchemy import insert, select
 
 from shared.budget import day_of
 from shared.lifecycle import State
-from shared.store import batch_rows, budget_rows
+from shared.store import batch_rows, budget_rows, budgets, lineage, plans, terms
+from shared.store.budgets import Limit
 from shared.store.database import Database
-from shared.store.plans import put_back
-from shared.store.tables import attempts, batches, pipelines
-from shared.store.values import Charge, Plan, PlannedBatch
+from shared.store.lineage import Owner
+from shared.store.tables import attempts, batches
+from shared.store.terms import Stated
+from shared.store.values import Charge, Plan, PlannedBatch, Run
 
 
 class Recalls:
@@ -21,10 +23,15 @@ class Recalls:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def pipelines(self) -> set[str]:
-        """The pipelines that the store knows: another's, in the same spool, are another store's matter."""
-        with self._database.read() as connection:
-            return set(connection.execute(select(pipelines.c.name)).scalars())
+    def pipeline(self, owner: Owner, runs: Sequence[Run], limits: Sequence[Limit], stated: Stated) -> bool:
+        """Put back a pipeline with all its runs, and what the newest of them states; whether the store knew none."""
+        with self._database.write() as connection:
+            if not lineage.put_back(connection, owner, runs):
+                return False
+            now = self._database.clock()
+            budgets.state(connection, now, owner.pipeline, limits)
+            terms.state(connection, now, owner.pipeline, stated)
+            return True
 
     def absent(self, keys: Sequence[str]) -> list[str]:
         """Those of some hundred keys that have no row."""
@@ -40,7 +47,7 @@ class Recalls:
     def plan(self, plan: Plan) -> bool:
         """Put back a plan, with the positions that it paid for; whether it was absent."""
         with self._database.write() as connection:
-            return put_back(connection, plan)
+            return plans.put_back(connection, plan)
 
     def sent(
         self,

@@ -5,7 +5,7 @@ from contextlib import suppress
 from shared.annals import Annals
 from shared.definition import Definition
 from shared.errors import SettingsError, SpoolAway, SpoolError
-from shared.recall import recall_plans
+from shared.recall import Belonging, belonging, recall_pipeline, recall_plans
 from shared.spool import Spool
 from shared.store import Store
 
@@ -17,13 +17,24 @@ class Chronicle:
         self._store, self._spool, self._pipeline = store, spool, pipeline
         self._annals = Annals(spool, pipeline)
 
+    def claim(self, file: str, *, take_over: bool = False) -> None:
+        """Make the pipeline's name this file's, in a store that was told of its runs before, if they are its own.
+
+        Raises SettingsError where the spool remembers runs of another store, which alone knows what is paid for;
+        NameTaken where the name is another file's, unless it is taken over; SpoolError for a damaged run.
+        """
+        found = belonging(self._store, self._spool, self._pipeline)
+        if found is Belonging.ANOTHERS:
+            raise self._anothers()
+        if found is Belonging.FORGOTTEN:
+            recall_pipeline(self._store, self._spool, self._pipeline)
+        self._store.lineage.claim_name(self._pipeline, file, take_over=take_over)
+
     def remind(self) -> None:
         """Tell a store that was restored from an older copy what was paid for since, and is deleted by now.
 
-        Before anything is read: those rows may come again. Raises SettingsError where the spool remembers runs that the
-        store knows nothing of: then nobody knows what else is paid for; SpoolError for a plan that can't be read.
+        Before anything is read: those rows may come again. Raises SpoolError for a plan that can't be read.
         """
-        self._refuse_forgotten()
         try:
             recall_plans(self._store, self._spool, self._pipeline)
         except SpoolAway:
@@ -34,18 +45,15 @@ class Chronicle:
                 "without it (remove it only if you want that) its rows may be sent, and paid for, again"
             ) from error
 
-    def _refuse_forgotten(self) -> None:
-        if self._store.lineage.runs(self._pipeline, 1):
-            return
-        runs = self._annals.runs()
-        if runs:
-            newest, _ = runs[-1]
-            raise SettingsError(
-                f"the state store {self._store.address} knows no run of pipeline '{self._pipeline}', and its spool "
-                f"remembers run {newest.epoch} of {newest.started_at:%Y-%m-%d %H:%M:%S} UTC: if the store was lost, "
-                "restore a copy of it, or run `poller rebuild`, before anything is sent again; if this is another "
-                "pipeline, give it another name or another spool"
-            )
+    def _anothers(self) -> SettingsError:
+        newest = self._annals.newest()
+        told = f"run {newest.epoch} of {newest.started_at:%Y-%m-%d %H:%M:%S} UTC" if newest else "runs"
+        return SettingsError(
+            f"the state store {self._store.address} knows no run of pipeline '{self._pipeline}', and its spool "
+            f"remembers {told}, by another store: if that was lost, restore a copy of it, or run `poller rebuild` into "
+            "an empty one, before anything is sent again; if this is another pipeline, give it another name or another "
+            "spool"
+        )
 
     def define(self, definition: Definition) -> None:
         """A definition that this run seals files by."""

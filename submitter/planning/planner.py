@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 
 from shared.admission import Cut
-from shared.annals import place_plan, write_plan
+from shared.annals import Annals, place_plan, write_plan
 from shared.budget import cut_for
 from shared.clock import Clock
 from shared.definition import Definition, Model
@@ -80,7 +80,7 @@ class Planner:
         return []
 
     def _definition(self, pipeline: str, statement: str, file: SealedFile) -> Definition:
-        """From the store; or, where that is an older copy, from the manifest of the plan that it has forgotten."""
+        """From the store; or, where that is an older copy, from its forgotten plan's manifest, or the annals."""
         known = self._store.lineage.definition(file.definition)
         if known is not None:
             return known
@@ -90,10 +90,13 @@ class Planner:
         except SpoolAway:
             raise
         except SpoolError:
-            raise SpoolError(
-                f"{file.address} was sealed by a definition that neither the store nor a manifest knows: it is left "
-                "as it is; its rows are read again by a start with --fresh"
-            ) from None
+            kept = Annals(self._spool, pipeline).definition(file.definition)
+            if kept is None:
+                raise SpoolError(
+                    f"{file.address} was sealed by a definition that neither the store nor the spool knows: it is left "
+                    "as it is; its rows are read again by a start with --fresh"
+                ) from None
+            remembered = kept
         vouch(self._store, remembered)
         self._store.lineage.put_definition(remembered)
         return remembered

@@ -96,9 +96,9 @@ def _begin(tables: StreamTableEnvironment, read: _Added, statements: StatementSe
     clusters, spool = load_clusters(Path(file) if file else None, os.environ), Spool(settings.spool)
     replication = int(os.environ.get("BATCHLINE_REPLICATION", "1"))
     with Store.open(settings.state_store) as store:
-        store.lineage.claim_name(pipeline.name, str(pipeline.file), take_over="take-over" in read.wishes)
         wishes = Wishes({}, resubmit="resubmit" in read.wishes, replication=replication)
         beginning = Beginning(pipeline, tables, store, spool, clusters, wishes, LOG.info)
+        beginning.chronicle.claim(str(pipeline.file), take_over="take-over" in read.wishes)
         beginning.chronicle.remind()
         beginning.prepare()
         mark = beginning.mark()

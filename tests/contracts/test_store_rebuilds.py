@@ -5,12 +5,13 @@ from sqlalchemy import update
 
 from shared.errors import SettingsError
 from shared.lifecycle import State
-from shared.store import Attempt, PositionRun, Run, Store
-from shared.store.rebuilds import Known, Owner, Restored
+from shared.store import Attempt, PositionRun, Store
+from shared.store.lineage import Owner
+from shared.store.rebuilds import Known, Restored
 from shared.store.tables import installation as installations
 from shared.store.values import Plan
 from tests.rig.samples import definition
-from tests.rig.stores import NOON, intend, plan, planned, put
+from tests.rig.stores import NOON, begun, intend, plan, planned, put
 
 INSTALLATION = "0123456789abcdef" * 2
 
@@ -35,22 +36,6 @@ def attempt(key: str, number: int, outcome: str | None, provider_batch_id: str |
     )
 
 
-def run(epoch: int, outcome: str | None) -> Run:
-    return Run(
-        pipeline="pipe",
-        epoch=epoch,
-        job_id=f"job-{epoch}",
-        definition="0" * 16,
-        started_at=NOON,
-        ended_at=NOON if outcome else None,
-        outcome=outcome,
-        restored_from=None,
-        started_from={"sentiments": {"topic": {"0": 5}}},
-        fresh=False,
-        skipped=0,
-    )
-
-
 def whole(installation: str | None = INSTALLATION) -> Restored:
     plans: list[Plan] = [plan("part-a", offsets=[(0, 5), (7, 9)]), plan("part-b", offsets=[(5, 7), (8, 12)])]
     batches = [
@@ -59,7 +44,7 @@ def whole(installation: str | None = INSTALLATION) -> Restored:
         Known(planned("k-2"), State.PUBLISHED, {"succeeded": 10, "published_at": NOON}),
     ]
     owners = [Owner("pipe", "/a.sql", "file:///s", NOON)]
-    return Restored(installation, owners, [run(1, "failed"), run(2, None)], [definition()], plans, batches)
+    return Restored(installation, owners, [begun(1, "failed"), begun(2, None)], [definition()], plans, batches)
 
 
 def test_everything_is_put_back(store: Store) -> None:
@@ -72,7 +57,7 @@ def test_everything_is_put_back(store: Store) -> None:
         _name(store, own)
     assert store.positions.all("pipe", "sentiments") == [PositionRun("cluster", "topic", 0, 0, 12)]
     assert store.plans.is_planned("part-a")
-    assert store.lineage.runs("pipe") == [run(2, None), run(1, "failed")]
+    assert store.lineage.runs("pipe") == [begun(2, None), begun(1, "failed")]
     assert store.lineage.is_current("pipe", 2)
     assert store.lineage.owner("pipe") == "/a.sql"
     assert store.lineage.begin("pipe", definition="d", spool="file:///s") == 3

@@ -1,8 +1,11 @@
 from datetime import timedelta
 
 from shared.lifecycle import State
-from shared.store import Store
-from tests.rig.stores import MINUTE, NOON, SetClock, planned, put
+from shared.store import Run, Store
+from shared.store.budgets import PIPELINE, Limit
+from shared.store.lineage import Owner
+from shared.store.terms import Stated
+from tests.rig.stores import MINUTE, NOON, SetClock, begun, planned, put
 
 
 def send(store: Store, key: str) -> bool:
@@ -52,6 +55,26 @@ def test_a_batch_that_is_out_comes_back_as_it_ended(store: Store, clock: SetCloc
     assert spent == {f"{NOON:%Y-%m-%d}": 0.5}
 
 
-def test_the_pipelines_of_a_store_are_known(store: Store) -> None:
-    store.lineage.claim_name("pipe", "a.sql")
-    assert store.recalls.pipelines() == {"pipe"}
+def recall_pipeline(store: Store, *known: Run) -> bool:
+    limits = [Limit(PIPELINE, None, 5.0)]
+    return store.recalls.pipeline(Owner("pipe", "/a.sql", "file:///s", NOON), known, limits, Stated(MINUTE))
+
+
+def test_a_pipeline_comes_back_with_its_runs_and_what_the_newest_states(store: Store) -> None:
+    store.lineage.claim_name("pipe", "/refused.sql")
+    runs = [begun(1, "failed"), begun(2, None)]
+    assert recall_pipeline(store, *runs)
+    assert store.lineage.runs("pipe") == runs[::-1]
+    assert (store.lineage.owner("pipe"), store.lineage.is_current("pipe", 2)) == ("/a.sql", True)
+    assert store.budgets.stated("pipe") == [Limit(PIPELINE, None, 5.0)]
+    assert store.terms.of("pipe") == Stated(MINUTE)
+    assert store.lineage.begin("pipe", definition="d", spool="file:///s") == 3
+
+
+def test_a_pipeline_of_which_a_run_is_known_stays_as_it_is(store: Store) -> None:
+    store.lineage.claim_name("pipe", "/b.sql")
+    store.lineage.begin("pipe", definition="d", spool="file:///s")
+    runs = store.lineage.runs("pipe")
+    assert not recall_pipeline(store, begun(1, "failed"), begun(2, None))
+    assert (store.lineage.runs("pipe"), store.lineage.owner("pipe")) == (runs, "/b.sql")
+    assert (store.budgets.stated("pipe"), store.terms.of("pipe")) == ([], Stated())

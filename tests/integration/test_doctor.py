@@ -25,6 +25,7 @@ from poller.upkeep.auditor import Auditor
 from shared.lease import Keeper, this_process
 from shared.lifecycle import Event, State
 from shared.store import Whose
+from submitter.lineage.chronicle import Chronicle
 from tests.rig.fixtures import MakeTopic
 from tests.rig.older import copied, restore
 from tests.rig.results import SINK_TOPIC, Back, sink
@@ -125,6 +126,47 @@ def test_a_batch_without_a_row_is_taken_back(
     assert stage.server.witness().custom_ids()[f"{key}-0"] == 1
 
 
+def start(stage: Stage, pipeline: str) -> None:
+    """A run of another pipeline, as `submitter run` begins it."""
+    stage.changes = {"pipeline": pipeline}
+    chronicle = Chronicle(stage.store, stage.spool, pipeline)
+    chronicle.claim("another.sql")
+    chronicle.begun(stage.store.lineage.begin(pipeline, definition="0" * 16, spool=stage.spool.address))
+
+
+def test_a_pipeline_that_is_younger_than_the_copy_is_taken_back(
+    stage: Stage, examine: Callable[..., Diagnosis]
+) -> None:
+    older = copied(stage)
+    start(stage, "young")
+    key = stage.submit()
+    restore(stage, older)
+    found = {finding.kind: finding.subject for finding in examine().findings}
+    assert found == {Odd.FORGOTTEN: "young", Odd.ROWLESS: key}
+    mended = examine(fix=True)
+    assert [finding.fixed for finding in mended.findings] == ["taken back", "taken back"]
+    assert (stage.batch(key).state, len(stage.store.lineage.runs("young"))) == (State.AMBIGUOUS, 1)
+
+
+def test_whose_a_pipeline_is_that_the_store_does_not_know_is_told(
+    stage: Stage, examine: Callable[..., Diagnosis]
+) -> None:
+    other = Stage(stage.server, stage.folder / "other", spool_address=stage.spool_url)
+    start(other, "theirs")
+    other.plan()
+    other.close()
+    note = only(examine())
+    assert (note.kind, note.subject, note.is_open) == (Odd.ANOTHERS, "theirs", False)
+    record = stage.path("theirs/annals/run-1.json")
+    whole = record.read_text()
+    record.write_text("{")
+    assert (only(examine()).kind, only(examine()).subject) == (Odd.UNREADABLE, "theirs")
+    record.write_text(whole)
+    stage.path("theirs").rename(stage.path("moved"))
+    finding = only(examine())
+    assert (finding.kind, finding.subject, finding.is_open) == (Odd.UNTOLD, "moved", True)
+
+
 @pytest.mark.parametrize("kind", [Odd.IN_PROGRESS, Odd.ATTEMPT])
 def test_what_killed_processes_left_is_deleted_when_no_recovery_could_need_it(
     stage: Stage, examine: Callable[..., Diagnosis], kind: Odd
@@ -216,6 +258,7 @@ def test_what_nobody_knows_at_a_provider_without_names_is_told_where_the_workspa
         Stage(server, tmp_path / name, "anthropic", sink(broker, make_topic("sentiments", SINK_TOPIC)))
         for name in ("ours", "other")
     )
+    ours.store.lineage.claim_name("pipe", "file.sql")
     settings: dict[str, Any] = {
         "state_store": ours.store_url,
         "bootstrap_servers": broker.bootstrap,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, insert
@@ -14,12 +15,14 @@ from deploy.sandbox.provider.server import ProviderServer
 from poller.register.recaller import Recaller
 from poller.upkeep.janitor import Janitor
 from shared.definition import Model
-from shared.errors import SpoolError
+from shared.errors import NameTaken, SettingsError, SpoolError
 from shared.lease import Keeper
 from shared.lifecycle import State
 from shared.providers.port import Profile, Provider
 from shared.store import PositionRun
+from shared.store.budgets import PIPELINE, Limit
 from shared.store.tables import definitions
+from shared.store.terms import Stated
 from submitter.lineage.chronicle import Chronicle
 from submitter.planning.planner import Planner
 from tests.rig import samples
@@ -160,6 +163,102 @@ def test_a_forgotten_plan_that_can_not_be_read_keeps_no_other_and_stops_a_start(
     stage.path(records[0]).write_text(whole)
     Chronicle(stage.store, stage.spool, "pipe").remind()
     assert stage.store.positions.all("pipe", "sentiments") == before
+
+
+def stage_of(stage: Stage, pipeline: str) -> Stage:
+    """The stage, with another pipeline from here on."""
+    stage.changes = {"pipeline": pipeline}
+    return stage
+
+
+def start(stage: Stage, file: str = "young.sql") -> int:
+    """Start the pipeline, as `submitter run` does; its run's epoch."""
+    name = stage.definition().pipeline
+    chronicle = Chronicle(stage.store, stage.spool, name)
+    chronicle.claim(file)
+    chronicle.remind()
+    chronicle.define(stage.definition())
+    stage.store.budgets.state(name, [Limit(PIPELINE, None, 5.0)])
+    stage.store.terms.state(name, Stated(retention=MONTH))
+    epoch = stage.store.lineage.begin(name, definition="0" * 16, spool=stage.spool.address, job_id=uuid4().hex)
+    chronicle.begun(epoch)
+    return epoch
+
+
+def lineage(stage: Stage, name: str = "young") -> list[object]:
+    """What the store knows of a pipeline itself."""
+    store = stage.store
+    runs = [replace(run, skipped=0) for run in store.lineage.runs(name)]
+    return [store.lineage.owner(name), runs, store.budgets.stated(name), store.terms.of(name)]
+
+
+def test_a_pipeline_that_is_younger_than_the_copy_comes_back_and_is_published(back: Back) -> None:
+    stage = back.stage
+    older = copied(stage)
+    start(stage_of(stage, "young"))
+    key = stage.submit(RECORDS)
+    Chronicle(stage.store, stage.spool, "young").finish(1, "finished")
+    before = lineage(stage)
+    restore(stage, older)
+    duty = recaller(stage)
+    assert duty.run_once() == {"pipelines": 1, "recalled": 1}
+    assert lineage(stage) == before
+    stage.ahead = 2 * HOUR
+    assert duty.run_once() == {}
+    assert start(stage) == 2
+    (out,) = back.finish(key)
+    assert out.state is State.PUBLISHED
+    check_once(back, key)
+
+
+def test_a_start_learns_the_runs_of_a_pipeline_that_is_younger_than_the_copy(stage: Stage) -> None:
+    older = copied(stage)
+    start(stage_of(stage, "young"))
+    stage.plan(RECORDS)
+    (file,) = stage.spool.sealed_files("young", "sentiments")
+    before = lineage(stage)
+    stage.path(file.address).unlink()
+    restore(stage, older)
+    with pytest.raises(NameTaken, match=r"used by young\.sql"):
+        Chronicle(stage.store, stage.spool, "young").claim("another.sql")
+    assert lineage(stage) == before
+    assert start(stage) == 2
+    assert stage.plan_rows(range(RECORDS)) == [], "they are paid for"
+
+
+def test_a_file_is_planned_by_a_definition_that_only_the_annals_know(stage: Stage) -> None:
+    older = copied(stage)
+    stated = stage.definition()
+    Chronicle(stage.store, stage.spool, "pipe").define(stated)
+    file = samples.seal(stage.spool.files, stated, [samples.sealed_line(0, "text", [0, 0, 0])])
+    restore(stage, older)
+    assert len(planner(stage).plan("pipe", "sentiments", file)) == 1
+
+
+def test_a_pipeline_of_another_store_is_left_alone_even_when_its_name_is_claimed(stage: Stage) -> None:
+    other = Stage(stage.server, stage.folder / "other", spool_address=stage.spool_url, changes={"pipeline": "young"})
+    start(other)
+    theirs = other.plan()
+    with pytest.raises(SettingsError, match=r"remembers run 1 of .* by another store"):
+        start(stage_of(stage, "young"))
+    stage.store.lineage.claim_name("young", "young.sql")
+    assert recaller(stage).run_once() == {}
+    assert stage.store.batches.get(theirs) is None
+    other.close()
+
+
+def test_a_damaged_run_of_a_forgotten_pipeline_is_told_and_keeps_no_other(stage: Stage) -> None:
+    older = copied(stage)
+    key = stage.plan()
+    start(stage_of(stage, "young"))
+    record = stage.path("young/annals/run-1.json")
+    whole = record.read_text()
+    restore(stage, older)
+    record.write_text("{")
+    assert recaller(stage).run_once() == {"recalled": 1, "faults": 1}
+    assert stage.store.batches.get(key)
+    record.write_text(whole)
+    assert recaller(stage).run_once() == {"pipelines": 1}
 
 
 def test_a_batch_that_was_planned_only_is_sent_once(stage: Stage) -> None:

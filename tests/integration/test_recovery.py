@@ -309,6 +309,6 @@ def test_an_empty_store_finds_in_the_spool_what_it_has_paid_for(stage: Stage) ->
 def test_a_file_of_an_unknown_definition_that_was_never_planned_is_left_alone(openai: Stage) -> None:
     file = samples.seal(openai.spool.files, openai.definition(), [samples.sealed_line(0, "good", [0, 0, 0])])
     planner = Planner(openai.store, openai.spool, openai.models().provider_for, openai.clock)
-    with pytest.raises(SpoolError, match="neither the store nor a manifest knows"):
+    with pytest.raises(SpoolError, match="neither the store nor the spool knows"):
         planner.plan("pipe", "sentiments", file)
     assert openai.store.batches.rows() == []

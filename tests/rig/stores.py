@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from shared.lifecycle import Event
-from shared.store import Attempt, Plan, PlannedBatch, PositionRun, Store
+from shared.store import Attempt, Plan, PlannedBatch, PositionRun, Run, Store
 from shared.store.tables import installation, metadata
 from tests.rig.postgres import PostgresServer
 
@@ -139,6 +139,23 @@ def plan(
     }
     values["positions"] = tuple(PositionRun("cluster", "topic", 0, start, end) for start, end in offsets)
     return Plan(address=address, batches=tuple(batches), **{**values, **changes})
+
+
+def begun(epoch: int, outcome: str | None) -> Run:
+    """A run of the pipeline."""
+    return Run(
+        pipeline="pipe",
+        epoch=epoch,
+        job_id=f"job-{epoch}",
+        definition="0" * 16,
+        started_at=NOON,
+        ended_at=NOON if outcome else None,
+        outcome=outcome,
+        restored_from=None,
+        started_from={"sentiments": {"topic": {"0": 5}}},
+        fresh=False,
+        skipped=0,
+    )
 
 
 def put(store: Store, *batches: PlannedBatch) -> None:
