@@ -31,7 +31,7 @@ def test_every_element_comes_out_once_wherever_a_file_ends_and_a_job_goes_on(
     broker: LocalBroker, provider_server: ProviderServer, processes: Processes, tmp_path: Path
 ) -> None:
     road = Again(broker, provider_server, processes, tmp_path, bounded=False)
-    sql = road.write(road.model(**{"batch.max-age": "60 s", "batch.max-bytes": "2 kb"}), road.insert())
+    sql = road.write(road.model(**{"batch.max-age": "30 s", "batch.max-bytes": "2 kb"}), road.insert())
     poller, first = road.poller(), road.start(sql)
     send_arrays(road)
     road.wait_for(len(road.produced) // 2, deadline=PATIENCE)

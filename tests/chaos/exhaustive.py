@@ -62,7 +62,8 @@ _REFUSED = Way((_rule("http_5xx", ("status", 400), _CREATE, times=1),), excuses=
 _SWEPT = Way(retention=0.0)
 _SHOWS_LATE = (_rule(_LOST_RESPONSE), _rule("list_lag", ("seconds", 2.5 * QUARANTINE)))
 _DEADLINE = (("deadline", 2.0), ("fallback", "sync"))
-_CUT_SHORT = Way((_rule("stuck_in_progress"), _rule("cancel_partially")), options=_DEADLINE)
+# Not for good: what was adopted by its size alone is never cancelled, and its end has to come by itself.
+_CUT_SHORT = Way((_rule("stuck_in_progress", ("seconds", 30.0)), _rule("cancel_partially")), options=_DEADLINE)
 _THROTTLED = _rule("http_429_retry_after", ("retry_after", 60), _CREATE, times=1)
 _NEVER_SENT = Way((_THROTTLED,), options=_DEADLINE)
 _LOOKS = ("endpoint", "*.batches.list")
