@@ -79,9 +79,9 @@ def anew(plain: Sequence[PlainInsert]) -> list[str]:
 def cut_short(arrays: Sequence[str]) -> list[str]:
     """What is to be said of a start without Flink state where one record gives several rows; `arrays`: statements."""
     return [
-        f"warning: records of {name}'s input give several rows each (JSON arrays), and one that is paid for in part is "
-        "not read again: compare the last one before each position with what came out of it, and produce again what "
-        "stood in an unfinished file and is missing"
+        f"warning: {name} was sent more rows than its positions count: where records give several rows each (JSON "
+        "arrays), one that is paid for in part is not read again: compare the last one before each position with what "
+        "came out of it, and produce again what stood in an unfinished file and is missing"
         for name in arrays
     ]
 

@@ -38,6 +38,7 @@ def test_each_plain_insert_that_begins_anew_is_named() -> None:
 
 def test_rows_of_a_record_that_an_unfinished_file_may_have_held_are_told_of() -> None:
     (said,) = cut_short(["answers"])
-    assert said.startswith("warning: records of answers's input give several rows each")
+    assert said.startswith("warning: answers was sent more rows than its positions count")
+    assert "records give several rows each (JSON arrays)" in said
     assert "produce again what stood in an unfinished file" in said
     assert cut_short([]) == []
