@@ -177,7 +177,8 @@ def test_results_of_another_batch_disprove_an_adoption(make_back: MakeBack) -> N
     back = make_back("anthropic")
     mine, other = back.stage.submit(RECORDS), back.stage.submit(RECORDS)
     stranger = back.stage.batch(other).provider_batch_id
-    back.stage.watch_until(mine, State.ENDED)
+    for key in (mine, other):
+        back.stage.watch_until(key, State.ENDED)
     back.stage.store.batches.record(mine, provider_batch_id=stranger)
     counts = back.collector().run_once()
     assert counts["disowned"] == 1
