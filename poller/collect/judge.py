@@ -18,7 +18,7 @@ from poller.collect.results import ResultsWriter, Verdict
 from poller.collect.undone import Bounced, Disproved, Early
 from poller.collect.unpacking import unpacker_of
 from poller.collect.usage import usage_for
-from poller.watch.looks import bounced
+from poller.watch.looks import bounced, disown
 from poller.watch.verdict import GIVEN_UP
 from shared.causes import Cause
 from shared.clock import Clock
@@ -215,14 +215,7 @@ class Judge:
             raise Early(f"{missing} of {results.records} results are missing")
 
     def _disown(self, batch: Batch, last: Attempt, lease: Lease, why: str) -> NoReturn:
-        self._store.attempts.disown(batch.batch_key, last.attempt, lease, note=why)
-        log(
-            Action.BATCH_DISOWNED,
-            logging.ERROR,
-            batch=batch.batch_key,
-            provider_batch=batch.provider_batch_id,
-            error=why,
-        )
+        disown(self._store, batch, last, lease, why)
         raise Disproved(why)
 
     def _last(self, batch: Batch) -> Attempt | None:

@@ -49,6 +49,19 @@ def bounced(reason: str, until: datetime) -> Changes:
     )
 
 
+def disown(store: Store, batch: Batch, last: Attempt, lease: Lease, why: str) -> str:
+    """What the batch's last attempt has adopted counts as another's, and is looked for again. Raises LeaseLost."""
+    store.attempts.disown(batch.batch_key, last.attempt, lease, note=why)
+    log(
+        Action.BATCH_DISOWNED,
+        logging.ERROR,
+        batch=batch.batch_key,
+        provider_batch=batch.provider_batch_id,
+        error=why,
+    )
+    return "disowned"
+
+
 class Looks:
     """Writes down what was seen of one batch. Every verb gives the name of the count that it falls under."""
 
@@ -94,7 +107,7 @@ class Looks:
             last = self._last(batch)
             if last is not None and last.is_guess:
                 # Its owner may have deleted it, while our own create runs.
-                return self._disown(batch, last, lease, told)
+                return disown(self._store, batch, last, lease, told)
             self._store.batches.apply(
                 batch.batch_key, Event.LOSE, lease=lease, expected=batch.state, missing_since=since, error=told
             )
@@ -175,18 +188,7 @@ class Looks:
         if last is None:
             # Its row was rebuilt from an event: nothing is known of a create but that this one is not ours.
             raise StaleState(f"batch {batch.batch_key} has no attempt, and {meaning.error}")
-        return self._disown(batch, last, lease, meaning.error or "another's")
-
-    def _disown(self, batch: Batch, last: Attempt, lease: Lease, why: str) -> str:
-        self._store.attempts.disown(batch.batch_key, last.attempt, lease, note=why)
-        log(
-            Action.BATCH_DISOWNED,
-            logging.ERROR,
-            batch=batch.batch_key,
-            provider_batch=batch.provider_batch_id,
-            error=why,
-        )
-        return "disowned"
+        return disown(self._store, batch, last, lease, meaning.error or "another's")
 
     def _last(self, batch: Batch) -> Attempt | None:
         return next(iter(self._store.attempts.of(batch.batch_key)), None)
