@@ -81,7 +81,7 @@ MEANING: dict[State, Meaning] = {
     State.AMBIGUOUS: Meaning(
         "the outcome of its create is unknown, being looked up",
         "submission, or whoever finds that an adopted batch is another's, or gone",
-        "the look-up: adopted, or cleared by the quarantine",
+        "the look-up: adopted; cleared by the quarantine, or lost, where what it had adopted may have been ours",
         "the look-up goes on",
     ),
     State.SUBMITTED: Meaning("provider id known", "submission or a look-up", "the watcher", "watched again"),
@@ -106,8 +106,8 @@ MEANING: dict[State, Meaning] = {
     State.PUBLISHED: Meaning("every record is out, or carried to a child batch", "the publisher", "nobody", "stays"),
     State.FAILED: Meaning("terminal, its records out as errors", "the publisher", "nobody", "stays"),
     State.LOST: Meaning(
-        "the provider no longer knows it",
-        "the watcher",
+        "the provider no longer knows it, or shows no result by which it could be known",
+        "the watcher, or a look-up",
         "the collector, which carries its requests",
         "carried again",
     ),
@@ -128,6 +128,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.DIVERT: State.ENDED,
         Event.ADOPT: State.SUBMITTED,
         Event.CLEAR: State.HELD,
+        Event.LOSE: State.LOST,
         Event.GIVE_UP: State.ENDED,
     },
     State.SUBMITTING: {
@@ -139,6 +140,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     State.AMBIGUOUS: {
         Event.ADOPT: State.SUBMITTED,
         Event.CLEAR: State.HELD,
+        Event.LOSE: State.LOST,
         Event.HOLD: State.HELD,
         Event.DOUBT: State.AMBIGUOUS,
     },

@@ -101,7 +101,7 @@ class Recovery:
         self._store, self._spool, self._clock, self._own = store, spool, clock, quarantine
 
     def look(self, batch: Batch, provider: Provider, lease: Lease, on_ambiguous: OnAmbiguous = "quarantine") -> Batch:
-        """Look once: the batch is adopted, cleared for another attempt, or looked up again later.
+        """Look once: the batch is adopted, cleared for another attempt, lost, or looked up again later.
 
         With `hold` it is held after its quarantine, and still looked up, until an operator decides.
         """
@@ -193,6 +193,12 @@ class Recovery:
         return self._again(batch, attempt, lease, clean=False, error=f"its look-up failed: {error}")
 
     def _clear(self, batch: Batch, attempt: Attempt, lease: Lease) -> Batch:
+        """Another create may follow. Where one that may have been ours has ended, its requests go on in a child."""
+        if attempt.may_have_run:
+            error = f"no create of its own showed for {self._quarantine(batch)}, but for what left no results"
+            return self._store.attempts.resolve(
+                attempt.batch_key, attempt.attempt, lease, Event.LOSE, next_check_at=None, error=error
+            )
         reason = f"its create did not show for {self._quarantine(batch)}; it is tried again"
         return self._store.attempts.resolve(
             attempt.batch_key,

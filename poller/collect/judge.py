@@ -141,7 +141,7 @@ class Judge:
         since = batch.missing_since or now
         if now - since >= self._lost_after:
             told = f"{batch.provider_batch_id} has been answered with 404 since {since:%Y-%m-%d %H:%M:%S} UTC: {error}"
-            self._disown(batch, last, lease, SECRETS.redact(told))
+            self._disown(batch, last, lease, SECRETS.redact(told), may_be_ours=True)
         self._store.batches.record(batch.batch_key, lease=lease, missing_since=since)
 
     def _refused(
@@ -213,9 +213,12 @@ class Judge:
         is_first_look = batch.next_check_at is None
         if missing and (is_first_look or self._clock() < ended + self._patience):
             raise Early(f"{missing} of {results.records} results are missing")
+        if last is not None and is_guess and not counts.own and not counts.spoilt:
+            why = f"no line of the results of {batch.provider_batch_id} says whose it is"
+            self._disown(batch, last, lease, why, may_be_ours=True)
 
-    def _disown(self, batch: Batch, last: Attempt, lease: Lease, why: str) -> NoReturn:
-        disown(self._store, batch, last, lease, why)
+    def _disown(self, batch: Batch, last: Attempt, lease: Lease, why: str, *, may_be_ours: bool = False) -> NoReturn:
+        disown(self._store, batch, last, lease, why, may_be_ours=may_be_ours)
         raise Disproved(why)
 
     def _last(self, batch: Batch) -> Attempt | None:

@@ -12,7 +12,7 @@ class Undone(BatchlineError):
 
 
 class Disproved(Undone):
-    """What was adopted holds another's results, or is gone: it counts as not ours, and was disowned."""
+    """What was adopted holds another's results, or none, or is gone: it counts as not ours, and was disowned."""
 
     count = "disowned"
 

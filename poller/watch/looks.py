@@ -49,9 +49,9 @@ def bounced(reason: str, until: datetime) -> Changes:
     )
 
 
-def disown(store: Store, batch: Batch, last: Attempt, lease: Lease, why: str) -> str:
+def disown(store: Store, batch: Batch, last: Attempt, lease: Lease, why: str, *, may_be_ours: bool = False) -> str:
     """What the batch's last attempt has adopted counts as another's, and is looked for again. Raises LeaseLost."""
-    store.attempts.disown(batch.batch_key, last.attempt, lease, note=why)
+    store.attempts.disown(batch.batch_key, last.attempt, lease, note=why, may_be_ours=may_be_ours)
     log(
         Action.BATCH_DISOWNED,
         logging.ERROR,
@@ -107,7 +107,7 @@ class Looks:
             last = self._last(batch)
             if last is not None and last.is_guess:
                 # Its owner may have deleted it, while our own create runs.
-                return disown(self._store, batch, last, lease, told)
+                return disown(self._store, batch, last, lease, told, may_be_ours=True)
             self._store.batches.apply(
                 batch.batch_key, Event.LOSE, lease=lease, expected=batch.state, missing_since=since, error=told
             )

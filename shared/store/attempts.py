@@ -25,6 +25,7 @@ OUTCOME = {
     Event.REJECT: "rejected",
     Event.HOLD: "not sent",
     Event.CLEAR: "absent",
+    Event.LOSE: "lost",
     Event.GIVE_UP: "given up",
 }
 """What each event that ends an attempt says of it. Event.DOUBT leaves it unresolved."""
@@ -139,10 +140,10 @@ class Attempts:
         reached(MOVED[event])
         return batch
 
-    def disown(self, key: str, attempt: int, lease: Fence, *, note: str) -> Batch:
+    def disown(self, key: str, attempt: int, lease: Fence, *, note: str, may_be_ours: bool = False) -> Batch:
         """The adopted provider batch counts as another's: the attempt is unresolved again, and remembers it.
 
-        Its quarantine begins anew.
+        Its quarantine begins anew. `may_be_ours`: nothing of it says whose it is.
         """
         with self._database.write() as connection:
             hold(connection, lease)
@@ -157,7 +158,8 @@ class Attempts:
             old = _select(connection, _this(key, attempt))[0]
             again = {"outcome": None, "resolved_at": None, "provider_batch_id": None, "clean_since": None, "note": note}
             disowned = [*old.disowned, *([old.provider_batch_id] if old.provider_batch_id else [])]
-            connection.execute(update(attempts).where(_this(key, attempt)).values(**again, disowned=disowned))
+            kept = {"disowned": disowned, "may_have_run": old.may_have_run or may_be_ours}
+            connection.execute(update(attempts).where(_this(key, attempt)).values(**again, **kept))
         reached(MOVED[Event.DISOWN])
         return batch
 
@@ -196,7 +198,7 @@ class Attempts:
 
         And those of their batches that a look-up ended: it may have found a former one's create, and its own may show.
         """
-        ends = (OUTCOME[Event.CLEAR], OUTCOME[Event.GIVE_UP])
+        ends = (OUTCOME[Event.CLEAR], OUTCOME[Event.LOSE], OUTCOME[Event.GIVE_UP])
         absent = attempts.c.outcome.in_(ends) & (attempts.c.resolved_at >= since)
         theirs = attempts.c.batch_key.in_(select(attempts.c.batch_key).where(absent))
         doubtful = absent | (theirs & (attempts.c.outcome == OUTCOME[Event.ADOPT]))

@@ -27,7 +27,7 @@ class Attempt:
     bytes: int
     input_file_id: str | None
     outcome: str | None
-    """accepted, adopted, rejected, not sent, absent or given up."""
+    """accepted, adopted, rejected, not sent, absent, lost or given up."""
     resolved_at: datetime | None
     provider_batch_id: str | None
     lookups: int
@@ -35,7 +35,9 @@ class Attempt:
     """Since when every look-up was clean; None after one that failed."""
     last_lookup_at: datetime | None
     disowned: tuple[str, ...]
-    """Provider batches that were adopted for it, and proved to be another's or were gone before they were proved."""
+    """Provider batches that were adopted for it, and proved to be another's, or left nothing that says whose."""
+    may_have_run: bool = False
+    """Whether one of those left nothing that says whose: it is gone, or has no results."""
     note: str | None
 
     @property

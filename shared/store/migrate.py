@@ -9,7 +9,7 @@ from shared.errors import SettingsError, StoreUnavailable
 from shared.store.address import PATIENCE, no_store, shown
 from shared.store.database import Database, serialise
 
-HEAD = "0015"
+HEAD = "0016"
 """The newest revision in migrations/versions."""
 SCRIPTS = Path(__file__).parent / "migrations"
 

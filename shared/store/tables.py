@@ -181,6 +181,7 @@ attempts = Table(
     Column("lookups", Integer, nullable=False, server_default="0"),
     *_times("clean_since", "last_lookup_at"),
     Column("disowned", JSON, nullable=False, server_default="[]"),
+    Column("may_have_run", Boolean, nullable=False, server_default=false()),
     Column("note", Text),
 )
 Index("ix_attempts_account", attempts.c.account, attempts.c.started_at)

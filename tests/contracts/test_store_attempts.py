@@ -154,13 +154,28 @@ def test_a_disowned_batch_is_open_again_and_remembered(store: Store) -> None:
         assert (batch.state, batch.provider_batch_id, batch.submitted_at) == (State.AMBIGUOUS, None, None)
         assert batch.missing_since is None, "of the next one nobody has been told that it is not there"
     attempt = store.attempts.open()[0]
-    assert (attempt.outcome, attempt.disowned, attempt.note) == (
+    assert (attempt.outcome, attempt.disowned, attempt.note, attempt.may_have_run) == (
         None,
         ("foreign-1", "foreign-2"),
         "its ids are another's",
+        False,
     )
     with pytest.raises(AccountBusy):
         intend(store, "k-1", serial=True)
+
+
+def test_what_may_have_run_is_remembered_whatever_is_disowned_after_it(store: Store) -> None:
+    put(store, planned())
+    intend(store, serial=True)
+    store.batches.apply("k-0", Event.DOUBT)
+    for name, may_be_ours in (("silent", True), ("foreign", False)):
+        store.attempts.resolve("k-0", 1, None, Event.ADOPT, provider_batch_id=name)
+        store.attempts.disown("k-0", 1, None, note="as said", may_be_ours=may_be_ours)
+    assert store.attempts.open()[0].may_have_run
+    batch = store.attempts.resolve("k-0", 1, None, Event.LOSE)
+    (attempt,) = store.attempts.of("k-0")
+    assert (batch.state, batch.provider_batch_id, attempt.outcome) == (State.LOST, None, "lost")
+    assert store.attempts.given_up(NOON) == [attempt], "its own create may still show"
 
 
 def test_a_stray_is_counted_once(store: Store) -> None:

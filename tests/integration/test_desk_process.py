@@ -28,8 +28,14 @@ def errand(folder: Path) -> Errand:
 
 
 def desks(parent: int) -> list[psutil.Process]:
-    running = (child for child in psutil.Process(parent).children() if child.status() != psutil.STATUS_ZOMBIE)
-    return [child for child in running if "submitter.desk.main" in child.cmdline()]
+    return [child for child in psutil.Process(parent).children() if is_desk(child)]
+
+
+def is_desk(child: psutil.Process) -> bool:
+    try:
+        return child.status() != psutil.STATUS_ZOMBIE and "submitter.desk.main" in child.cmdline()
+    except psutil.NoSuchProcess:  # it has ended since it was listed
+        return False
 
 
 def test_a_desk_that_dies_is_begun_again_and_a_closed_one_is_gone(tmp_path: Path) -> None:

@@ -224,6 +224,61 @@ def test_a_guess_whose_owner_deletes_it_is_not_taken_for_our_loss(anthropic: Sta
     assert anthropic.server.witness().custom_ids()[f"{key}-0"] == 1
 
 
+def test_a_guess_without_any_result_is_not_taken_for_our_loss(anthropic: Stage) -> None:
+    """Else its requests would be carried to a child, and be paid for beside our own create, which nobody looks for."""
+    anthropic.server.set_fault("lines_missing", times=1, lines=3)
+    with Anthropic(api_key=ENVIRON["ANTHROPIC_API_KEY"], base_url=anthropic.server.anthropic_base_url) as user:
+        requests: Any = [message_request(f"question-{number}", "What is this?") for number in range(3)]
+        foreign = user.messages.batches.create(requests=requests).id
+        wait_until(lambda: user.messages.batches.retrieve(foreign).processing_status == "ended")
+        assert list(user.messages.batches.results(foreign)) == []
+    anthropic.server.set_fault("create_accepted_response_lost", times=1)
+    key = anthropic.plan()
+    assert work_until(anthropic, key, State.SUBMITTED).provider_batch_id == foreign
+    disowned_without_a_trace(anthropic, key)
+    batch = work_until(anthropic, key, State.SUBMITTED)
+    assert batch.provider_batch_id == creates(anthropic)[-1] != foreign
+    anthropic.watch_until(key, State.ENDED)
+    assert collector(anthropic).run_once() == {"collected": 1}
+    assert anthropic.batch(key).carried == 0
+    assert anthropic.server.witness().custom_ids()[f"{key}-0"] == 1
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+@pytest.mark.parametrize("on_ambiguous", ["quarantine", "hold"])
+def test_where_nothing_but_a_create_without_a_trace_shows_it_is_not_made_again(
+    anthropic: Stage, on_ambiguous: str, is_deleted: bool
+) -> None:
+    """It was ours, and its requests go on in a child, as those of a lost batch; the create itself is over."""
+    anthropic.batch_options = {"on_ambiguous": on_ambiguous}
+    anthropic.server.set_fault("create_accepted_response_lost", times=1)
+    anthropic.server.set_fault("lines_missing", times=1, lines=3)
+    key = anthropic.plan()
+    own = work_until(anthropic, key, State.SUBMITTED).provider_batch_id
+    ended = anthropic.watch_until(key, State.ENDED)
+    if is_deleted:
+        anthropic.models().provider_of(ended).delete(own or "")
+    disowned_without_a_trace(anthropic, key)
+    if on_ambiguous == "hold":
+        assert "an operator must decide" in (work_until(anthropic, key, State.HELD).held_reason or "")
+        with Keeper(anthropic.store, "operator").hold(f"batch/{key}") as lease:
+            anthropic.store.attempts.allow_another(key, 1, lease)
+    lost = work_until(anthropic, key, State.LOST)
+    assert (lost.provider_batch_id, anthropic.store.attempts.of(key)[0].outcome) == (None, "lost")
+    assert collector(anthropic).run_once() == {"collected": 1}
+    assert anthropic.batch(key).carried == 3
+    assert creates(anthropic) == [own]
+
+
+def disowned_without_a_trace(stage: Stage, key: str) -> None:
+    """Its results are waited for first, or a 404 may pass."""
+    stage.watch_until(key, State.ENDED)
+    assert collector(stage).run_once() == {"waiting": 1}
+    assert stage.batch(key).state is State.ENDED
+    stage.ahead += 7 * HOUR
+    assert collector(stage).run_once() == {"disowned": 1}
+
+
 def test_a_guess_that_is_known_again_is_waited_for_anew(anthropic: Stage) -> None:
     """Hours between two short faults are no hours of absence."""
     anthropic.server.set_fault("create_accepted_response_lost", times=1)

@@ -55,7 +55,8 @@ def test_only_submission_may_lead_to_a_create() -> None:
     """A create follows an intent, and an intent is only taken from where no create can be in flight."""
     assert {state for state, exits in TRANSITIONS.items() if Event.INTEND in exits} == {State.SEALED, State.HELD}
     exits = {event for event, following in TRANSITIONS[State.AMBIGUOUS].items() if following is not State.AMBIGUOUS}
-    assert exits == {Event.ADOPT, Event.CLEAR, Event.HOLD}, "what is unknown is found, waited out, or a person's matter"
+    outcomes = {Event.ADOPT, Event.CLEAR, Event.LOSE, Event.HOLD}
+    assert exits == outcomes, "what is unknown is found, waited out, lost for good, or a person's matter"
 
 
 def test_the_diagram_shows_every_transition_between_states() -> None:
