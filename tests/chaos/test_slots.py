@@ -8,6 +8,7 @@ import psutil
 
 from tests.chaos.exhaustive import singles
 from tests.chaos.slot import ROOT
+from tests.rig.processes import line_of, lives
 from tests.rig.waiting import wait_until
 
 WANTED = {"java", "postgres"}
@@ -29,7 +30,7 @@ def test_whatever_a_killed_campaign_has_started_ends_with_it() -> None:
     finally:
         campaign.kill()
         campaign.wait()
-    wait_until(lambda: not any(map(_lives, started)), 30, lambda: f"{list(filter(_lives, started))} to end")
+    wait_until(lambda: not any(map(lives, started)), 30, lambda: f"{list(filter(lives, started))} to end")
 
     def left() -> list[Path]:
         return [folder for folder in folders if folder and folder.exists()]
@@ -40,7 +41,7 @@ def test_whatever_a_killed_campaign_has_started_ends_with_it() -> None:
 def _at_work(campaign: int) -> list[psutil.Process]:
     """All processes below a campaign, once everything that a run needs is there, and lives are at work."""
     found = psutil.Process(campaign).children(recursive=True)
-    zygotes = [process for process in found if "tests.chaos.zygote" in _line(process)]
+    zygotes = [process for process in found if "tests.chaos.zygote" in line_of(process)]
     try:
         lives = [life for zygote in zygotes for life in zygote.children()]
         return found if lives and {process.name() for process in found} >= WANTED else []
@@ -51,24 +52,10 @@ def _at_work(campaign: int) -> list[psutil.Process]:
 
 def _folder(process: psutil.Process) -> Path | None:
     """The slot's, the broker's or the database's; None of any other process."""
-    line = _line(process)
+    line = line_of(process)
     if "tests.chaos.zygote" in line:
         return Path(line[-1])
     try:
         return Path(process.cwd()) if process.name() in WANTED else None
     except psutil.NoSuchProcess:
         return None
-
-
-def _line(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

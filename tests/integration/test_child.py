@@ -3,12 +3,13 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.rig.processes import Processes
+from tests.rig.processes import Processes, lives
 from tests.rig.waiting import wait_until
 
 # Starts a Child that starts a grandchild, writes both pids, and waits.
@@ -26,7 +27,9 @@ threading.Event().wait()
 
 
 def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    with suppress(psutil.NoSuchProcess):
+        return not lives(psutil.Process(pid))
+    return True
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

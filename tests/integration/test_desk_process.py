@@ -14,6 +14,7 @@ from shared.store import Store
 from submitter.desk.errand import Errand, Opening, Watched
 from submitter.desk.process import DeskProcess, RunOver
 from tests.rig.fixtures import MakeTopic
+from tests.rig.processes import line_of, lives
 from tests.rig.waiting import wait_until
 
 
@@ -28,14 +29,8 @@ def errand(folder: Path) -> Errand:
 
 
 def desks(parent: int) -> list[psutil.Process]:
-    return [child for child in psutil.Process(parent).children() if is_desk(child)]
-
-
-def is_desk(child: psutil.Process) -> bool:
-    try:
-        return child.status() != psutil.STATUS_ZOMBIE and "submitter.desk.main" in child.cmdline()
-    except psutil.NoSuchProcess:  # it has ended since it was listed
-        return False
+    running = (child for child in psutil.Process(parent).children() if lives(child))
+    return [child for child in running if "submitter.desk.main" in line_of(child)]
 
 
 def test_a_desk_that_dies_is_begun_again_and_a_closed_one_is_gone(tmp_path: Path) -> None:
@@ -69,7 +64,7 @@ def test_a_desk_ends_with_an_operator_that_is_killed(tmp_path: Path) -> None:
     (desk,) = wait_until(lambda: desks(operator.pid) or None, 30, "the desk")
     os.kill(operator.pid, signal.SIGKILL)
     operator.wait()
-    wait_until(lambda: not desk.is_running() or desk.status() == psutil.STATUS_ZOMBIE, 30, "the desk's end")
+    wait_until(lambda: not lives(desk), 30, "the desk's end")
 
 
 OPERATOR = """

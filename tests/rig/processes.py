@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from deploy.sandbox.child import Child
 
 
@@ -43,6 +45,22 @@ class Processes:
         for child in self._children:
             code = child.terminate()
             sys.stdout.write(f"--- {child.log.name}: pid {child.pid} ended with {code}\n{child.tail()}\n")
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether a process runs; one that has ended may be a zombie, or gone at any moment."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def line_of(process: psutil.Process) -> list[str]:
+    """A process's command line; empty for one that has ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def hears(child: Child, number: signal.Signals) -> bool:
