@@ -53,9 +53,16 @@ class Rescuer:
         if after is None:
             return BUSY
         self._tell(after)
-        if after.state in SUBMITTABLE:
-            return WAITING if after.state is State.HELD else CHECKED
-        log(Action.BATCH_RESCUED, batch=batch.batch_key, state=after.state, provider_batch=after.provider_batch_id)
+        return self._said(after)
+
+    @staticmethod
+    def _said(batch: Batch) -> str:
+        if batch.state in SUBMITTABLE:
+            return WAITING if batch.state is State.HELD else CHECKED
+        if batch.state is State.LOST:
+            log(Action.BATCH_LOST, logging.ERROR, batch=batch.batch_key, error=batch.error)
+            return "lost"
+        log(Action.BATCH_RESCUED, batch=batch.batch_key, state=batch.state, provider_batch=batch.provider_batch_id)
         return "rescued"
 
     def _tell(self, batch: Batch) -> None:

@@ -70,6 +70,13 @@ def test_a_create_whose_answer_was_lost_is_found_and_not_repeated(stage: Stage) 
     assert creates_of(stage, key) == 1
 
 
+def test_what_a_look_up_ends_as_lost_is_no_rescue(stage: Stage) -> None:
+    stage.plan()
+    keyless = Keyless(Watchdog(stage.store, this_process()), stage.clock)
+    duty = Rescuer(stage.store, lambda key: replace(stage.batch(key), state=State.LOST), stage.clock, keyless)
+    assert duty.run_once() == {"lost": 1}
+
+
 def test_a_provider_that_can_not_be_reached_is_told_as_away(stage: Stage) -> None:
     nowhere = replace(stage, model={**stage.model, "base_url": "http://127.0.0.1:9/v1"})
     watchdog, key = Watchdog(nowhere.store, this_process()), nowhere.plan()
