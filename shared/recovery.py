@@ -4,6 +4,7 @@ A 404, an empty list or a failed look-up proves nothing; only look-ups that stay
 allow another attempt.
 """
 
+import logging
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from shared.providers.port import Provider, RemoteBatch
 from shared.spool import Spool
 from shared.store import Attempt, Batch, Lease, Store
 from shared.store.creates import ALLOWED, PROVEN
+from shared.telemetry import Action, log
 
 QUARANTINE = timedelta(minutes=15)
 """Where nobody says another one."""
@@ -60,7 +62,7 @@ class Found:
 
     candidates: list[RemoteBatch]
     on_trial: bool = False
-    """Whether a batch that may be ours is another's until its results prove it."""
+    """Whether a batch that may be ours has no results yet, or is another batch's until they prove whose it is."""
 
 
 def candidates(
@@ -126,7 +128,7 @@ class Recovery:
         if found.candidates:
             return self._adopt(batch, attempt, provider, lease, found.candidates)
         if found.on_trial:
-            why = "a batch of its size is held by another batch until its results prove whose it is"
+            why = "a batch of its size runs, or is held by another batch: its results must prove whose it is"
             return self._again(batch, attempt, lease, clean=False, error=why)
         if not is_absent:
             return self._again(batch, attempt, lease, clean=True)
@@ -162,7 +164,10 @@ class Recovery:
         found = candidates(remotes, trail, others, is_identified=False)
         # A look-up that went before ours may have adopted what we have made.
         doubtful = self._store.attempts.on_trial(trail.attempt.started_at)
-        return Found(found, not found and bool(candidates(remotes, trail, others - doubtful, is_identified=False)))
+        may_come = candidates(remotes, trail, others - doubtful, is_identified=False)
+        # Another's is known by its results: what still runs was denied, and may be ours all the same.
+        still_runs = any(remote.id in trail.attempt.disowned and remote.phase != "ended" for remote in remotes)
+        return Found(found, not found and (bool(may_come) or still_runs))
 
     def _adopt(
         self, batch: Batch, attempt: Attempt, provider: Provider, lease: Lease, found: list[RemoteBatch]
@@ -196,6 +201,7 @@ class Recovery:
         """Another create may follow. Where one that may have been ours has ended, its requests go on in a child."""
         if attempt.may_have_run:
             error = f"no create of its own showed for {self._quarantine(batch)}, but for what left no results"
+            log(Action.BATCH_LOST, logging.ERROR, batch=batch.batch_key, error=error)
             return self._store.attempts.resolve(
                 attempt.batch_key, attempt.attempt, lease, Event.LOSE, next_check_at=None, error=error
             )

@@ -86,7 +86,7 @@ class Harvester:
         if batch.state is State.HELD and last is not None and last.outcome is None:
             # It waits for an operator's word on a create that may have been accepted.
             return Step.WAIT
-        if last is not None and last.is_guess:
+        if last is not None and last.is_guess and batch.provider_batch_id is not None:
             # Only its results can prove that it is ours: another user's must not be cancelled.
             return Step.WAIT
         # The provider's clock may be another.

@@ -196,7 +196,8 @@ class Judge:
         """Whether the results are this batch's, and all there."""
         last = self._last(batch)
         is_guess = last is not None and last.is_guess
-        if counts.own == 0 and (counts.foreign or (is_guess and counts.unknown)) and not provider.profile.has_metadata:
+        has_metadata = provider.profile.has_metadata
+        if counts.own == 0 and (counts.foreign or (is_guess and counts.unknown)) and not has_metadata:
             note = f"{batch.provider_batch_id} holds the results of another batch"
             if last is None:
                 raise Early(f"{note}, and nothing is known of a create of its own")
@@ -213,7 +214,7 @@ class Judge:
         is_first_look = batch.next_check_at is None
         if missing and (is_first_look or self._clock() < ended + self._patience):
             raise Early(f"{missing} of {results.records} results are missing")
-        if last is not None and is_guess and not counts.own and not counts.spoilt:
+        if last is not None and is_guess and not (counts.own or counts.spoilt or has_metadata):
             why = f"no line of the results of {batch.provider_batch_id} says whose it is"
             self._disown(batch, last, lease, why, may_be_ours=True)
 

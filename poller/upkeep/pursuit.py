@@ -67,13 +67,15 @@ class Pursuit:
         if stray.whose is not Whose.UNKNOWN:
             return stray.whose is Whose.OURS
         key = stray.account.partition(":")[2].partition("@")[0]
-        if key not in self._exclusive or self._is_wanted(stray):
+        if key not in self._exclusive:
             return False
-        return not any(
+        # Before it is seen whether one has it: an attempt may be resolved at any moment.
+        open_ = self._store.attempts.open()
+        return not self._is_wanted(stray) and not any(
             attempt.requests == remote.total
             and attempt.started_at - SLACK <= remote.created_at
             and _service(attempt.account) == _service(stray.account)
-            for attempt in self._store.attempts.open()
+            for attempt in open_
         )
 
     def _is_wanted(self, stray: Stray) -> bool:

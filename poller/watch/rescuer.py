@@ -60,7 +60,6 @@ class Rescuer:
         if batch.state in SUBMITTABLE:
             return WAITING if batch.state is State.HELD else CHECKED
         if batch.state is State.LOST:
-            log(Action.BATCH_LOST, logging.ERROR, batch=batch.batch_key, error=batch.error)
             return "lost"
         log(Action.BATCH_RESCUED, batch=batch.batch_key, state=batch.state, provider_batch=batch.provider_batch_id)
         return "rescued"

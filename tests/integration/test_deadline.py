@@ -13,8 +13,9 @@ from deploy.sandbox.provider.answers import prompt_hash
 from deploy.sandbox.provider.server import ProviderServer
 from poller.duty import moved
 from poller.operate.status import report
+from poller.watch.looks import bounced
 from shared.estimate import answer_tokens
-from shared.lifecycle import State
+from shared.lifecycle import Event, State
 from shared.providers.prices import cost
 from shared.store import Batch
 from tests.rig import samples
@@ -164,6 +165,17 @@ def test_what_is_only_taken_for_ours_is_not_cancelled(make_back: MakeBack) -> No
     back.stage.ahead = 50 * MINUTE
     assert moved(Road(back.stage).harvester().run_once()) == 0
     assert len(back.stage.server.witness().events("cancel")) == cancelled
+
+
+def test_what_a_look_up_had_found_and_its_provider_gave_back_is_asked(make_back: MakeBack) -> None:
+    back = make_back("anthropic", fallback="sync")
+    stage = back.stage
+    stage.server.set_fault("create_accepted_response_lost", times=1)
+    key = stage.submit(RECORDS)
+    given_back = bounced("no credit", stage.clock() + 2 * HOUR)
+    stage.store.batches.apply(key, Event.BOUNCE, **given_back)
+    stage.ahead = 59 * MINUTE
+    assert Road(stage).harvester().run_once() == {"diverted": 1}
 
 
 def test_what_there_is_no_money_for_goes_into_a_batch_and_nothing_is_lost(make_back: MakeBack) -> None:

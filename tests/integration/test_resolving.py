@@ -132,6 +132,19 @@ def test_an_operator_names_what_the_create_made(stage: Stage) -> None:
     assert stage.watch_until(key, State.ENDED).provider_batch_id == made
 
 
+def test_what_an_operator_names_and_metadata_prove_needs_no_results(make_stage: MakeStage) -> None:
+    stage = make_stage("openai")
+    stage.server.set_fault("lines_missing", times=1, lines=3)
+    key = hidden(stage)
+    resolve(stage, key, "--adopt", *creates(stage))
+    stage.watch_until(key, State.ENDED)
+    collector = Back(stage, None, "progress").collector()  # type: ignore[arg-type]  # it asks no broker
+    assert collector.run_once() == {"waiting": 1}
+    stage.ahead = timedelta(minutes=5)
+    assert collector.run_once() == {"collected": 1}
+    assert stage.batch(key).carried == 3
+
+
 def test_what_an_operator_names_wrongly_is_disowned(make_stage: MakeStage) -> None:
     stage = make_stage("openai")
     key = hidden(stage)

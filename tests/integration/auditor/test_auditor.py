@@ -178,7 +178,7 @@ def test_a_create_that_was_accepted_after_another_had_given_it_up_is_known_by_it
 
 
 def test_what_was_disowned_because_it_was_gone_is_counted_when_it_comes_back(anthropic: Stage) -> None:
-    """A provider denied a batch of ours for hours, and its requests went on in a child."""
+    """A provider denied a batch of ours for hours; when it did not run any more, its requests went on in a child."""
     anthropic.server.set_fault("create_accepted_response_lost", times=1)
     key, audit = submitted(anthropic, anthropic.plan()), auditor(anthropic)
     anthropic.server.set_fault("known_batch_404", endpoint="anthropic.batches.retrieve")
@@ -186,6 +186,15 @@ def test_what_was_disowned_because_it_was_gone_is_counted_when_it_comes_back(ant
     anthropic.ahead = timedelta(hours=2)
     anthropic.watcher().run_once()
     assert anthropic.batch(key).state is State.AMBIGUOUS
+    submission, began = anthropic.submission(), anthropic.clock()
+
+    def is_past_the_quarantine() -> bool:
+        submission.work(key)
+        return anthropic.clock() - began > timedelta(seconds=3)
+
+    wait_until(is_past_the_quarantine, 30, "three quarantines")
+    assert anthropic.batch(key).state is State.AMBIGUOUS, "it is listed, and runs"
+    anthropic.server.advance(3 * HIDDEN)
     submitted(anthropic, key, State.LOST)
     anthropic.server.clear_faults()
     assert Back(anthropic, None, "progress").collector().run_once() == {"collected": 1}  # type: ignore[arg-type]  # it asks no broker
