@@ -1,6 +1,8 @@
-"""Every failpoint, on its first and on a later pass, and every ordered pair: one, then another during the recovery.
+"""Every failpoint, on its first and on a later pass, and ordered pairs: one, then another during the recovery.
 
-What leads to a failpoint is part of its case. A kill that did not strike is a violation. Pure.
+What leads to a failpoint is part of its case. A kill that did not strike is a violation. What every batch passes is
+paired with everything; what needs a road of its own (single calls, creates that show late, a store that forgot) is
+beside that paired with what is on the same road: what leads to the one keeps a batch from the other. Pure.
 """
 
 from collections.abc import Iterable
@@ -139,20 +141,10 @@ CALLS = tuple(point for point, way in WAYS.items() if way.options == _DEADLINE)
 STRAYS = tuple(point for point, way in WAYS.items() if way.is_hidden)
 OLDER = tuple(point for point, way in WAYS.items() if way.forgetful)
 """The roads of single calls, of creates that show late, and of a store that forgot: each has its own pairs."""
-BESIDE = (
-    Failpoint.INTEND,
-    Failpoint.CREATED,
-    Failpoint.ACCEPT,
-    Failpoint.DOUBT,
-    Failpoint.END,
-    Failpoint.DOWNLOADED,
-    Failpoint.COLLECT,
-    Failpoint.TRANSACTION_COMMITTED,
-    Failpoint.PUBLISH,
-)
-"""What goes on at a batch while another create of it shows."""
 POINTS = tuple(point for point in Failpoint if point not in (*CALLS, *STRAYS, *OLDER))
 ALL = (*POINTS, *CALLS, *STRAYS, *OLDER)
+BESIDE = tuple(point for point in POINTS if point not in WAYS or point is Failpoint.DOUBT)
+"""What every batch passes, and the doubt that a lost response leaves."""
 
 
 def singles() -> dict[str, Case]:
@@ -164,7 +156,7 @@ def singles() -> dict[str, Case]:
 def pairs() -> dict[str, Case]:
     """Each failpoint, and then each on the first pass after that kill."""
     roads = [(POINTS, POINTS), (CALLS, CALLS), (STRAYS, STRAYS), (OLDER, OLDER)]
-    roads += [way for rare in (STRAYS, OLDER) for way in ((rare, BESIDE), (BESIDE, rare))]
+    roads += [way for rare in (CALLS, STRAYS, OLDER) for way in ((rare, BESIDE), (BESIDE, rare))]
     return {
         f"{first},{second}": _case(one + two, Kill(first), Kill(second))
         for firsts, seconds in roads

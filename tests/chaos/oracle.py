@@ -22,7 +22,7 @@ from shared.providers.prices import cost
 from tests.chaos.case import Case, Verdict
 from tests.chaos.draft import text_of
 from tests.chaos.readers import read_to_the_end
-from tests.chaos.secrets import leaks
+from tests.chaos.secrets import LEAKS, leaks
 from tests.chaos.steps import Excuse
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _LEDGER = """SELECT count(*), sum(input_tokens), sum(output_tokens), sum(cost_us
     sum(succeeded), sum(failed) FROM batches"""
 _STRAYS = "SELECT provider_batch_id, input_tokens, output_tokens FROM strays WHERE whose = 'ours'"
 _DAYS = "SELECT sum(spent_usd), sum(reserved_usd) FROM charges"
+_UNKNOWN = "SELECT coalesce(sum(unknown_calls), 0) FROM batches"
 _BY_ROAD = "SELECT mode, sum(input_tokens), sum(output_tokens) FROM batches GROUP BY mode"
 """A synchronous call has its full price."""
 
@@ -71,7 +72,7 @@ def judge(world: "World", seconds: float, stuck: str = "") -> Verdict:
     witness = world.provider.witness()
     known = detected(world)
     out = Counter(output.number for output in outputs)
-    paid = billed_twice(witness, calls_in_doubt=_asks(case), but_not=known)
+    paid = billed_twice(witness, calls_in_doubt=int(world.census.number(_UNKNOWN)), but_not=known)
     lost = [number for number in range(records) if not out[number]]
     twice = [number for number, count in out.items() if count > 1]
     accepted, struck = accepted_twice(witness, known), world.failpoints.struck
@@ -90,6 +91,7 @@ def judge(world: "World", seconds: float, stuck: str = "") -> Verdict:
         *(ledger(world, witness, len(out), known) if not lost else []),
         *(f"I5 not at its end after {why}" for why in [stuck] if why),
         *(f"I6 a key stands in {place}" for place in leaks(world.folder, [world.provider.directory], messages)),
+        *(f"I6 a key stands in {column}" for column in LEAKS.in_tables(world.store)),
     ]
     return Verdict(
         case,
@@ -116,17 +118,30 @@ def detected(world: "World") -> dict[str, tuple[int, int]]:
 
 
 def billed_twice(
-    witness: Witness, *, calls_in_doubt: bool = False, but_not: Container[str | None] = frozenset()
+    witness: Witness, *, calls_in_doubt: int = 0, but_not: Container[str | None] = frozenset()
 ) -> list[str]:
     """The prompts (by digest) whose answers were billed more than once: each record's is its own.
 
-    A synchronous call that was cut short is made again, and may be paid for each time: its stated residual.
+    A synchronous call that was cut short is made again, and may be paid for each time: its stated residual. As many
+    are allowed as are counted in doubt.
     """
-    entries = (entry for entry in bill(witness) if entry.batch not in but_not)
-    billed = Counter((entry.prompt, entry.batch is None and calls_in_doubt) for entry in entries)
-    both = Counter(prompt for prompt, _ in billed)
-    again = {prompt for (prompt, is_residual), count in billed.items() if count > 1 and not is_residual}
-    return sorted(again | {prompt for prompt, roads in both.items() if roads > 1})
+    entries = [entry for entry in bill(witness) if entry.batch not in but_not]
+    again = repeated_calls(entries)
+    residual = {entry.prompt for entry in again} if len(again) <= calls_in_doubt else set()
+    billed = Counter(entry.prompt for entry in entries if not (entry.batch is None and entry.prompt in residual))
+    in_batches = {entry.prompt for entry in entries if entry.batch is not None}
+    return sorted({prompt for prompt, count in billed.items() if count > 1} | (residual & in_batches))
+
+
+def repeated_calls(entries: Iterable[Billed]) -> list[Billed]:
+    """Of the synchronous calls that were billed, all but the first of each prompt."""
+    count: Counter[str] = Counter()
+    again = []
+    for entry in entries:
+        if entry.batch is None:
+            count[entry.prompt] += 1
+            again += [entry] * (count[entry.prompt] > 1)
+    return again
 
 
 def bill(witness: Witness) -> Iterator[Billed]:
@@ -201,10 +216,11 @@ def ledger(world: "World", witness: Witness, records: int, strays: Mapping[str, 
         billed = _tokens(entry for entry in entries if entry.batch == name)
         if billed != known:
             yield f"I4 the provider billed {billed} tokens for the second create {name}, the store has {known}"
-    theirs = _tokens(entry for entry in entries if entry.batch not in strays)
+    # Of a call that was made again only the answer that was seen is in the ledger.
+    again = {id(entry) for entry in repeated_calls(entries)}
+    theirs = _tokens(entry for entry in entries if entry.batch not in strays and id(entry) not in again)
     ours = (int(used or 0), int(told or 0))
-    is_less = _is_unreadable(world.case) or _asks(world.case)
-    if ours != theirs and (not is_less or ours > theirs):
+    if ours != theirs and (not _is_unreadable(world.case) or ours > theirs):
         yield f"I4 the provider billed {theirs} tokens, the ledger has {ours}"
     model = world.pipeline.model()
     owed = 0.0
@@ -224,10 +240,6 @@ def _tokens(entries: Iterable[Billed]) -> tuple[int, int]:
     for entry in entries:
         used, told = used + entry.input_tokens, told + entry.output_tokens
     return used, told
-
-
-def _asks(case: Case) -> bool:
-    return ("fallback", "sync") in case.options
 
 
 def _is_unreadable(case: Case) -> bool:

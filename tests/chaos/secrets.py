@@ -8,16 +8,16 @@ from confluent_kafka import Message
 from tests.chaos.pipeline import KEYS
 from tests.rig.leaks import Leaks
 
-_LEAKS = Leaks(KEYS.values())
+LEAKS = Leaks(KEYS.values())
 
 
 def leaks(folder: Path, others: Iterable[Path], messages: Iterable[Message]) -> Iterator[str]:
     """Names of files below a folder, and of messages, that hold a key; `others` are the provider's own folders."""
-    yield from _LEAKS.in_files(folder, others)
+    yield from LEAKS.in_files(folder, others)
     for message in messages:
         pairs = message.headers() or []
         headers = b"".join(_bytes(value) for _, value in (pairs.items() if isinstance(pairs, dict) else pairs))
-        if _LEAKS.holds(b"\0".join((_bytes(message.key()), _bytes(message.value()), headers))):
+        if LEAKS.holds(b"\0".join((_bytes(message.key()), _bytes(message.value()), headers))):
             yield f"{message.topic()}/{message.partition()}/{message.offset()}"
 
 
