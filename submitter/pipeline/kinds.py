@@ -22,7 +22,7 @@ class Kind:
     """A type of options."""
 
     type: str
-    """What may be given, for the README."""
+    """What may be given, for the reference."""
     read: Callable[[str], Any]
 
     def __call__(self, value: str) -> Any:

@@ -1,7 +1,7 @@
-"""Every option of a model, one entry each: its type, default, range, what it is for. The README's table is made of it.
+"""Every option of a model, one entry each: type, default, range, what it is for. The reference's table is made of it.
 
 A new option is one entry in OPTIONS, and a field of `shared.definition`: `batch.max-age` is BatchOptions.max_age. Then
-`python -m deploy.readme` writes the README's table anew.
+`python -m deploy.readme` writes the reference's table anew.
 """
 
 from collections.abc import Iterator
@@ -236,7 +236,7 @@ KNOWN = (*OPTIONS, *MEANINGLESS)
 
 
 def markdown() -> str:
-    """The table for the README, and what is to be said below it."""
+    """The table for the reference, and what is to be said below it."""
     return "\n".join(
         [
             "| option | type | default | for | meaning |",

@@ -103,7 +103,7 @@ _SETTINGS: dict[str, _Setting] = {
 
 
 def markdown() -> str:
-    """The table for the README."""
+    """The table for the reference."""
     rows = (
         f"| `{PREFIX}{name}` | {each.default} | {_variable(name) if each.is_variable else ''} | {each.meaning} |"
         for name, each in _SETTINGS.items()

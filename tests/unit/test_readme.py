@@ -1,26 +1,26 @@
-"""The README is a map that tells the truth: its tables are the code's, and every place it names is there."""
+"""The pages are maps that tell the truth: their tables are the code's, and every place they name is there."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from deploy.readme import written
+from deploy.readme import PAGES, written
 from shared.lifecycle import mermaid
 from submitter.pipeline import option_table, settings
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_parts_that_are_made_from_the_code_are_as_it_has_them() -> None:
-    assert written(README) == README, "write them anew: python -m deploy.readme"
-    assert f"```mermaid\n{mermaid()}\n```" in README
+    readme, reference = (page.read_text(encoding="utf-8") for page in PAGES)
+    assert (written(readme), written(reference)) == (readme, reference), "write them anew: python -m deploy.readme"
+    assert f"```mermaid\n{mermaid()}\n```" in readme
     for table in (settings.markdown(), option_table.markdown()):
-        assert f"\n\n{table}\n\n" in README
+        assert f"\n\n{table}\n\n" in reference
 
 
-@pytest.mark.parametrize("page", ["README.md", "deploy/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "deploy/README.md", "deploy/REFERENCE.md"])
 def test_every_place_that_a_page_names_is_there(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     sections = {slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
