@@ -81,11 +81,11 @@ def alarms(
     budgets: Iterable[Spending] = (),
 ) -> list[Alarm]:
     """Every alarm, the general ones first."""
-    found = [Alarm(Kind.BUDGET, _whose(each), None, _of_budget(each)) for each in budgets if each.held_batches]
-    found += [
+    found = [
         Alarm(Kind.ACCOUNT_PAUSED, account, None, f"{pause.reason}; {_next(pause)}")
         for account, pause in sorted(pauses.items())
     ]
+    found += [Alarm(Kind.BUDGET, _whose(each), None, _of_budget(each)) for each in budgets if each.held_batches]
     found += [
         Alarm(Kind.DEPENDENCY_AWAY, word.dependency, word.away_since, f"{word.message} (says {word.holder})")
         for word in away

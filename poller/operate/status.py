@@ -80,9 +80,9 @@ class Report(Shown):
     at: datetime
     healthy: bool
     """Nothing needs attention, and nothing is away."""
+    accounts: list[Account]
     budgets: list[Budget]
     """Those for which batches are held first."""
-    accounts: list[Account]
     attention: list[Attention]
     dependencies: list[Dependency]
     pipelines: list[dict[str, Any]]

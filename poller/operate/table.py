@@ -36,10 +36,10 @@ def draw(report: Report, console: Console) -> None:
 
 def _parts(report: Report) -> Iterable[RenderableType]:
     yield _headline(report)
-    if report.budgets:
-        yield _budgets(report)
     if report.accounts:
         yield _accounts(report)
+    if report.budgets:
+        yield _budgets(report)
     if report.attention:
         yield _attention(report)
     if report.pipelines:

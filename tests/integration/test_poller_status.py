@@ -10,6 +10,7 @@ from poller.operate.status import Report, report
 from poller.operate.table import draw
 from shared.lifecycle import Event, State
 from shared.store import Store
+from shared.store.budgets import PIPELINE, Limit
 from tests.rig.stores import NOON, SetClock, plan, planned, put, walk
 
 HOUR = timedelta(hours=1)
@@ -118,6 +119,19 @@ def test_a_paused_account_is_shown_until_it_resumes(store: Store, clock: SetCloc
     clock.advance(2 * HOUR)
     store.health.back("kafka broker:9092", "host:1:x")
     assert report(store, clock).healthy
+
+
+def test_a_paused_account_comes_before_a_day_that_is_spent(store: Store, clock: SetClock) -> None:
+    put(store, planned("poor-0"))
+    store.budgets.state("pipe", [Limit(PIPELINE, None, 5.0)])
+    store.batches.apply("poor-0", Event.HOLD, held_reason="budget: it waits", held_until=NOON + 12 * HOUR)
+    store.accounts.pause("openai:KEY@api", "no credit", HOUR)
+    shown = report(store, clock)
+    assert [alarm.kind for alarm in shown.attention] == ["account-paused", "budget"]
+    told = list(json.loads(shown.model_dump_json()))
+    assert told.index("accounts") < told.index("budgets") < told.index("attention")
+    text = drawn(shown)
+    assert text.index("Paused accounts") < text.index("Budgets") < text.index("Attention")
 
 
 def test_odd_results_are_shown_for_a_day(store: Store, clock: SetClock) -> None:
