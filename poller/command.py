@@ -22,7 +22,7 @@ from poller.settings import PollerSettings, StatusSettings, StoreSettings
 from poller.signals import Signals
 from poller.wiring import Poller, assembled, limits
 from shared.clock import system_clock
-from shared.errors import BatchlineError, KafkaUnavailable, MustRestart, SettingsError, StoreUnavailable
+from shared.errors import BatchlineError, KafkaUnavailable, MustRestart, SettingsError, SpoolAway, StoreUnavailable
 from shared.lease import Keeper, is_dead, this_process
 from shared.store import Store
 from shared.telemetry import SECRETS, Action, log, start_logging
@@ -212,7 +212,7 @@ def _told() -> Iterator[None]:
         yield
     except MustRestart as error:
         _end(error, MUST_RESTART)
-    except (StoreUnavailable, KafkaUnavailable) as error:
+    except (StoreUnavailable, KafkaUnavailable, SpoolAway) as error:
         _end(error, AWAY)
     except BatchlineError as error:
         _end(error, WRONG)

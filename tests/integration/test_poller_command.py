@@ -14,6 +14,7 @@ from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.child import Child
 from deploy.sandbox.provider.server import ProviderServer
 from shared.lifecycle import State
+from shared.store import Store
 from tests.rig.fixtures import MakeTopic
 from tests.rig.kafka import read_topic
 from tests.rig.postgres import PostgresServer
@@ -155,6 +156,16 @@ def test_a_store_that_is_away_ends_once_with_4_and_is_waited_for_by_run(poller: 
     daemon.signal(signal.SIGINT)
     assert daemon.wait(10) == HEALTHY
     assert "hidden-word" not in daemon.log.read_text() + ended.log.read_text()
+
+
+def test_a_spool_that_is_away_ends_a_rebuild_with_4_and_nothing_is_written(poller: Started, tmp_path: Path) -> None:
+    store, spool = f"sqlite:///{tmp_path}/lost.db", f"file://{tmp_path}/away"
+    for _ in range(2):
+        ended = poller("rebuild", BATCHLINE_STATE_STORE=store, BATCHLINE_SPOOL=spool)
+        assert ended.wait(60) == AWAY, ended.tail()
+        assert f"the spool {spool} is not there; mount it" in ended.tail()
+    with Store.open(store) as empty:
+        empty.rebuilds.refuse_filled()
 
 
 def test_a_topic_that_forgets_is_an_error(poller: Started, make_topic: MakeTopic) -> None:
