@@ -6,7 +6,6 @@ A dependency that is away is waited for with backoff. MustRestart ends the proce
 import logging
 import random
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +23,7 @@ from shared.errors import (
     StoreUnavailable,
     TopicMismatch,
 )
-from shared.telemetry import Action, log
+from shared.telemetry import Action, log, raised_at
 
 WAITS = Backoff(first=timedelta(seconds=0.5), most=timedelta(seconds=30))
 _HEED = 0.2
@@ -80,9 +79,8 @@ def _fault(duty: Duty, error: Exception) -> Outcome:
             return Outcome(away=f"spool ({duty.name})", message=str(error))
         case SettingsError() | TopicMismatch():
             return Outcome(away=f"{FAULT}{duty.name}", message=str(error), is_setting=True)
-    where = traceback.extract_tb(error.__traceback__)[-1]
     message = f"{type(error).__name__}: {error}"
-    log(Action.DUTY_FAILED, logging.ERROR, duty=duty.name, message=message, at=f"{where.filename}:{where.lineno}")
+    log(Action.DUTY_FAILED, logging.ERROR, duty=duty.name, message=message, at=raised_at(error))
     return Outcome(away=f"{FAULT}{duty.name}", message=message)
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+import traceback
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -32,8 +33,12 @@ class Action(StrEnum):
     DAEMON_STOPPING = "daemon.stopping"
     DAEMON_STOPPED = "daemon.stopped"
     DAEMON_FATAL = "daemon.fatal"
+    DESK_FAILED = "desk.failed"
+    RUN_OVER = "run.over"
     DUTY_PASSED = "duty.passed"
     DUTY_FAILED = "duty.failed"
+    WORK_FAILED = "work.failed"
+    """The planning of a file, or the submission of a batch; it is tried again."""
     DEPENDENCY_AWAY = "dependency.away"
     DEPENDENCY_BACK = "dependency.back"
     TOPIC_CREATED = "topic.created"
@@ -41,6 +46,7 @@ class Action(StrEnum):
     PIPELINE_RECALLED = "pipeline.recalled"
     PACKS_LOWERED = "packs.lowered"
     ROWS_DOUBTED = "rows.doubted"
+    BATCH_PLANNED = "batch.planned"
     BATCH_REGISTERED = "batch.registered"
     BATCH_ASSIGNED = "batch.assigned"
     BATCH_RECALLED = "batch.recalled"
@@ -115,14 +121,19 @@ SECRETS: Final = Secrets()
 def log(action: Action, level: int = logging.INFO, /, **fields: Value) -> None:
     """Write one line. A field that is None is left out."""
     if _LOGGER.isEnabledFor(level):
-        _LOGGER.log(level, "", extra={"action": action, "fields": fields})
+        _LOGGER.log(level, "%s", _words(action, fields, SECRETS), extra={"action": action, "fields": fields})
 
 
 def say(action: Action, level: int, fields: Mapping[str, Value], at: datetime, secrets: Secrets = SECRETS) -> str:
     """The line itself, without its newline."""
-    words = [f"{name}={_value(value)}" for name, value in fields.items() if value is not None]
     stamp = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return secrets.redact(" ".join([stamp, logging.getLevelName(level).lower(), action, *words]))
+    return f"{stamp} {logging.getLevelName(level).lower()} {_words(action, fields, secrets)}"
+
+
+def raised_at(error: BaseException) -> str:
+    """Where an error that nobody foresaw was raised, as file:line."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{where.filename}:{where.lineno}"
 
 
 def start_logging(level: int = logging.INFO) -> None:
@@ -145,6 +156,11 @@ class _OneLine(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             fields["error"] = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
         return say(Action.LIBRARY, record.levelno, fields, at)
+
+
+def _words(action: Action, fields: Mapping[str, Value], secrets: Secrets) -> str:
+    said = [f"{name}={_value(value)}" for name, value in fields.items() if value is not None]
+    return secrets.redact(" ".join([action, *said]))
 
 
 def _value(value: Value) -> str:

@@ -1,5 +1,6 @@
 """The commands run and check. Their options and exit codes are a contract."""
 
+import logging
 import os
 import threading
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shared.telemetry import start_logging
 from shared.terminal import printable_lines
 from submitter.invocation import FILE, OVERRIDES, checked_file, flink, told
 from submitter.job.configuration import parse_overrides
@@ -36,8 +38,11 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Stage Kafka records with Flink, plan batches of requests, and submit them to an LLM provider's batch API."""
+    # Of a rehearsal only what went wrong is told beside what it prints.
+    start_logging(logging.INFO if context.invoked_subcommand == "run" else logging.WARNING)
 
 
 @main.command("run")

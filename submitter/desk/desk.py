@@ -20,10 +20,10 @@ from shared.lifecycle import SUBMITTABLE
 from shared.messages import BatchEvent
 from shared.spool import SealedFile, Spool
 from shared.store import Batch, Store
+from shared.telemetry import Action, log, raised_at
 from submitter.desk.errand import Errand
 from submitter.desk.patience import Patience
 
-LOG = logging.getLogger("batchline.desk")
 ROUND_SECONDS = 0.5
 CLOSE_SECONDS = 20.0
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -85,11 +85,12 @@ class Desk:
                     wait([*self._under_way.values()], CLOSE_SECONDS)
                     self._stop.set()
             except StoreUnavailable as error:
-                LOG.warning("the state store is away, trying again: %s", error)
+                log(Action.DEPENDENCY_AWAY, logging.WARNING, dependency="store", message=str(error))
             except SpoolAway as error:
-                LOG.warning("the spool is away, trying again: %s", error)
-            except Exception:
-                LOG.exception("the desk starts again")
+                log(Action.DEPENDENCY_AWAY, logging.WARNING, dependency="spool", message=str(error))
+            except Exception as error:  # noqa: BLE001 - it starts again
+                message = f"{type(error).__name__}: {error}"
+                log(Action.DESK_FAILED, logging.ERROR, message=message, at=raised_at(error))
             self._stop.wait(self._pace * 4)
 
     def _rounds(self, store: Store, spool: Spool, hands: Hands) -> None:
@@ -98,7 +99,7 @@ class Desk:
         while not self._stop.is_set():
             if not store.lineage.is_current(errand.pipeline, epoch):
                 said = f"run {epoch} of {errand.pipeline} is over, or no longer the newest: nothing more is begun"
-                LOG.warning(said)
+                log(Action.RUN_OVER, logging.WARNING, message=said)
                 self.over = said if errand.opening else None
                 return
             if self._clock() >= self._look_at:
@@ -133,7 +134,7 @@ class Desk:
 
     def _plan(self, statement: str, file: SealedFile, hands: Hands) -> None:
         for key in hands.plan(self._errand.pipeline, statement, file):
-            LOG.info("planned %s from %s", key, file.address)
+            log(Action.BATCH_PLANNED, batch=key, file=file.address)
 
     def _submit_due(self, store: Store, hands: Hands) -> None:
         errand = self._errand
@@ -172,10 +173,12 @@ class Desk:
             except MissingCredential as error:
                 # Another process may have it: the poller's, or the next one of this run.
                 if error.account not in self._keyless:
-                    LOG.error("the batches of %s are left to others: %s", error.account, error)  # noqa: TRY400 its trace says no more
+                    dependency = f"key of {error.account}"
+                    log(Action.DEPENDENCY_AWAY, logging.WARNING, dependency=dependency, message=str(error))
                 self._keyless.add(error.account)
-            except Exception:
-                LOG.exception("%s did not succeed; it is tried again", name)
+            except Exception as error:  # noqa: BLE001 - it is tried again
+                message = f"{type(error).__name__}: {error}"
+                log(Action.WORK_FAILED, logging.ERROR, work=name, message=message, at=raised_at(error))
                 self._patience.failed(name)
 
         self._under_way[name] = pool.submit(run)

@@ -13,6 +13,7 @@ from shared.refusals import WAITS, Waits
 from shared.spool import SealedFile, Spool
 from shared.store import Store
 from shared.submission import Submission
+from shared.telemetry import SECRETS
 from submitter.desk.errand import Errand
 from submitter.planning.planner import Planner
 
@@ -47,5 +48,6 @@ class Workers:
         with self._lock:
             name = model.model_dump_json()
             if name not in self._providers:
+                SECRETS.name(model.api_key)
                 self._providers[name] = provider_for(model, os.environ, clock=self._clock)
             return self._providers[name]

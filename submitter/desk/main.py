@@ -1,6 +1,5 @@
 """The desk's own process: an errand on the first line of standard input, whose end is the order to stop."""
 
-import logging
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ from typing import BinaryIO
 import orjson
 
 from shared.failpoints import Failpoint, reached
+from shared.telemetry import start_logging
 from submitter.desk.desk import Desk
 from submitter.desk.errand import Errand
 from submitter.desk.hands import Workers
@@ -39,8 +39,7 @@ class Teller:
 
 def main() -> None:
     """Work until standard input ends, or the reader of standard output is gone."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-5s %(name)s %(message)s")
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    start_logging()
     # Ctrl-C reaches every process of a terminal; this one ends when its run does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     errand = Errand.model_validate_json(sys.stdin.buffer.readline())

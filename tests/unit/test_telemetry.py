@@ -4,10 +4,11 @@ import logging
 from datetime import UTC, datetime
 from urllib.parse import quote, quote_plus
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.telemetry import REDACTED, Action, Secrets, say
+from shared.telemetry import REDACTED, Action, Secrets, log, say
 
 NOON = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -15,6 +16,13 @@ NOON = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 def test_a_line_has_a_time_a_level_an_action_and_its_fields() -> None:
     line = say(Action.BATCH_ENDED, logging.INFO, {"batch": "k-0", "seconds": 1.5, "error": None, "at": NOON}, NOON)
     assert line == "2026-01-01T12:00:00.123Z info batch.ended batch=k-0 seconds=1.5 at=2026-01-01T12:00:00Z"
+
+
+def test_whoever_else_formats_a_line_has_its_action_and_its_fields(caplog: pytest.LogCaptureFixture) -> None:
+    """A job of the user's own has a log of the user's own."""
+    with caplog.at_level(logging.INFO, "batchline"):
+        log(Action.BATCH_ENDED, batch="k-0", message="100 %s", error=None)
+    assert caplog.messages == ['batch.ended batch=k-0 message="100 %s"']
 
 
 @given(st.text())
