@@ -1,6 +1,7 @@
 """The operator's end of the desk: a process of its own, so that Flink's worker stays small and answers at once.
 
-The desk says on its standard output what was submitted, and ends with its standard input, however this one ends.
+The desk says on its standard output what was submitted, logs on its standard error, and ends with its standard input,
+however this one ends.
 """
 
 import logging
@@ -8,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import orjson
 
@@ -16,6 +17,7 @@ from shared.errors import BatchlineError
 from submitter.desk.errand import Errand
 
 LOG = logging.getLogger("batchline.desk")
+LEVELS = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
 AGAIN_SECONDS = 2.0
 CLOSE_SECONDS = 25.0
 
@@ -56,7 +58,8 @@ class DeskProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        self._thread.join(CLOSE_SECONDS)
+        for thread in (self._thread, self._log):
+            thread.join(CLOSE_SECONDS)
 
     def _start(self) -> "subprocess.Popen[bytes]":
         # A worker on a cluster may have found this package on a path of its own.
@@ -65,8 +68,11 @@ class DeskProcess:
             [sys.executable, "-m", "submitter.desk.main"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=environ,
         )
+        self._log = threading.Thread(target=_pass_on, args=(process.stderr or (),), name="desk's log", daemon=True)
+        self._log.start()
         if process.stdin:
             process.stdin.write(self._errand.model_dump_json().encode() + b"\n")
             process.stdin.flush()
@@ -102,3 +108,11 @@ class DeskProcess:
         known = self._events.get(said["statement"], {})
         kept = {key: event for key, event in known.items() if key not in said["gone"]}
         self._events[said["statement"]] = {**kept, **said["new"]}
+
+
+def _pass_on(said: Iterable[bytes]) -> None:
+    """Log what the desk logs. Flink keeps what a worker logs, but not what stands on its standard error."""
+    for line in said:
+        text = line.decode(errors="replace").rstrip()
+        _, _, words = text.partition(" ")
+        LOG.log(LEVELS.get(words.partition(" ")[0], logging.WARNING), "%s", text)

@@ -1,5 +1,6 @@
 """The desk's process: begun again when it dies, gone when the operator is, however that ended."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -10,9 +11,13 @@ import psutil
 import pytest
 
 from deploy.sandbox.broker import LocalBroker
+from shared.definition import BatchOptions
+from shared.spool import Spool
 from shared.store import Store
+from shared.telemetry import REDACTED
 from submitter.desk.errand import Errand, Opening, Watched
 from submitter.desk.process import DeskProcess, RunOver
+from tests.rig import samples
 from tests.rig.fixtures import MakeTopic
 from tests.rig.processes import line_of, lives
 from tests.rig.waiting import wait_until
@@ -45,6 +50,29 @@ def test_a_desk_that_dies_is_begun_again_and_a_closed_one_is_gone(tmp_path: Path
     second = wait_until(another, 30, "another desk")
     desk.close()
     assert not second.is_running()
+
+
+def test_what_the_desk_logs_is_logged_here_by_its_action_and_fields_and_without_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = "key-of-openai-0451"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    told = errand(tmp_path).model_copy(update={"statements": ("sentiments",)})
+    stated = samples.definition(batch=BatchOptions(size=3, context_window=10))
+    rows = [samples.sealed_line(number, "a review", [0, 0, number]) for number in range(3)]
+    file = samples.seal(Spool(told.spool).files, stated, rows, f"part-{key}-0")
+    with Store.open(told.state_store) as store:
+        store.lineage.put_definition(stated)
+    with caplog.at_level(logging.INFO):
+        desk = DeskProcess(told)
+        wait_until(lambda: "batch.planned batch=" in caplog.text, 30, lambda: f"the plan: {caplog.text}")
+        wait_until(lambda: desk.announcements("sentiments") == {}, 30, "a word that is no log's")
+        desk.close()
+    (lowered,) = [record for record in caplog.records if "packs.lowered" in record.getMessage()]
+    assert lowered.levelno == logging.WARNING
+    address = file.address.replace(key, REDACTED)
+    assert f" warning packs.lowered file={address} requests=3 size=3 " in lowered.getMessage()
+    assert key not in caplog.text
 
 
 def test_what_a_site_s_own_hook_prints_is_no_word_of_the_desk_s(

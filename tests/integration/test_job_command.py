@@ -13,10 +13,13 @@ from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.child import Child
 from deploy.sandbox.provider import ProviderServer
 from deploy.sandbox.topics import TopicSettings
+from shared.definition import BatchOptions
+from shared.spool import Spool
 from shared.store import Store
 from shared.store.terms import Stated
 from tests.integration.job_files import sealed_rows
 from tests.integration.job_pipeline import JobPipeline
+from tests.rig import samples
 from tests.rig.fixtures import MakeTopic
 from tests.rig.kafka import fill_topic
 from tests.rig.postgres import PostgresServer
@@ -97,6 +100,27 @@ def test_stopped_killed_and_started_again_each_record_is_sent_once(
     assert list((pipeline.folder / "state").rglob("batchline-run-*/")) == []
     assert set(server.witness().bodies().values()) == {1}
     assert sum(server.witness().custom_ids().values()) == 180
+
+
+def test_what_is_to_be_told_of_a_plan_is_in_the_command_s_log_or_in_flink_s(
+    broker: LocalBroker, pipeline: JobPipeline, processes: Processes
+) -> None:
+    """A file that an earlier run has left is planned by the command, and what is sealed by this one beside Flink."""
+    stated = samples.definition(
+        pipeline=pipeline.name, statement="others", batch=BatchOptions(size=3, context_window=10)
+    )
+    rows = [samples.sealed_line(number, "a review", None) for number in range(3)]
+    left = samples.seal(Spool(pipeline.spool.as_uri()).files, stated, rows)
+    with Store.open(pipeline.settings["batchline.state-store"]) as store:
+        store.lineage.put_definition(stated)
+    pipeline.model.update({"batch.size": "3", "max-tokens": "100"})
+    produce(broker, pipeline, range(20))
+    run = pipeline.start(processes)
+    wait_for(pipeline, 20, run)
+    assert run.terminate(60) == 0, run.tail()
+    assert f" warning packs.lowered file={left.address} requests=3 size=3 " in run.log.read_text()
+    log = (pipeline.spool / pipeline.name / "log" / "flink.log").read_text()
+    assert f" warning packs.lowered file={pipeline.name}/answers/sealed/" in log
 
 
 def test_a_stop_while_the_store_is_away_is_a_clean_one(
