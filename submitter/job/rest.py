@@ -8,6 +8,7 @@ from typing import Any
 from submitter.job.progress import Glimpse, Vertex
 
 _TIMEOUT = 10.0
+_PYTHON = "Traceback (most recent call last):"
 
 
 class FlinkAway(Exception):
@@ -83,9 +84,15 @@ class FlinkRest:
 
 
 def root_cause(trace: str) -> str:
-    """The last `Caused by` of a Java stack trace, or its first line; and whether it came while a state was read."""
-    causes = [line.removeprefix("Caused by: ") for line in trace.splitlines() if line.startswith("Caused by: ")]
-    cause = (causes or trace.splitlines() or [""])[-1 if causes else 0].strip()
+    """The last `Caused by` of a Java stack trace, or its first line; and whether it came while a state was read.
+
+    What Python raised in a worker stands below its own frames, which are indented as Java's are.
+    """
+    lines = trace.splitlines() or [""]
+    last = max((at for at, line in enumerate(lines) if line.startswith("Caused by: ")), default=0)
+    cause = lines[last].removeprefix("Caused by: ").strip()
+    if cause.endswith(_PYTHON):
+        cause = next((line.strip() for line in lines[last + 1 :] if line and not line[0].isspace()), cause)
     return f"{cause} (while a state was restored)" if "CheckpointCoordinator.restoreSavepoint" in trace else cause
 
 
