@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
@@ -42,20 +43,30 @@ class Hands(Protocol):
 
 
 HireHands = Callable[[Errand, Store, Spool], Hands]
+Confirms = Callable[[float], bool]
+"""Whether the inputs' topics were the same as ever at this moment of `time.monotonic`, or later."""
 
 
 class Desk:
     """Works until it is closed, its run is over, or a newer run has begun."""
 
     def __init__(
-        self, errand: Errand, hire: HireHands, clock: Clock = system_clock, *, pace: float = ROUND_SECONDS
+        self,
+        errand: Errand,
+        hire: HireHands,
+        clock: Clock = system_clock,
+        *,
+        pace: float = ROUND_SECONDS,
+        confirms: Confirms = lambda _moment: True,
     ) -> None:
-        self._errand, self._hire, self._clock, self._pace = errand, hire, clock, pace
+        self._errand, self._hire, self._clock, self._pace, self._confirms = errand, hire, clock, pace, confirms
         self._stop = threading.Event()
         self._planner = ThreadPoolExecutor(1, "plan")
         self._submitters = ThreadPoolExecutor(errand.threads, "submit")
         self._under_way: dict[str, Future[None]] = {}
         self._planned: set[str] = set()
+        self._seen: dict[str, float] = {}
+        """When each file without a plan was first listed: what is in it was read before."""
         self._events: dict[str, dict[str, str]] = {}
         self._patience = Patience(clock)
         self._keyless: set[str] = set()
@@ -123,13 +134,17 @@ class Desk:
 
     def _plan_new(self, statement: str, store: Store, spool: Spool, hands: Hands) -> None:
         files = spool.sealed_files(self._errand.pipeline, statement)
+        now = time.monotonic()
         for file in files:
             if file.address in self._planned or not self._free(file.address):
                 continue
             if store.plans.is_planned(file.address):
                 self._planned.add(file.address)
+                self._seen.pop(file.address, None)
                 continue
-            self._hand_out(self._planner, file.address, partial(self._plan, statement, file, hands))
+            # Else it may hold records of another topic, which its definition does not know: it stays, unplanned.
+            if self._confirms(self._seen.setdefault(file.address, now)):
+                self._hand_out(self._planner, file.address, partial(self._plan, statement, file, hands))
         self._planned &= {file.address for file in files}
 
     def _plan(self, statement: str, file: SealedFile, hands: Hands) -> None:

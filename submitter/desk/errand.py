@@ -15,7 +15,7 @@ class Watched(Told):
     """The topics of one input."""
 
     kafka: dict[str, str]
-    """librdkafka properties, with bootstrap.servers."""
+    """librdkafka properties, with bootstrap.servers; ${NAME} is taken from the worker's own environment."""
     topics: dict[str, str]
     """Name to id."""
 
@@ -28,8 +28,6 @@ class Opening(Told):
     definition: str
     restored_from: str | None = None
     started_from: dict[str, Any] | None = None
-    watched: tuple[Watched, ...] = ()
-    kafka_config: str | None = None
 
 
 class Errand(Told):
@@ -45,5 +43,8 @@ class Errand(Told):
     quarantine: float
     """Seconds."""
     threads: int = 4
+    watched: tuple[Watched, ...] = ()
+    kafka_config: str | None = None
+    """The file of librdkafka properties; else the worker's own environment names it."""
     opening: Opening | None = None
     """Of a run that no command watches."""

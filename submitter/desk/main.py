@@ -4,9 +4,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, BinaryIO
 
 import orjson
 
@@ -15,6 +15,9 @@ from shared.telemetry import start_logging
 from submitter.desk.desk import Desk
 from submitter.desk.errand import Errand
 from submitter.desk.hands import Workers
+
+if TYPE_CHECKING:
+    from submitter.desk.topic_guard import TopicGuard
 
 PAUSE_SECONDS = 0.25
 
@@ -45,15 +48,16 @@ def main() -> None:
     errand = Errand.model_validate_json(sys.stdin.buffer.readline())
     stop = threading.Event()
     threading.Thread(target=_await_end, args=(stop,), daemon=True).start()
-    desk = Desk(errand, Workers)
-    try:
-        with _changed(errand) as changed:
+    with _watching(errand) as guard:
+        desk = Desk(errand, Workers, confirms=guard.confirms) if guard else Desk(errand, Workers)
+        try:
+            changed = guard.found if guard else lambda: None
             tell(desk, errand.statements, sys.stdout.buffer, stop, over=lambda: desk.over or changed())
-    except BrokenPipeError:
-        # Nobody listens: the operator is gone, and so is the reason to go on.
-        sys.stdout = None
-    finally:
-        desk.close()
+        except BrokenPipeError:
+            # Nobody listens: the operator is gone, and so is the reason to go on.
+            sys.stdout = None
+        finally:
+            desk.close()
 
 
 def tell(
@@ -80,17 +84,14 @@ def tell(
                 reached(Failpoint.TOLD)
 
 
-@contextmanager
-def _changed(errand: Errand) -> Iterator[Callable[[], str | None]]:
-    """What became of an input topic, where no command watches that."""
-    if errand.opening is None:
-        yield lambda: None
-        return
+def _watching(errand: Errand) -> "AbstractContextManager[TopicGuard | None]":
+    """Watch the inputs' topics, whether a command does so too or not: it may be dead."""
+    if not errand.watched:
+        return nullcontext()
     # Only here, for the sake of memory.
-    from submitter.desk.opening import guarded
+    from submitter.desk.topic_guard import guarded
 
-    with guarded(errand.opening, os.environ) as guard:
-        yield guard.found
+    return guarded(errand, os.environ)
 
 
 def _await_end(stop: threading.Event) -> None:

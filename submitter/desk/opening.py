@@ -1,18 +1,12 @@
 """A run that its own job begins, where no command watches it: a job of the user's, executed by the user.
 
 The job begins it when its operator first starts, and goes on with it whenever that starts again. A newer run of the
-pipeline, or another topic under an input's name, is its end: then the job has to fail, so that it seals nothing more.
+pipeline is its end: then the job has to fail, so that it seals nothing more.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-
-from shared.kafka import load_clusters
 from shared.spool import Spool
 from shared.store import Store
 from submitter.desk.errand import Opening
-from submitter.desk.topic_guard import TopicGuard
 from submitter.lineage.chronicle import Chronicle
 
 
@@ -28,11 +22,3 @@ def begin(opening: Opening, store: Store, spool: Spool, pipeline: str) -> int:
     )
     Chronicle(store, spool, pipeline).begun(epoch)
     return epoch
-
-
-@contextmanager
-def guarded(opening: Opening, environ: Mapping[str, str]) -> Iterator[TopicGuard]:
-    """See, while the block lasts, that the input's topics stay the same."""
-    file = opening.kafka_config or environ.get("BATCHLINE_KAFKA_CONFIG")
-    with TopicGuard(opening.watched, load_clusters(Path(file) if file else None, environ)).watching() as guard:
-        yield guard

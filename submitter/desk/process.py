@@ -41,7 +41,7 @@ class DeskProcess:
     def announcements(self, statement: str) -> Mapping[str, str] | None:
         """The event of each submitted batch that still is of interest, by key; None while that is not known.
 
-        Raises RunOver, so that the job fails, where no command ends it.
+        Raises RunOver, so that the job fails, whether a command is there to end it or not.
         """
         if self._over:
             raise RunOver(self._over)

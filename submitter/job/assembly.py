@@ -1,5 +1,6 @@
 """A read pipeline and a start, put together into the Flink job that runs them; the same here and on a cluster."""
 
+import os
 from collections.abc import Mapping
 from functools import partial
 
@@ -9,6 +10,7 @@ from shared.recovery import QUARANTINE
 from shared.spool import Spool
 from submitter.desk.errand import Errand, Opening
 from submitter.desk.process import DeskProcess
+from submitter.desk.topic_guard import watched
 from submitter.job.configuration import STATES, Start
 from submitter.job.job import Announcements, Job
 from submitter.job.user_table import UserTable
@@ -58,6 +60,8 @@ def errand(pipeline: Pipeline, epoch: int = 0, opening: Opening | None = None) -
         spool=settings.spool,
         state_store=settings.state_store_reference,
         quarantine=QUARANTINE.total_seconds() if settings.quarantine is None else settings.quarantine,
+        watched=watched(pipeline.statements, os.environ),
+        kafka_config=str(settings.kafka_config) if settings.kafka_config else None,
         opening=opening,
     )
 

@@ -142,7 +142,7 @@ class Runner:
         inputs = [*(each.input.bounded for each in pipeline.statements), *(each.bounded for each in pipeline.plain)]
         ages = [each.definition.batch.max_age for each in pipeline.statements if each.input.bounded]
         settled = max((Rolling(age, 1, bounded=True).settled_after for age in ages), default=0.0)
-        guard = TopicGuard(watched(pipeline.statements), self.clusters)
+        guard = TopicGuard(watched(pipeline.statements, self.clusters.environ), self.clusters)
         watch = Watch(
             flink=cluster.rest,
             job_id=start.job_id,

@@ -4,7 +4,6 @@ import logging
 import os
 import sys
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -15,8 +14,7 @@ from shared.errors import SettingsError
 from shared.kafka import load_clusters
 from shared.spool import Spool
 from shared.store import OWN_JOB, Store
-from submitter.desk.errand import Opening, Watched
-from submitter.desk.topic_guard import watched
+from submitter.desk.errand import Opening
 from submitter.job.assembly import add, errand
 from submitter.job.configuration import recovery_path
 from submitter.job.job import Job
@@ -24,11 +22,9 @@ from submitter.lineage.lineage import Road
 from submitter.lineage.starting import Places
 from submitter.pipeline.environment import check_environment, configuration_of, environment_of, settings_given
 from submitter.pipeline.faults import Faults, PipelineError
-from submitter.pipeline.kafka_properties import SECRET
 from submitter.pipeline.needs import needs_of, pipeline_of
 from submitter.pipeline.prices import check_prices
 from submitter.pipeline.reach import reach
-from submitter.pipeline.references import credentials, unresolved
 from submitter.pipeline.settings import PREFIX, check_target, read_settings
 from submitter.pipeline.values import Pipeline
 from submitter.run.beginning import Beginning, Wishes
@@ -111,8 +107,6 @@ def _begin(tables: StreamTableEnvironment, read: _Added, statements: StatementSe
         definition=mark,
         restored_from=road.restore,
         started_from=None if road.restore else places.record(),
-        watched=_watched(pipeline, os.environ),
-        kafka_config=str(settings.kafka_config) if settings.kafka_config else None,
     )
     number = sum(name.startswith(f"{INTERNAL}sealed_") for name in tables.list_temporary_tables())
     job = Job(tables, spool, statements, first=number, uid=f"submit-{pipeline.name}")
@@ -137,13 +131,3 @@ def _road(beginning: Beginning, mark: str) -> Road:
             "state: what is read from Kafka as it is goes on from its positions, and is paid for once"
         )
     return road
-
-
-def _watched(pipeline: Pipeline, environ: Mapping[str, str]) -> tuple[Watched, ...]:
-    """The inputs' topics, with references in place of the secrets that the environment has."""
-    inputs = watched(pipeline.statements)
-    known = credentials(environ, {value for each in inputs for name, value in each.kafka.items() if name in SECRET})
-    return tuple(
-        each.model_copy(update={"kafka": {name: unresolved(value, known) for name, value in each.kafka.items()}})
-        for each in inputs
-    )

@@ -132,9 +132,14 @@ def opened(folder: Path, job: str, *watched: Watched) -> Errand:
     url = f"sqlite:///{folder / 'state.db'}"
     with Store.open(url) as store:
         store.lineage.claim_name("pipe", "file")
-    opening = Opening(job=job * 32, definition="0" * 16, watched=watched)
     return Errand(
-        pipeline="pipe", statements=("s",), spool=f"file://{folder}", state_store=url, quarantine=1, opening=opening
+        pipeline="pipe",
+        statements=("s",),
+        spool=f"file://{folder}",
+        state_store=url,
+        quarantine=1,
+        watched=watched,
+        opening=Opening(job=job * 32, definition="0" * 16),
     )
 
 
