@@ -87,18 +87,19 @@ class Desk:
         wait([*self._under_way.values()], CLOSE_SECONDS)
 
     def _work(self) -> None:
-        spool = Spool(self._errand.spool)
+        spool, away = Spool(self._errand.spool), ""
         while not self._stop.is_set():
+            was_away, away = away, ""
             try:
                 with Store.open(resolve(self._errand.state_store, os.environ), self._clock) as store:
                     store.leases.bury(is_dead)
                     self._rounds(store, spool, self._hire(self._errand, store, spool))
                     wait([*self._under_way.values()], CLOSE_SECONDS)
                     self._stop.set()
-            except StoreUnavailable as error:
-                log(Action.DEPENDENCY_AWAY, logging.WARNING, dependency="store", message=str(error))
-            except SpoolAway as error:
-                log(Action.DEPENDENCY_AWAY, logging.WARNING, dependency="spool", message=str(error))
+            except (StoreUnavailable, SpoolAway) as error:
+                away = "spool" if isinstance(error, SpoolAway) else "store"
+                if away != was_away:
+                    log(Action.DEPENDENCY_AWAY, logging.WARNING, dependency=away, message=str(error))
             except Exception as error:  # noqa: BLE001 - it starts again
                 message = f"{type(error).__name__}: {error}"
                 log(Action.DESK_FAILED, logging.ERROR, message=message, at=raised_at(error))
