@@ -23,6 +23,7 @@ LONGEST_LINE = 16 << 20
 
 _CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
 """As a line's own key: within an answer's text the quotes are escaped."""
+_DIGITS = 12
 _RAW = 1000
 """Bytes of a malformed line that are kept."""
 _VERDICTS = {
@@ -90,7 +91,7 @@ def scan(
     prefix = f"{batch_key}-"
     packing = packing or Packing(results.records)
     requests, seen = packing.requests, bytearray(packing.requests)
-    put, usage, is_alone = results.put, results.usage, isinstance(unpack, Alone)
+    put, usage, is_alone, answered = results.put, results.usage, isinstance(unpack, Alone), Verdict.ANSWERED
     for line in lines:
         answer = judge(line)
         if answer is None:
@@ -114,7 +115,7 @@ def scan(
             counts.account_fault = answer.message or answer.cause
         text = answer.text
         if is_alone and text is not None and is_json(text):
-            put(request, Verdict.ANSWERED, text.encode("utf-8", "replace"))
+            put(request, answered, text.encode("utf-8", "replace"))
         elif unpack is None:
             put(request, _VERDICTS[answer.status], _kept(answer))
         else:
@@ -140,11 +141,11 @@ def fail_spoilt(results: ResultsWriter, counts: Scan, packing: Packing | None = 
 
 def _number(custom_id: str, prefix: str) -> int:
     """The request that an id is of, as it was given out; -1 for any other text."""
-    try:
-        number = int(custom_id[len(prefix) :])
-    except ValueError:
+    digits = custom_id.removeprefix(prefix)
+    # Nothing else that int() would take, or refuse: no sign, no space, no other script's digits, no zero ahead.
+    if not (digits.isdecimal() and digits.isascii() and len(digits) < len(custom_id) and len(digits) < _DIGITS):
         return -1
-    return number if custom_id == f"{prefix}{number}" else -1
+    return int(digits) if digits[0] != "0" or digits == "0" else -1
 
 
 def _spoil(counts: Scan, line: bytes, prefix: str, requests: int) -> None:

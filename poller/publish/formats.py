@@ -7,6 +7,7 @@ import base64
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import orjson
@@ -46,7 +47,7 @@ def _json(options: Mapping[str, str], columns: Sequence[Column]) -> Encode:
         return lambda fields: dumps(_without_nulls(_converted(fields, changed)), other)
     if changed:
         return lambda fields: dumps(_converted(fields, changed), other)
-    return lambda fields: dumps(fields, other)
+    return partial(dumps, default=other)
 
 
 def _converted(fields: Fields, changed: Sequence[tuple[str, Cast]]) -> Fields:

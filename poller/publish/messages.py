@@ -41,6 +41,7 @@ class Messages:
         """`limits` tells what a topic takes."""
         self._definition, self._limits = definition, limits
         self._outputs, self._extras = Outputs(definition), Extras(definition)
+        self._has_extras = bool(self._extras)
         self._read = reader_of(definition.model)
         self._loads = row_reader(definition)
         self._topic, self._error_topic = definition.sink.topic, definition.batch.error_topic
@@ -106,7 +107,9 @@ class Messages:
     ) -> Outgoing:
         row, limit = sealed["row"], limits.size - _HEADROOM
         try:
-            known = self._extras.answered(frame.manifest, answer, frame.used(record)) if self._extras else NO_OUTPUTS
+            known = NO_OUTPUTS
+            if self._has_extras:
+                known = self._extras.answered(frame.manifest, answer, frame.used(record))
             key, value, extra, timestamp = self._outputs.write(row, self._read(answer), known)
         except Unfit as unfit:
             failed = Failed(unfit.cause, str(unfit), answer.decode())
@@ -131,7 +134,7 @@ class Messages:
         headers = frame.failed(record, position, failed)
         if self._error_topic is None:
             known = NO_OUTPUTS
-            if self._extras:
+            if self._has_extras:
                 used = frame.used(record)
                 known = self._extras.failed(frame.manifest, f"{failed.cause}: {failed.message}", failed.raw, used)
             limits = self._limits(self._topic)

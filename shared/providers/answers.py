@@ -1,6 +1,6 @@
 """What both providers' result lines have in common: the frame in which one line is judged. Pure, and a hot path."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import orjson
@@ -15,6 +15,8 @@ UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 NOT_PLAIN = (msgspec.MsgspecError, IndexError, UnicodeDecodeError, RecursionError)
 """What decoding a line of another shape than most have can raise."""
 _MOST_TOKENS = 1 << 32
+Tokens = Annotated[int, msgspec.Meta(ge=0, lt=_MOST_TOKENS)]
+"""A count of tokens that is one."""
 
 
 def parsed(line: bytes) -> Object | None:

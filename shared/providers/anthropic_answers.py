@@ -10,7 +10,7 @@ import msgspec
 import orjson
 
 from shared.causes import Cause
-from shared.providers.answers import NOT_PLAIN, UNREADABLE, Object, failed, name_of, parsed, tokens, unreadable
+from shared.providers.answers import NOT_PLAIN, UNREADABLE, Object, Tokens, failed, name_of, parsed, tokens, unreadable
 from shared.providers.port import UNCACHED, Answer, Cached
 
 
@@ -20,8 +20,8 @@ class _Block(msgspec.Struct, gc=False):
 
 
 class _Usage(msgspec.Struct, gc=False):
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
     cache_read_input_tokens: Literal[0] | None = None
     cache_creation_input_tokens: Literal[0] | None = None
 
@@ -62,7 +62,7 @@ def plain(line: bytes) -> Answer | None:
     message = decoded.result.message
     if message.stop_reason in _REASONS:
         return None
-    used, made = tokens(message.usage.input_tokens), tokens(message.usage.output_tokens)
+    used, made = message.usage.input_tokens, message.usage.output_tokens
     return Answer(decoded.custom_id, "succeeded", message.content[0].text, None, message.model, used, made)
 
 

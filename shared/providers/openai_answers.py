@@ -12,7 +12,18 @@ import msgspec
 import orjson
 
 from shared.causes import Cause
-from shared.providers.answers import NOT_PLAIN, UNREADABLE, Object, failed, name_of, parsed, raw_of, tokens, unreadable
+from shared.providers.answers import (
+    NOT_PLAIN,
+    UNREADABLE,
+    Object,
+    Tokens,
+    failed,
+    name_of,
+    parsed,
+    raw_of,
+    tokens,
+    unreadable,
+)
 from shared.providers.bodies import SCHEMA_NAME
 from shared.providers.port import Answer
 
@@ -29,8 +40,8 @@ class _Choice(msgspec.Struct, gc=False):
 
 
 class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: Tokens = 0
+    completion_tokens: Tokens = 0
 
 
 class _Completion(msgspec.Struct, gc=False):
@@ -72,7 +83,7 @@ def plain(line: bytes) -> Answer | None:
         return None
     if choice.finish_reason in _REASONS:
         return None
-    used, made = tokens(body.usage.prompt_tokens), tokens(body.usage.completion_tokens)
+    used, made = body.usage.prompt_tokens, body.usage.completion_tokens
     return Answer(decoded.custom_id, "succeeded", choice.message.content, None, body.model, used, made)
 
 
