@@ -61,7 +61,7 @@ class Found:
     """What a look-up saw."""
 
     candidates: list[RemoteBatch]
-    on_trial: bool = False
+    in_doubt: bool = False
     """Whether a batch that may be ours has no results yet, or is another batch's until they prove whose it is."""
 
 
@@ -127,7 +127,7 @@ class Recovery:
             return self._unclean(batch, attempt, lease, error)
         if found.candidates:
             return self._adopt(batch, attempt, provider, lease, found.candidates)
-        if found.on_trial:
+        if found.in_doubt:
             why = "a batch of its size runs, or is held by another batch: its results must prove whose it is"
             return self._again(batch, attempt, lease, clean=False, error=why)
         if not is_absent:

@@ -24,6 +24,7 @@ LONGEST_LINE = 16 << 20
 _CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
 """As a line's own key: within an answer's text the quotes are escaped."""
 _DIGITS = 12
+"""More than any request's number has: an id is anyone's text."""
 _RAW = 1000
 """Bytes of a malformed line that are kept."""
 _VERDICTS = {

@@ -140,7 +140,8 @@ def repeated_calls(entries: Iterable[Billed]) -> list[Billed]:
     for entry in entries:
         if entry.batch is None:
             count[entry.prompt] += 1
-            again += [entry] * (count[entry.prompt] > 1)
+            if count[entry.prompt] > 1:
+                again.append(entry)
     return again
 
 
