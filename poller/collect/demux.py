@@ -23,8 +23,6 @@ LONGEST_LINE = 16 << 20
 
 _CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
 """As a line's own key: within an answer's text the quotes are escaped."""
-_DIGITS = 12
-"""More than any request's number has: an id is anyone's text."""
 _RAW = 1000
 """Bytes of a malformed line that are kept."""
 _VERDICTS = {
@@ -93,6 +91,7 @@ def scan(
     packing = packing or Packing(results.records)
     requests, seen = packing.requests, bytearray(packing.requests)
     put, usage, is_alone, answered = results.put, results.usage, isinstance(unpack, Alone), Verdict.ANSWERED
+    billed = used = made = 0
     for line in lines:
         answer = judge(line)
         if answer is None:
@@ -107,9 +106,9 @@ def scan(
             counts.duplicates += 1
             continue
         seen[request] = 1
-        counts.billed += answer.input_tokens > 0
-        counts.input_tokens += answer.input_tokens
-        counts.output_tokens += answer.output_tokens
+        billed += answer.input_tokens > 0
+        used += answer.input_tokens
+        made += answer.output_tokens
         if answer.cached is not UNCACHED:
             counts.cached = Cached(*map(sum, zip(counts.cached, answer.cached, strict=True)))
         if answer.status == "account" and counts.account_fault is None:
@@ -123,7 +122,7 @@ def scan(
             counts.odd = _unpacked(results, packing.of(request), answer, unpack, counts.odd)
         if usage is not None:
             usage.put(request, answer)
-    counts.own = seen.count(1)
+    counts.own, counts.billed, counts.input_tokens, counts.output_tokens = seen.count(1), billed, used, made
     return counts
 
 
@@ -142,11 +141,12 @@ def fail_spoilt(results: ResultsWriter, counts: Scan, packing: Packing | None = 
 
 def _number(custom_id: str, prefix: str) -> int:
     """The request that an id is of, as it was given out; -1 for any other text."""
-    digits = custom_id.removeprefix(prefix)
-    # Nothing else that int() would take, or refuse: no sign, no space, no other script's digits, no zero ahead.
-    if not (digits.isdecimal() and digits.isascii() and len(digits) < len(custom_id) and len(digits) < _DIGITS):
+    try:
+        number = int(custom_id[len(prefix) :])
+    except ValueError:
         return -1
-    return int(digits) if digits[0] != "0" or digits == "0" else -1
+    # Nothing else that int() would take: no sign, no space, no other script's digits, no zero ahead.
+    return number if number >= 0 and custom_id == f"{prefix}{number}" else -1
 
 
 def _spoil(counts: Scan, line: bytes, prefix: str, requests: int) -> None:

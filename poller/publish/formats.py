@@ -7,7 +7,6 @@ import base64
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import orjson
@@ -23,16 +22,21 @@ Encode = Callable[[Fields], bytes | None]
 _PACKED = {"TINYINT": "b", "SMALLINT": "h", "INTEGER": "i", "BIGINT": "q", "FLOAT": "f", "DOUBLE": "d"}
 
 
-def encoder(format_: str, options: Mapping[str, str], columns: Sequence[Column]) -> Encode:
-    """The function that writes these columns, given by name. Raises SettingsError for what can't be written."""
+def encoder(
+    format_: str, options: Mapping[str, str], columns: Sequence[Column], *, has_decimals: bool = True
+) -> Encode:
+    """The function that writes these columns, given by name. Raises SettingsError for what can't be written.
+
+    `has_decimals`: whether a value may be, or hold, a Decimal; where none can, JSON is written faster.
+    """
     if format_ == "json":
-        return _json(options, columns)
+        return _json(options, columns, has_decimals=has_decimals)
     if format_ == "raw" and len(columns) == 1:
         return _raw(options, columns[0])
     raise SettingsError(f"format '{format_}' with {len(columns)} columns can't be written; use 'json'")
 
 
-def _json(options: Mapping[str, str], columns: Sequence[Column]) -> Encode:
+def _json(options: Mapping[str, str], columns: Sequence[Column], *, has_decimals: bool) -> Encode:
     plain = options.get("encode.decimal-as-plain-number", "false").lower() == "true"
 
     def other(value: Any) -> Any:
@@ -47,7 +51,7 @@ def _json(options: Mapping[str, str], columns: Sequence[Column]) -> Encode:
         return lambda fields: dumps(_without_nulls(_converted(fields, changed)), other)
     if changed:
         return lambda fields: dumps(_converted(fields, changed), other)
-    return partial(dumps, default=other)
+    return (lambda fields: dumps(fields, other)) if has_decimals else dumps
 
 
 def _converted(fields: Fields, changed: Sequence[tuple[str, Cast]]) -> Fields:

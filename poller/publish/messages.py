@@ -46,7 +46,7 @@ class Messages:
         self._loads = row_reader(definition)
         self._topic, self._error_topic = definition.sink.topic, definition.batch.error_topic
         source = definition.source
-        self._topics = [name for name, _ in source.topics] if source else []
+        self._topics = [f"{name}/" for name, _ in source.topics] if source else []
 
     def of(
         self,
@@ -78,19 +78,19 @@ class Messages:
                 place = ordinal + skipped
                 skipped += 1
                 sealed = loads(line)
-                if fate == "rejected":
-                    yield self._failed(place, sealed, rejected[place], frame, None)
-                    continue
-                if fate == "known":
+                if fate == "request":
+                    record, mine = following, frame
+                    following += 1
+                elif fate == "echo":
+                    record, mine = manifest.echoes[echo], echoing
+                    echo += 1
+                elif fate == "known":
                     answer = orjson.loads(next(answers)).encode()
                     yield self._answered(place, sealed, answer, echoing, None, limits)
                     continue
-                record, mine = following, frame
-                if fate == "echo":
-                    record, mine = manifest.echoes[echo], echoing
-                    echo += 1
                 else:
-                    following += 1
+                    yield self._failed(place, sealed, rejected[place], frame, None)
+                    continue
                 verdict = verdicts[record]
                 if verdict == _ANSWERED:
                     yield self._answered(place, sealed, results.answer(record), mine, record, limits)
@@ -181,7 +181,7 @@ class Messages:
         if not position:
             return None
         topic, partition, offset = position
-        return f"{self._topics[topic]}/{partition}/{offset}"
+        return f"{self._topics[topic]}{partition}/{offset}"
 
 
 def _skip(rows: Iterable[bytes], count: int) -> None:

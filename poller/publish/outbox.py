@@ -17,6 +17,8 @@ from poller.publish.transactions import Aborted, Transactions
 from shared.failpoints import Failpoint, reached
 from shared.messages import ProgressMarker
 
+_LOOK = 128
+"""Messages between two looks at the clock and at the client's events."""
 _NOW, _FIRST = 0, 1
 """The client takes the timestamp 0 for none, and writes the time: the epoch itself goes as a millisecond later."""
 
@@ -137,8 +139,8 @@ class Outbox:
 
     def _fill(self, before: ProgressMarker, messages: Iterator[Outgoing]) -> ProgressMarker:
         """Fill one transaction; gives the marker that goes with it."""
-        produce, bounds = self._transactions.produce_now, self._bounds
-        end = time.monotonic() + bounds.seconds
+        produce, most, most_bytes = self._transactions.produce_now, self._bounds.records, self._bounds.bytes
+        end = time.monotonic() + self._bounds.seconds
         following, done = before.next, True
         count = succeeded = size = 0
         for ordinal, is_answered, topic, key, value, headers, timestamp in messages:
@@ -151,11 +153,14 @@ class Outbox:
             count += 1
             succeeded += is_answered
             size += len(value) if value else 0
-            if count & 511 == 0:
-                self._transactions.pause()
-            if count >= bounds.records or size >= bounds.bytes or (count & 63 == 0 and time.monotonic() >= end):
+            if count >= most or size >= most_bytes:
                 done = False
                 break
+            if count % _LOOK == 0:
+                self._transactions.pause()
+                if time.monotonic() >= end:
+                    done = False
+                    break
         return ProgressMarker(
             next=following,
             succeeded=before.succeeded + succeeded,

@@ -12,6 +12,7 @@ from typing import Any
 from poller.publish.formats import Encode, encoder
 from shared.casts import Cast, caster, nullable
 from shared.definition import Column, Definition, Projected, Sink, SqlType
+from shared.rows import has_decimal
 
 Row = Mapping[str, Any]
 NO_OUTPUTS: Row = {}
@@ -55,8 +56,11 @@ class Outputs:
         extra = [name for name in (sink.headers_column, sink.timestamp_column) if name]
         self._blank |= {name: constants.get(name) for name in extra}
         self._headers, self._timestamp = sink.headers_column, sink.timestamp_column
-        self._key, self._key_columns = _key(sink)
-        self._value, self._dropped = _value(sink, self._key_columns, extra)
+        # What is cast, or is not of the row or the answer, may be one whatever its column's type.
+        plain = not any(column.casts or column.source not in ("input", "output") for column in definition.projection)
+        decimals = not plain or has_decimal((*definition.row, *definition.model.output, *sink.columns))
+        self._key, self._key_columns = _key(sink, has_decimals=decimals)
+        self._value, self._dropped = _value(sink, self._key_columns, extra, has_decimals=decimals)
 
     def write(self, row: Row, outputs: Row, extras: Row = NO_OUTPUTS) -> Written:
         """The message of a record with its outputs.
@@ -145,22 +149,24 @@ def _or_null(cast: Cast | None, value: Any) -> Any:
         return None
 
 
-def _key(sink: Sink) -> tuple[Encode | None, list[tuple[str, str]]]:
+def _key(sink: Sink, *, has_decimals: bool) -> tuple[Encode | None, list[tuple[str, str]]]:
     """The key's encoder, and its sink columns with their names in the key; no key where the sink has none."""
     if sink.key_format is None:
         return None, []
     names = [(name, name.removeprefix(sink.key_fields_prefix)) for name in sink.key_fields]
     types = {column.name: column.type for column in sink.columns}
     columns = [Column(name=name, type=types[column]) for column, name in names]
-    return encoder(sink.key_format, sink.key_options, columns), names
+    return encoder(sink.key_format, sink.key_options, columns, has_decimals=has_decimals), names
 
 
-def _value(sink: Sink, key_columns: list[tuple[str, str]], extra: list[str]) -> tuple[Encode, list[str]]:
+def _value(
+    sink: Sink, key_columns: list[tuple[str, str]], extra: list[str], *, has_decimals: bool
+) -> tuple[Encode, list[str]]:
     """The value's encoder, and the columns that are not in it."""
     keys = [column for column, _ in key_columns] if sink.value_fields_include == "EXCEPT_KEY" else []
     dropped = [*extra, *keys]
     columns = [column for column in sink.columns if column.name not in dropped]
-    return encoder(sink.value_format, sink.value_options, columns), dropped
+    return encoder(sink.value_format, sink.value_options, columns, has_decimals=has_decimals), dropped
 
 
 def _header_list(value: Mapping[str, str | None] | None) -> list[tuple[str, bytes | None]]:
