@@ -1,13 +1,11 @@
 """Every failpoint, on its first and on a later pass, and ordered pairs: one, then another during the recovery.
 
-What leads to a failpoint is part of its case. A kill that did not strike is a violation. What every batch passes is
-paired with everything; what needs a road of its own (single calls, creates that show late, a store that forgot) is
-beside that paired with what is on the same road: what leads to the one keeps a batch from the other. Pure.
+What leads to a failpoint is part of its case. A kill that did not strike is a violation. Pure.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import permutations, product
 from random import Random
 
 from shared.failpoints import Failpoint
@@ -24,6 +22,7 @@ COMBINATIONS: tuple[tuple[ProviderName, StoreKind], ...] = (
 )
 _CREATE = ("endpoint", "*.batches.create")
 _LOST_RESPONSE, _GONE = "create_accepted_response_lost", "retrieve_404_after_create"
+_PARTLY = "cancel_partially"
 _MANY = 99
 OURS = "key-of-*"
 """The API keys of the runs; a stranger has another."""
@@ -47,6 +46,8 @@ class Way:
     forgetful: bool = False
     retention: float | None = None
     limit: float | None = None
+    delay: float = 0.0
+    """Seconds that pass before a batch is at work for good: a deadline has to be later by as much."""
     excuses: tuple[Excuse, ...] = ()
 
 
@@ -61,19 +62,24 @@ _LOST = Way((_rule(_LOST_RESPONSE, times=1),))
 _NOT_DONE = _rule("http_5xx", ("status", 500), _CREATE, ("account", OURS))
 _CLEARED = Way((_NOT_DONE,))
 _REFUSED = Way((_rule("http_5xx", ("status", 400), _CREATE, times=1),), excuses=(Excuse("rejected", _MANY),))
+_BOUNCED = Way((_rule("token_limit_exceeded"),), only="openai", delay=8.0)
 _SWEPT = Way(retention=0.0)
 _SHOWS_LATE = (_rule(_LOST_RESPONSE), _rule("list_lag", ("seconds", 2.5 * QUARANTINE)))
 _DEADLINE = (("deadline", 2.0), ("fallback", "sync"))
 # Not for good: what was adopted by its size alone is never cancelled, and its end has to come by itself.
-_CUT_SHORT = Way((_rule("stuck_in_progress", ("seconds", 30.0)), _rule("cancel_partially")), options=_DEADLINE)
+_CUT_SHORT = Way((_rule("stuck_in_progress", ("seconds", 30.0)), _rule(_PARTLY)), options=_DEADLINE)
+_UNBILLED = _rule(_PARTLY, ("done", 0.0))
 _THROTTLED = _rule("http_429_retry_after", ("retry_after", 60), _CREATE, times=1)
-_NEVER_SENT = Way((_THROTTLED,), options=_DEADLINE)
+# For less long than what an operator gives up.
+_NEVER_SENT = Way((_rule("http_429_retry_after", ("retry_after", 9), _CREATE, times=1),), options=_DEADLINE)
+# Also those that were bounced first.
+_ENDED = Way((_rule("stuck_in_progress", ("seconds", 30.0), times=8), _rule(_PARTLY, times=8)), options=_DEADLINE)
 _LOOKS = ("endpoint", "*.batches.list")
 _RECALLED = Way(store="sqlite", forgetful=True)
 _ASKED_LATELY = (("deduplicate", True), ("deduplicate_ttl", 3600.0))
 _DECIDED = Way((_NOT_DONE,), options=(("on_ambiguous", "hold"),), operator=True)
 _STRAY_ENDS = Way(
-    (*_SHOWS_LATE, _rule("stuck_in_progress", ("seconds", 60.0)), _rule("cancel_partially", ("done", 0.0))),
+    (*_SHOWS_LATE, _rule("stuck_in_progress", ("seconds", 60.0)), _UNBILLED),
     only="openai",
     is_hidden=True,
 )
@@ -88,7 +94,7 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.DOUBT: _LOST,
     Failpoint.LOOKED: _CLEARED,
     # More often than an audit can take for itself, which lists as soon as an earlier wave has left it a doubt.
-    Failpoint.LOOK_REFUSED: Way((_NOT_DONE, _rule("spend_cap_429", _LOOKS, ("account", OURS), times=8))),
+    Failpoint.LOOK_REFUSED: Way((_NOT_DONE, _rule("spend_cap_429", _LOOKS, ("account", OURS), times=8)), delay=13.0),
     Failpoint.LAST_LOOKED: _DECIDED,
     Failpoint.ADOPTION_WRITTEN: replace(_LOST, only="openai"),
     Failpoint.GUESS_PROVED: replace(_LOST, only="anthropic"),
@@ -101,10 +107,10 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.NOTHING_TO_SEND: Way(empty=2),
     # Long enough to be seen at work, by a poller that was killed before.
     Failpoint.PROGRESS: Way((_rule("stuck_in_progress", ("seconds", 1.0)),)),
-    Failpoint.BOUNCE: Way((_rule("token_limit_exceeded"),), only="openai"),
-    Failpoint.LIMIT_LEARNED: Way((_rule("token_limit_exceeded"),), only="openai"),
+    Failpoint.BOUNCE: _BOUNCED,
+    Failpoint.LIMIT_LEARNED: _BOUNCED,
     Failpoint.ACCOUNT_RESTED: Way((_rule("credit_exhausted_mid_batch"),)),
-    Failpoint.LOSE: Way((_rule("stuck_in_progress"), _rule(_GONE, ("seconds", 10**6)))),
+    Failpoint.LOSE: Way((_rule("stuck_in_progress"), _rule(_GONE, ("seconds", 10**6)), _UNBILLED)),
     Failpoint.DISOWN: Way((_NOT_DONE,), only="anthropic", is_shared=True),
     Failpoint.CHILD_WRITTEN: _CARRIED,
     Failpoint.ANSWERS_KEPT: Way(options=_ASKED_LATELY),
@@ -117,7 +123,7 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.CALLS_KEPT: _CUT_SHORT,
     Failpoint.CALLS_CLOSED: _CUT_SHORT,
     Failpoint.CALLS_COUNTED: replace(_CUT_SHORT, rules=(*_CUT_SHORT.rules, *_CALLS_THROTTLED)),
-    Failpoint.END_ASKED: _CUT_SHORT,
+    Failpoint.END_ASKED: _ENDED,
     Failpoint.DIVERT: _NEVER_SENT,
     Failpoint.CLOSING_WRITTEN: _SWEPT,
     Failpoint.INPUT_REMOVED: _SWEPT,
@@ -145,6 +151,7 @@ POINTS = tuple(point for point in Failpoint if point not in (*CALLS, *STRAYS, *O
 ALL = (*POINTS, *CALLS, *STRAYS, *OLDER)
 BESIDE = tuple(point for point in POINTS if point not in WAYS or point is Failpoint.DOUBT)
 """What every batch passes, and the doubt that a lost response leaves."""
+OTHERS = tuple(point for point in POINTS if point not in BESIDE)
 
 
 def singles() -> dict[str, Case]:
@@ -157,6 +164,8 @@ def pairs() -> dict[str, Case]:
     """Each failpoint, and then each on the first pass after that kill."""
     roads = [(POINTS, POINTS), (CALLS, CALLS), (STRAYS, STRAYS), (OLDER, OLDER)]
     roads += [way for rare in (CALLS, STRAYS, OLDER) for way in ((rare, BESIDE), (BESIDE, rare))]
+    roads += [way for rare in (CALLS, STRAYS, OLDER) for way in ((rare, OTHERS), (OTHERS, rare))]
+    roads += permutations((CALLS, STRAYS, OLDER), 2)
     return {
         f"{first},{second}": _case(one + two, Kill(first), Kill(second))
         for firsts, seconds in roads
@@ -186,7 +195,7 @@ def _case(number: int, *kills: Kill) -> Case:
         kills=kills,
         records=records,
         rules=_one_after_another(dict.fromkeys(rule for way in ways for rule in way.rules)),
-        options=tuple(dict.fromkeys(option for way in ways for option in way.options)),
+        options=_later(dict(option for way in ways for option in way.options), max(way.delay for way in ways)),
         empty=max(way.empty for way in ways),
         strangers=records // BASE.files if any(way.is_shared for way in ways) else 0,
         operator=any(way.operator for way in ways),
@@ -199,10 +208,16 @@ def _case(number: int, *kills: Kill) -> Case:
     )
 
 
+def _later(options: dict[str, object], delay: float) -> tuple[tuple[str, object], ...]:
+    deadline = options.get("deadline")
+    return tuple((options | {"deadline": deadline + delay} if isinstance(deadline, float) else options).items())
+
+
 def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """The rules in the order of a batch's life, the later as much more often: what one ends never gets to the next.
 
     What holds a batch for good goes before what holds it for a while, and a lost create is one that the provider keeps.
+    What it denies for good it has not billed, or nobody could keep that from being paid twice.
     """
     ranked = sorted(rules, key=lambda rule: (_LATE.get(rule.fault, 0), "seconds" in dict(rule.options)))
     gone = sum(dict(rule.options)["times"] for rule in ranked if rule.fault == _GONE)
@@ -212,7 +227,7 @@ def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
             found.append(_with(rule, times=dict(rule.options)["times"] * place))
         elif gone and rule.fault == _LOST_RESPONSE:
             found.append(_with(rule, after=gone))
-        else:
+        elif not gone or rule.fault != _PARTLY or rule == _UNBILLED:
             found.append(rule)
     return tuple(found)
 
