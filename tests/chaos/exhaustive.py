@@ -110,7 +110,7 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.BOUNCE: _BOUNCED,
     Failpoint.LIMIT_LEARNED: _BOUNCED,
     Failpoint.ACCOUNT_RESTED: Way((_rule("credit_exhausted_mid_batch"),)),
-    Failpoint.LOSE: Way((_rule("stuck_in_progress"), _rule(_GONE, ("seconds", 10**6)), _UNBILLED)),
+    Failpoint.LOSE: Way((_rule("stuck_in_progress"), _rule(_GONE, ("seconds", 10**6)))),
     Failpoint.DISOWN: Way((_NOT_DONE,), only="anthropic", is_shared=True),
     Failpoint.CHILD_WRITTEN: _CARRIED,
     Failpoint.ANSWERS_KEPT: Way(options=_ASKED_LATELY),
@@ -227,7 +227,9 @@ def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
             found.append(_with(rule, times=dict(rule.options)["times"] * place))
         elif gone and rule.fault == _LOST_RESPONSE:
             found.append(_with(rule, after=gone))
-        elif not gone or rule.fault != _PARTLY or rule == _UNBILLED:
+        elif gone and rule.fault == _PARTLY:
+            found.append(_UNBILLED)
+        else:
             found.append(rule)
     return tuple(found)
 
