@@ -47,7 +47,7 @@ class Way:
     retention: float | None = None
     limit: float | None = None
     delay: float = 0.0
-    """Seconds that pass before a batch is at work for good: a deadline has to be later by as much."""
+    """Seconds that may pass until a batch is at work: before that, no deadline may near."""
     excuses: tuple[Excuse, ...] = ()
 
 
@@ -62,7 +62,7 @@ _LOST = Way((_rule(_LOST_RESPONSE, times=1),))
 _NOT_DONE = _rule("http_5xx", ("status", 500), _CREATE, ("account", OURS))
 _CLEARED = Way((_NOT_DONE,))
 _REFUSED = Way((_rule("http_5xx", ("status", 400), _CREATE, times=1),), excuses=(Excuse("rejected", _MANY),))
-_BOUNCED = Way((_rule("token_limit_exceeded"),), only="openai", delay=8.0)
+_BOUNCED = Way((_rule("token_limit_exceeded"),), only="openai", delay=5.0)
 _SWEPT = Way(retention=0.0)
 _SHOWS_LATE = (_rule(_LOST_RESPONSE), _rule("list_lag", ("seconds", 2.5 * QUARANTINE)))
 _DEADLINE = (("deadline", 2.0), ("fallback", "sync"))
@@ -72,8 +72,6 @@ _UNBILLED = _rule(_PARTLY, ("done", 0.0))
 _THROTTLED = _rule("http_429_retry_after", ("retry_after", 60), _CREATE, times=1)
 # For less long than what an operator gives up.
 _NEVER_SENT = Way((_rule("http_429_retry_after", ("retry_after", 9), _CREATE, times=1),), options=_DEADLINE)
-# Also those that were bounced first.
-_ENDED = Way((_rule("stuck_in_progress", ("seconds", 30.0), times=8), _rule(_PARTLY, times=8)), options=_DEADLINE)
 _LOOKS = ("endpoint", "*.batches.list")
 _RECALLED = Way(store="sqlite", forgetful=True)
 _ASKED_LATELY = (("deduplicate", True), ("deduplicate_ttl", 3600.0))
@@ -94,7 +92,7 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.DOUBT: _LOST,
     Failpoint.LOOKED: _CLEARED,
     # More often than an audit can take for itself, which lists as soon as an earlier wave has left it a doubt.
-    Failpoint.LOOK_REFUSED: Way((_NOT_DONE, _rule("spend_cap_429", _LOOKS, ("account", OURS), times=8)), delay=13.0),
+    Failpoint.LOOK_REFUSED: Way((_NOT_DONE, _rule("spend_cap_429", _LOOKS, ("account", OURS), times=8)), delay=11.0),
     Failpoint.LAST_LOOKED: _DECIDED,
     Failpoint.ADOPTION_WRITTEN: replace(_LOST, only="openai"),
     Failpoint.GUESS_PROVED: replace(_LOST, only="anthropic"),
@@ -123,7 +121,7 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.CALLS_KEPT: _CUT_SHORT,
     Failpoint.CALLS_CLOSED: _CUT_SHORT,
     Failpoint.CALLS_COUNTED: replace(_CUT_SHORT, rules=(*_CUT_SHORT.rules, *_CALLS_THROTTLED)),
-    Failpoint.END_ASKED: _ENDED,
+    Failpoint.END_ASKED: _CUT_SHORT,
     Failpoint.DIVERT: _NEVER_SENT,
     Failpoint.CLOSING_WRITTEN: _SWEPT,
     Failpoint.INPUT_REMOVED: _SWEPT,
@@ -209,8 +207,9 @@ def _case(number: int, *kills: Kill) -> Case:
 
 
 def _later(options: dict[str, object], delay: float) -> tuple[tuple[str, object], ...]:
+    """A deadline nears halfway from the seal at the earliest."""
     deadline = options.get("deadline")
-    return tuple((options | {"deadline": deadline + delay} if isinstance(deadline, float) else options).items())
+    return tuple((options | {"deadline": deadline + 2 * delay} if isinstance(deadline, float) else options).items())
 
 
 def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
@@ -221,6 +220,7 @@ def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """
     ranked = sorted(rules, key=lambda rule: (_LATE.get(rule.fault, 0), "seconds" in dict(rule.options)))
     gone = sum(dict(rule.options)["times"] for rule in ranked if rule.fault == _GONE)
+    is_bounced = any(rule in _BOUNCED.rules for rule in ranked)
     found: list[Rule] = []
     for place, rule in enumerate(ranked, 1):
         if rule.fault in _LATE:
@@ -229,6 +229,9 @@ def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
             found.append(_with(rule, after=gone))
         elif gone and rule.fault == _PARTLY:
             found.append(_UNBILLED)
+        elif is_bounced and rule in _CUT_SHORT.rules:
+            # Also what comes after those that are sent back.
+            found.append(_with(rule, times=_MANY))
         else:
             found.append(rule)
     return tuple(found)
