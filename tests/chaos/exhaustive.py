@@ -22,7 +22,7 @@ COMBINATIONS: tuple[tuple[ProviderName, StoreKind], ...] = (
 )
 _CREATE = ("endpoint", "*.batches.create")
 _LOST_RESPONSE, _GONE = "create_accepted_response_lost", "retrieve_404_after_create"
-_PARTLY = "cancel_partially"
+_LAG, _PARTLY = "list_lag", "cancel_partially"
 _MANY = 99
 OURS = "key-of-*"
 """The API keys of the runs; a stranger has another."""
@@ -64,7 +64,7 @@ _CLEARED = Way((_NOT_DONE,))
 _REFUSED = Way((_rule("http_5xx", ("status", 400), _CREATE, times=1),), excuses=(Excuse("rejected", _MANY),))
 _BOUNCED = Way((_rule("token_limit_exceeded"),), only="openai", delay=5.0)
 _SWEPT = Way(retention=0.0)
-_SHOWS_LATE = (_rule(_LOST_RESPONSE), _rule("list_lag", ("seconds", 2.5 * QUARANTINE)))
+_SHOWS_LATE = (_rule(_LOST_RESPONSE), _rule(_LAG, ("seconds", 2.5 * QUARANTINE)))
 _DEADLINE = (("deadline", 2.0), ("fallback", "sync"))
 # Not for good: what was adopted by its size alone is never cancelled, and its end has to come by itself.
 _CUT_SHORT = Way((_rule("stuck_in_progress", ("seconds", 30.0)), _rule(_PARTLY)), options=_DEADLINE)
@@ -225,7 +225,7 @@ def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     for place, rule in enumerate(ranked, 1):
         if rule.fault in _LATE:
             found.append(_with(rule, times=dict(rule.options)["times"] * place))
-        elif gone and rule.fault == _LOST_RESPONSE:
+        elif gone and rule.fault in (_LOST_RESPONSE, _LAG):
             found.append(_with(rule, after=gone))
         elif gone and rule.fault == _PARTLY:
             found.append(_UNBILLED)
