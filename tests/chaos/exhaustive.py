@@ -92,7 +92,7 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.DOUBT: _LOST,
     Failpoint.LOOKED: _CLEARED,
     # More often than an audit can take for itself, which lists as soon as an earlier wave has left it a doubt.
-    Failpoint.LOOK_REFUSED: Way((_NOT_DONE, _rule("spend_cap_429", _LOOKS, ("account", OURS), times=8)), delay=11.0),
+    Failpoint.LOOK_REFUSED: Way((_NOT_DONE, _rule("spend_cap_429", _LOOKS, ("account", OURS), times=8)), delay=20.0),
     Failpoint.LAST_LOOKED: _DECIDED,
     Failpoint.ADOPTION_WRITTEN: replace(_LOST, only="openai"),
     Failpoint.GUESS_PROVED: replace(_LOST, only="anthropic"),
@@ -144,12 +144,13 @@ _LATE = {"token_limit_exceeded": 1, "credit_exhausted_mid_batch": 2, "line_error
 CALLS = tuple(point for point, way in WAYS.items() if way.options == _DEADLINE)
 STRAYS = tuple(point for point, way in WAYS.items() if way.is_hidden)
 OLDER = tuple(point for point, way in WAYS.items() if way.forgetful)
-"""The roads of single calls, of creates that show late, and of a store that forgot: each has its own pairs."""
+"""Of single calls, of creates that show late, and of a store that forgot."""
 POINTS = tuple(point for point in Failpoint if point not in (*CALLS, *STRAYS, *OLDER))
 ALL = (*POINTS, *CALLS, *STRAYS, *OLDER)
 BESIDE = tuple(point for point in POINTS if point not in WAYS or point is Failpoint.DOUBT)
 """What every batch passes, and the doubt that a lost response leaves."""
 OTHERS = tuple(point for point in POINTS if point not in BESIDE)
+RARE = (CALLS, STRAYS, OLDER)
 
 
 def singles() -> dict[str, Case]:
@@ -159,11 +160,11 @@ def singles() -> dict[str, Case]:
 
 
 def pairs() -> dict[str, Case]:
-    """Each failpoint, and then each on the first pass after that kill."""
+    """Each failpoint, and then each on the first pass after that kill: all that one provider can lead to."""
+    # In these parts provider and store take turns.
     roads = [(POINTS, POINTS), (CALLS, CALLS), (STRAYS, STRAYS), (OLDER, OLDER)]
-    roads += [way for rare in (CALLS, STRAYS, OLDER) for way in ((rare, BESIDE), (BESIDE, rare))]
-    roads += [way for rare in (CALLS, STRAYS, OLDER) for way in ((rare, OTHERS), (OTHERS, rare))]
-    roads += permutations((CALLS, STRAYS, OLDER), 2)
+    roads += [way for rare in RARE for points in (BESIDE, OTHERS) for way in ((rare, points), (points, rare))]
+    roads += permutations(RARE, 2)
     return {
         f"{first},{second}": _case(one + two, Kill(first), Kill(second))
         for firsts, seconds in roads
@@ -185,6 +186,8 @@ def _case(number: int, *kills: Kill) -> Case:
     stored = next((way.store for way in ways if way.store), None)
     provider, store = COMBINATIONS[number % len(COMBINATIONS)]
     records = min(way.records or BASE.records for way in ways)
+    options = _later(dict(option for way in ways for option in way.options), max(way.delay for way in ways))
+    rules = _one_after_another(dict.fromkeys(rule for way in ways for rule in way.rules))
     return replace(
         BASE,
         provider=needed or provider,
@@ -192,8 +195,8 @@ def _case(number: int, *kills: Kill) -> Case:
         seed=number,
         kills=kills,
         records=records,
-        rules=_one_after_another(dict.fromkeys(rule for way in ways for rule in way.rules)),
-        options=_later(dict(option for way in ways for option in way.options), max(way.delay for way in ways)),
+        rules=_unbilled(rules) if "deadline" in dict(options) else rules,
+        options=options,
         empty=max(way.empty for way in ways),
         strangers=records // BASE.files if any(way.is_shared for way in ways) else 0,
         operator=any(way.operator for way in ways),
@@ -216,7 +219,6 @@ def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """The rules in the order of a batch's life, the later as much more often: what one ends never gets to the next.
 
     What holds a batch for good goes before what holds it for a while, and a lost create is one that the provider keeps.
-    What it denies for good it has not billed, or nobody could keep that from being paid twice.
     """
     ranked = sorted(rules, key=lambda rule: (_LATE.get(rule.fault, 0), "seconds" in dict(rule.options)))
     gone = sum(dict(rule.options)["times"] for rule in ranked if rule.fault == _GONE)
@@ -227,14 +229,19 @@ def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
             found.append(_with(rule, times=dict(rule.options)["times"] * place))
         elif gone and rule.fault in (_LOST_RESPONSE, _LAG):
             found.append(_with(rule, after=gone))
-        elif gone and rule.fault == _PARTLY:
-            found.append(_UNBILLED)
         elif is_bounced and rule in _CUT_SHORT.rules:
             # Also what comes after those that are sent back.
             found.append(_with(rule, times=_MANY))
         else:
             found.append(rule)
     return tuple(found)
+
+
+def _unbilled(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """At a deadline all is cancelled. What is denied for good is not billed then, or it would have to be paid twice."""
+    if not any(rule.fault == _GONE for rule in rules):
+        return rules
+    return (*(rule for rule in rules if rule.fault != _PARTLY), _UNBILLED)
 
 
 def _with(rule: Rule, **options: int) -> Rule:
