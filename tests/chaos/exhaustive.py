@@ -10,7 +10,7 @@ from random import Random
 
 from shared.failpoints import Failpoint
 from tests.chaos.case import Case, Kill, ProviderName, Rule, StoreKind
-from tests.chaos.draft import QUARANTINE
+from tests.chaos.draft import HOUR, QUARANTINE
 from tests.chaos.steps import Excuse
 
 BASE = Case(records=6, files=2)
@@ -63,11 +63,14 @@ _NOT_DONE = _rule("http_5xx", ("status", 500), _CREATE, ("account", OURS))
 _CLEARED = Way((_NOT_DONE,))
 _REFUSED = Way((_rule("http_5xx", ("status", 400), _CREATE, times=1),), excuses=(Excuse("rejected", _MANY),))
 _BOUNCED = Way((_rule("token_limit_exceeded"),), only="openai", delay=5.0)
+# Long enough to be seen at work, by a poller that was killed before.
+_AT_WORK = _rule("stuck_in_progress", ("seconds", 1.0))
 _SWEPT = Way(retention=0.0)
 _SHOWS_LATE = (_rule(_LOST_RESPONSE), _rule(_LAG, ("seconds", 2.5 * QUARANTINE)))
 _DEADLINE = (("deadline", 2.0), ("fallback", "sync"))
 # Not for good: what was adopted by its size alone is never cancelled, and its end has to come by itself.
-_CUT_SHORT = Way((_rule("stuck_in_progress", ("seconds", 30.0)), _rule(_PARTLY)), options=_DEADLINE)
+_STUCK = _rule("stuck_in_progress", ("seconds", 30.0))
+_CUT_SHORT = Way((_STUCK, _rule(_PARTLY)), options=_DEADLINE)
 _UNBILLED = _rule(_PARTLY, ("done", 0.0))
 _THROTTLED = _rule("http_429_retry_after", ("retry_after", 60), _CREATE, times=1)
 # For less long than what an operator gives up.
@@ -92,7 +95,10 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.DOUBT: _LOST,
     Failpoint.LOOKED: _CLEARED,
     # More often than an audit can take for itself, which lists as soon as an earlier wave has left it a doubt.
-    Failpoint.LOOK_REFUSED: Way((_NOT_DONE, _rule("spend_cap_429", _LOOKS, ("account", OURS), times=8)), delay=20.0),
+    # The refusals rest the account for so long that an hour passes.
+    Failpoint.LOOK_REFUSED: Way(
+        (_NOT_DONE, _rule("spend_cap_429", _LOOKS, ("account", OURS), times=8)), delay=HOUR + 40.0
+    ),
     Failpoint.LAST_LOOKED: _DECIDED,
     Failpoint.ADOPTION_WRITTEN: replace(_LOST, only="openai"),
     Failpoint.GUESS_PROVED: replace(_LOST, only="anthropic"),
@@ -103,8 +109,7 @@ WAYS: dict[Failpoint, Way] = {
     # A batch of one request that is refused has nothing else to carry.
     Failpoint.FAIL: replace(_REFUSED, records=BASE.files),
     Failpoint.NOTHING_TO_SEND: Way(empty=2),
-    # Long enough to be seen at work, by a poller that was killed before.
-    Failpoint.PROGRESS: Way((_rule("stuck_in_progress", ("seconds", 1.0)),)),
+    Failpoint.PROGRESS: Way((_AT_WORK,)),
     Failpoint.BOUNCE: _BOUNCED,
     Failpoint.LIMIT_LEARNED: _BOUNCED,
     Failpoint.ACCOUNT_RESTED: Way((_rule("credit_exhausted_mid_batch"),)),
@@ -186,8 +191,9 @@ def _case(number: int, *kills: Kill) -> Case:
     stored = next((way.store for way in ways if way.store), None)
     provider, store = COMBINATIONS[number % len(COMBINATIONS)]
     records = min(way.records or BASE.records for way in ways)
-    options = _later(dict(option for way in ways for option in way.options), max(way.delay for way in ways))
-    rules = _one_after_another(dict.fromkeys(rule for way in ways for rule in way.rules))
+    delay = max(way.delay for way in ways)
+    options = _later(dict(option for way in ways for option in way.options), delay)
+    rules = _one_after_another(dict.fromkeys(_lasting(rule, delay) for way in ways for rule in way.rules))
     return replace(
         BASE,
         provider=needed or provider,
@@ -215,25 +221,32 @@ def _later(options: dict[str, object], delay: float) -> tuple[tuple[str, object]
     return tuple((options | {"deadline": deadline + 2 * delay} if isinstance(deadline, float) else options).items())
 
 
+def _lasting(rule: Rule, delay: float) -> Rule:
+    """What is to be stuck at a deadline is so until then, however late it is at work."""
+    return _with(rule, seconds=90.0) if rule == _STUCK and delay > HOUR else rule
+
+
 def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """The rules in the order of a batch's life, the later as much more often: what one ends never gets to the next.
 
-    What holds a batch for good goes before what holds it for a while, and a lost create is one that the provider keeps.
+    What holds a batch for good goes before what holds it for a while; a lost create is one that the provider keeps, and
+    what shows late is neither seen at work nor sent back.
     """
     ranked = sorted(rules, key=lambda rule: (_LATE.get(rule.fault, 0), "seconds" in dict(rule.options)))
-    gone = sum(dict(rule.options)["times"] for rule in ranked if rule.fault == _GONE)
+    gone, hidden = (sum(dict(each.options)["times"] for each in ranked if each.fault == name) for name in (_GONE, _LAG))
     is_bounced = any(rule in _BOUNCED.rules for rule in ranked)
     found: list[Rule] = []
     for place, rule in enumerate(ranked, 1):
+        seen = _with(rule, after=hidden) if hidden and rule in (*_BOUNCED.rules, _AT_WORK) else rule
         if rule.fault in _LATE:
-            found.append(_with(rule, times=dict(rule.options)["times"] * place))
+            found.append(_with(seen, times=dict(rule.options)["times"] * place))
         elif gone and rule.fault in (_LOST_RESPONSE, _LAG):
             found.append(_with(rule, after=gone))
         elif is_bounced and rule in _CUT_SHORT.rules:
             # Also what comes after those that are sent back.
             found.append(_with(rule, times=_MANY))
         else:
-            found.append(rule)
+            found.append(seen)
     return tuple(found)
 
 
@@ -244,5 +257,5 @@ def _unbilled(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     return (*(rule for rule in rules if rule.fault != _PARTLY), _UNBILLED)
 
 
-def _with(rule: Rule, **options: int) -> Rule:
+def _with(rule: Rule, **options: float) -> Rule:
     return replace(rule, options=tuple({**dict(rule.options), **options}.items()))
