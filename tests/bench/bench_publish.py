@@ -4,9 +4,8 @@ import time
 
 from poller.publish.publisher import Publisher
 from shared.lifecycle import State
-from tests.bench.published import Bench, bench
+from tests.bench.published import Bench, Plain, bench, plain
 from tests.bench.rows import Row, interleaved, per_second, rate_row, timed
-from tests.rig.kafka import Record
 from tests.rig.waiting import wait_until
 
 RECORDS, ROUNDS = 50_000, 5
@@ -19,18 +18,18 @@ def main() -> list[Row]:
         publisher = stand.back.publisher()
         try:
             _through(stand, publisher, stand.ended(RECORDS))
-            records = stand.back.outputs(at_least=RECORDS)
-            return [_rate(stand, publisher, records), _latency(stand, publisher)]
+            messages = plain(stand.back.outputs(at_least=RECORDS))
+            return [_rate(stand, publisher, messages), _latency(stand, publisher)]
         finally:
             publisher.close()
 
 
-def _rate(stand: Bench, publisher: Publisher, records: list[Record]) -> Row:
+def _rate(stand: Bench, publisher: Publisher, messages: list[Plain]) -> Row:
     def ours() -> float:
         key = stand.ended(RECORDS)
         return timed(lambda: _through(stand, publisher, key))
 
-    seconds = interleaved({"ours": ours, "bare": lambda: timed(lambda: stand.send(records))}, ROUNDS)
+    seconds = interleaved({"ours": ours, "bare": lambda: timed(lambda: stand.send(messages))}, ROUNDS)
     name = f"collect, join and publish {RECORDS:,} results"
     row = rate_row(name, RECORDS / seconds["ours"], RECORDS / seconds["bare"], "records", TARGET)
     theirs = f"bare transactional producer: {row.theirs}"

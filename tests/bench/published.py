@@ -20,6 +20,8 @@ from tests.rig.waiting import wait_until
 
 SINK, BARE = "sentiments", "bare"
 _PATIENCE = 300.0
+Plain = tuple[Any, Any, list[tuple[str, Any]]]
+"""Key, value and headers, ready for the client."""
 
 
 @dataclass
@@ -43,10 +45,9 @@ class Bench:
         self.back.assign(key)
         return key
 
-    def send(self, records: list[Record]) -> None:
-        """The same messages as plainly as a transactional producer can send them."""
+    def send(self, messages: list[Plain]) -> None:
+        """Send them as plainly as a transactional producer can: nothing is made, or thrown away, meanwhile."""
         size = Bounds().records
-        messages: list[tuple[Any, ...]] = [(r.key, r.value, list(r.headers.items())) for r in records]
         for start in range(0, len(messages), size):
             self.bare.begin_transaction()
             for key, value, headers in messages[start : start + size]:
@@ -61,6 +62,11 @@ class Bench:
                 self.bare.poll(0.01)
             else:
                 return
+
+
+def plain(records: list[Record]) -> list[Plain]:
+    """The same messages as they were read, to be sent again."""
+    return [(record.key, record.value, list(record.headers.items())) for record in records]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from random import Random
 
 from shared.failpoints import Failpoint
 from tests.chaos.case import Case, Kill, ProviderName, Rule, StoreKind
-from tests.chaos.draft import HOUR, QUARANTINE
+from tests.chaos.draft import QUARANTINE
 from tests.chaos.steps import Excuse
 
 BASE = Case(records=6, files=2)
@@ -75,7 +75,7 @@ _UNBILLED = _rule(_PARTLY, ("done", 0.0))
 _THROTTLED = _rule("http_429_retry_after", ("retry_after", 60), _CREATE, times=1)
 # For less long than what an operator gives up.
 _NEVER_SENT = Way((_rule("http_429_retry_after", ("retry_after", 9), _CREATE, times=1),), options=_DEADLINE)
-_LOOKS = ("endpoint", "*.batches.list")
+_LOOK_REFUSED = _rule("spend_cap_429", ("endpoint", "*.batches.list"), ("account", OURS), times=8)
 _RECALLED = Way(store="sqlite", forgetful=True)
 _ASKED_LATELY = (("deduplicate", True), ("deduplicate_ttl", 3600.0))
 _DECIDED = Way((_NOT_DONE,), options=(("on_ambiguous", "hold"),), operator=True)
@@ -95,10 +95,7 @@ WAYS: dict[Failpoint, Way] = {
     Failpoint.DOUBT: _LOST,
     Failpoint.LOOKED: _CLEARED,
     # More often than an audit can take for itself, which lists as soon as an earlier wave has left it a doubt.
-    # The refusals rest the account for so long that an hour passes.
-    Failpoint.LOOK_REFUSED: Way(
-        (_NOT_DONE, _rule("spend_cap_429", _LOOKS, ("account", OURS), times=8)), delay=HOUR + 40.0
-    ),
+    Failpoint.LOOK_REFUSED: Way((_NOT_DONE, _LOOK_REFUSED)),
     Failpoint.LAST_LOOKED: _DECIDED,
     Failpoint.ADOPTION_WRITTEN: replace(_LOST, only="openai"),
     Failpoint.GUESS_PROVED: replace(_LOST, only="anthropic"),
@@ -191,9 +188,8 @@ def _case(number: int, *kills: Kill) -> Case:
     stored = next((way.store for way in ways if way.store), None)
     provider, store = COMBINATIONS[number % len(COMBINATIONS)]
     records = min(way.records or BASE.records for way in ways)
-    delay = max(way.delay for way in ways)
-    options = _later(dict(option for way in ways for option in way.options), delay)
-    rules = _one_after_another(dict.fromkeys(_lasting(rule, delay) for way in ways for rule in way.rules))
+    options = _later(dict(option for way in ways for option in way.options), max(way.delay for way in ways))
+    rules = _one_after_another(dict.fromkeys(rule for way in ways for rule in way.rules))
     return replace(
         BASE,
         provider=needed or provider,
@@ -221,11 +217,6 @@ def _later(options: dict[str, object], delay: float) -> tuple[tuple[str, object]
     return tuple((options | {"deadline": deadline + 2 * delay} if isinstance(deadline, float) else options).items())
 
 
-def _lasting(rule: Rule, delay: float) -> Rule:
-    """What is to be stuck at a deadline is so until then, however late it is at work."""
-    return _with(rule, seconds=90.0) if rule == _STUCK and delay > HOUR else rule
-
-
 def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """The rules in the order of a batch's life, the later as much more often: what one ends never gets to the next.
 
@@ -242,6 +233,9 @@ def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
             found.append(_with(seen, times=dict(rule.options)["times"] * place))
         elif gone and rule.fault in (_LOST_RESPONSE, _LAG):
             found.append(_with(rule, after=gone))
+        elif rule == _NOT_DONE and {_LOOK_REFUSED, _STUCK} <= set(ranked):
+            # An account rests for longer than until a deadline: the batch before is at work by then.
+            found.append(_with(rule, times=1, after=1))
         elif is_bounced and rule in _CUT_SHORT.rules:
             # Also what comes after those that are sent back.
             found.append(_with(rule, times=_MANY))
