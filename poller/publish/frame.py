@@ -10,7 +10,6 @@ from shared.manifest import Manifest
 from shared.messages import Header
 
 Headers = list[tuple[str, str | bytes | None]]
-_REQUEST, _POSITION = Header.REQUEST, Header.POSITION
 MOST_SAID = 1000
 """Characters of a cause's message, in a header and in an error record."""
 
@@ -60,9 +59,6 @@ class Frame:
         return f"{self._id}{self._packing.request(record) if self._is_packed else record}"
 
     def succeeded(self, record: int | None, position: str | None) -> Headers:
-        if record is not None and position is not None and not self._is_packed:
-            # What nearly every record has, with fewer steps.
-            return [*self._succeeded, (_REQUEST, f"{self._id}{record}"), (_POSITION, position)]
         headers: Headers = list(self._succeeded)
         if record is not None:
             headers.append((Header.REQUEST, self.request_id(record)))
