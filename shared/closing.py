@@ -36,6 +36,7 @@ class Closing(BaseModel):
     estimated_cost_usd: float | None = None
     cost_usd: float | None = None
     sync_cost_usd: float | None = None
+    unknown_calls: int = 0
     sink_cluster: str | None = None
     shard: int | None = None
 

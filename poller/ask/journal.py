@@ -125,8 +125,8 @@ class Journal:
         self._files, self._folder = files, f"{batch_folder}/{FOLDER}"
         self.tally = Tally.of(requests)
         self._next, self._by = 0, uuid4().hex
-        for data in _read(files, self._folder):
-            self._take(data)
+        for address, data in _read(files, self._folder):
+            self._take(data, address)
 
     def write(self, head: Head, lines: Sequence[bytes] = ()) -> None:
         """Write the next part: when this returns, all of it is durable.
@@ -142,8 +142,7 @@ class Journal:
         self._next += 1
         self.tally.add(head)
 
-    def _take(self, data: bytes) -> None:
-        address = self._address(self._next)
+    def _take(self, data: bytes, address: str) -> None:
         try:
             self.tally.add(_head(data, address))
         except IndexError as error:
@@ -154,11 +153,21 @@ class Journal:
         return f"{self._folder}/{number:08}.jsonl"
 
 
-def results(files: Files, batch_folder: str) -> Iterator[bytes]:
+class Results:
     """The lines of results of a batch, as its provider would have given them."""
-    for data in _read(files, f"{batch_folder}/{FOLDER}"):
-        _, _, lines = data.partition(b"\n")
-        yield from BytesIO(lines)
+
+    def __init__(self, files: Files, batch_folder: str) -> None:
+        self._files, self._folder = files, f"{batch_folder}/{FOLDER}"
+        self.unknown_calls = 0
+        """Calls whose answers nobody saw, in the parts that were read so far."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises SpoolError for a part that is damaged or missing."""
+        self.unknown_calls = 0
+        for address, data in _read(self._files, self._folder):
+            self.unknown_calls += len(_head(data, address).unknown)
+            _, _, lines = data.partition(b"\n")
+            yield from BytesIO(lines)
 
 
 def used(files: Files, batch_folder: str) -> Iterator[tuple[datetime | None, int, int]]:
@@ -167,8 +176,8 @@ def used(files: Files, batch_folder: str) -> Iterator[tuple[datetime | None, int
     parts = sorted(
         (entry for entry in files.entries(folder) if entry.name.endswith(".jsonl")), key=lambda entry: entry.name
     )
-    for part, data in zip(parts, _read(files, folder), strict=False):
-        head = _head(data, part.address)
+    for part, (address, data) in zip(parts, _read(files, folder), strict=False):
+        head = _head(data, address)
         yield part.modified_at, head.input_tokens, head.output_tokens
 
 
@@ -179,8 +188,8 @@ def _head(data: bytes, address: str) -> Head:
         raise SpoolError(f"{address} is damaged: {error}") from error
 
 
-def _read(files: Files, folder: str) -> Iterator[bytes]:
-    """The parts of a journal, in order. Raises SpoolError where one is missing."""
+def _read(files: Files, folder: str) -> Iterator[tuple[str, bytes]]:
+    """The parts of a journal with their addresses, in order. Raises SpoolError where one is missing."""
     count = sum(entry.name.endswith(".jsonl") for entry in files.entries(folder))
     addresses = [f"{folder}/{number:08}.jsonl" for number in range(count)]
     with ThreadPoolExecutor(_READERS, thread_name_prefix="journal") as pool:
@@ -193,4 +202,4 @@ def _read(files: Files, folder: str) -> Iterator[bytes]:
             ):
                 if data is None:
                     raise SpoolError(f"{address} is not there, and later parts are: restore it")
-                yield data
+                yield address, data

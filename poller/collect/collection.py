@@ -69,7 +69,9 @@ class Collection:
         forget_downloads(self._spool.files, folder)
         attempt: str | None = None
         try:
-            counts, refused, carries = self._judge.judge(batch, manifest, provider, self._spool.files.work(into), lease)
+            counts, refused, carries, unknown_calls = self._judge.judge(
+                batch, manifest, provider, self._spool.files.work(into), lease
+            )
             self._spool.files.keep(into, [ANSWERS, INDEX, *kept_usage(manifest.definition)])
             children: list[str] = []
             if carries:
@@ -91,6 +93,7 @@ class Collection:
             duplicate_lines=counts.duplicates,
             unknown_lines=counts.unknown,
             malformed_lines=counts.malformed,
+            unknown_calls=unknown_calls,
             odd=counts.odd,
         )
         stands = decide(self._spool.files, folder, own)

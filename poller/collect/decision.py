@@ -35,6 +35,7 @@ class Decision(BaseModel):
     duplicate_lines: int = 0
     unknown_lines: int = 0
     malformed_lines: int = 0
+    unknown_calls: int = 0
     odd: OddEntries = NOTHING_ODD
     """Of answers for several records."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from poller.accounts import pause_account
-from poller.ask import journal
+from poller.ask.journal import Results
 from poller.ask.roads import Roads
 from poller.collect.bisection import Bisection, Halving
 from poller.collect.children import without_unrenderable
@@ -41,6 +41,8 @@ class Judged(NamedTuple):
     """The provider, or an operator, refused the batch as a whole."""
     carries: list[Carry]
     """What goes on to children."""
+    unknown_calls: int = 0
+    """Of a batch that was asked record by record: calls whose answers nobody saw, and which were made again."""
 
 
 class Judge:
@@ -67,22 +69,24 @@ class Judge:
         """Write each record's verdict into the folder `into`. Raises Undone, Early, or what kept it from it."""
         with ResultsWriter(into, manifest.packing.records, usage_for(manifest, into)) as results:
             if batch.mode == "sync":
-                counts, refused, carries = self._asked(batch, manifest, provider, results)
+                judged = self._asked(batch, manifest, provider, results)
+                carries = judged.carries
             else:
-                counts, refused, carries = self._batched(batch, manifest, provider, into, results, lease)
+                judged = self._batched(batch, manifest, provider, into, results, lease)
+                carries = judged.carries
                 left = sum(1 for carry in carries for _ in requests_of(carry, manifest.packing))
                 if self._roads.asks_rest(batch, manifest.definition, left):
                     carries = together(carries, "sync")
             carries = without_unrenderable(self._spool, manifest, carries, results)
             results.seal()
             reached(Failpoint.RESULTS_SEALED)
-        return Judged(counts, refused, carries)
+        return judged._replace(carries=carries)
 
     def _asked(self, batch: Batch, manifest: Manifest, provider: Provider, results: ResultsWriter) -> Judged:
-        lines = journal.results(self._spool.files, self._spool.batch(batch.pipeline, batch.statement, batch.batch_key))
+        lines = Results(self._spool.files, self._spool.batch(batch.pipeline, batch.statement, batch.batch_key))
         unpack = unpacker_of(manifest.definition)
         counts = scan(lines, batch.batch_key, provider.answer, results, manifest.packing, unpack)
-        return Judged(counts, False, settle_asked(results, manifest))
+        return Judged(counts, False, settle_asked(results, manifest), lines.unknown_calls)
 
     def _batched(
         self,

@@ -295,6 +295,20 @@ def test_a_batch_that_can_not_be_asked_is_held_and_says_why(make_stage: MakeStag
     assert billed(stage) == [1] * RECORDS
 
 
+def collected(road: Road, key: str) -> None:
+    wait_until(lambda: road.collector().run_once() and road.stage.batch(key).state is State.COLLECTED, 30)
+
+
+def delete(stage: Stage, key: str) -> None:
+    """Take all of it as published, and delete its data when they are old enough."""
+    stage.store.batches.tally(key, succeeded=RECORDS, failed=0)
+    stage.store.batches.apply(key, Event.PUBLISH)
+    stage.ahead = timedelta(days=8)
+    keeper, provider_of = Keeper(stage.store, this_process()), stage.models().provider_of
+    janitor = Janitor(stage.store, stage.spool, provider_of, keeper, stage.clock, retention=timedelta(days=7))
+    assert janitor.run_once() == {"deleted": 1}
+
+
 @pytest.mark.parametrize("known", [State.SEALED, State.RUNNING])
 def test_what_is_out_and_deleted_is_not_asked_by_an_older_copy_of_the_store(
     make_stage: MakeStage, known: State
@@ -306,18 +320,33 @@ def test_what_is_out_and_deleted_is_not_asked_by_an_older_copy_of_the_store(
     older = copied(stage)
     road = Road(stage)
     ask_until(road, key, State.ENDED)
-    wait_until(lambda: road.collector().run_once() and stage.batch(key).state is State.COLLECTED, 30)
-    stage.store.batches.tally(key, succeeded=RECORDS, failed=0)
-    stage.store.batches.apply(key, Event.PUBLISH)
-    stage.ahead = timedelta(days=8)
-    keeper, provider_of = Keeper(stage.store, this_process()), stage.models().provider_of
-    janitor = Janitor(stage.store, stage.spool, provider_of, keeper, stage.clock, retention=timedelta(days=7))
-    assert janitor.run_once() == {"deleted": 1}
+    collected(road, key)
+    delete(stage, key)
     restore(stage, older)
     assert stage.batch(key).state is known
     ask_until(road, key, State.ENDED)
-    wait_until(lambda: road.collector().run_once() and stage.batch(key).state is State.COLLECTED, 30)
+    collected(road, key)
     assert billed(stage) == [1] * RECORDS
+
+
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["collected", "out and deleted"])
+def test_an_older_copy_of_the_store_learns_again_of_answers_that_nobody_saw(
+    make_stage: MakeStage, is_deleted: bool
+) -> None:
+    stage = make_stage()
+    stage.server.set_fault("sync_answer_lost", times=2)
+    key = stage.plan(RECORDS)
+    older, road = copied(stage), Road(stage)
+    ask_until(road, key, State.ENDED)
+    collected(road, key)
+    if is_deleted:
+        delete(stage, key)
+    restore(stage, older)
+    assert stage.batch(key).unknown_calls == 0
+    ask_until(road, key, State.ENDED)
+    collected(road, key)
+    assert stage.batch(key).unknown_calls == 2
+    assert sorted(billed(stage)) == [1] * (RECORDS - 2) + [2, 2]
 
 
 def test_whoever_was_overtaken_makes_no_call_more(make_stage: MakeStage) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poller.ask.journal import FOLDER, Head, Journal, Tally, results
+from poller.ask.journal import FOLDER, Head, Journal, Results, Tally
 from shared.errors import LeaseLost, SpoolError
 from shared.spool import Spool
 
@@ -60,7 +60,7 @@ def test_what_was_written_is_there_for_whoever_comes_next(tmp_path: Path) -> Non
     following = journal(tmp_path)
     assert following.tally == first.tally
     assert (bytes(following.tally.answered), following.tally.under_way) == (b"\1\0\1\0\0\0\0\0", {1})
-    assert list(results(Spool(f"file://{tmp_path}").files, "batch")) == [b'{"a": "\xe2\x80\xa8"}\n', b"{}\n"]
+    assert list(Results(Spool(f"file://{tmp_path}").files, "batch")) == [b'{"a": "\xe2\x80\xa8"}\n', b"{}\n"]
 
 
 def test_of_two_that_begin_alike_one_is_told_so(tmp_path: Path) -> None:
