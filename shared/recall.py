@@ -87,11 +87,13 @@ def recall_plans(store: Store, spool: Spool, pipeline: str, damaged: Callable[[S
     that can't be read. Raises SpoolAway; SpoolError for a damaged record where nobody is told.
     """
     records = Annals(spool, pipeline).plans(store.plans.addresses(pipeline), damaged)
-    return sum(
-        store.recalls.plan(record.plan())
-        for record in records
-        if record.pipeline == pipeline and spool.files.size(record.address) is None
-    )
+    count = 0
+    for record in records:
+        is_gone = record.pipeline == pipeline and spool.files.size(record.address) is None
+        if is_gone and store.recalls.plan(record.plan()):
+            reached(Failpoint.PLAN_RECALLED)
+            count += 1
+    return count
 
 
 def _put_back(store: Store, planned: PlannedBatch, closing: Closing | None, intent: Intent | None) -> bool:

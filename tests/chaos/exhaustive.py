@@ -233,6 +233,9 @@ def _one_after_another(rules: Iterable[Rule]) -> tuple[Rule, ...]:
             found.append(_with(seen, times=dict(rule.options)["times"] * place))
         elif gone and rule.fault in (_LOST_RESPONSE, _LAG):
             found.append(_with(rule, after=gone))
+        elif rule in _SHOWS_LATE and _STUCK in ranked:
+            # Nothing but a batch that is known is ended at its deadline.
+            found.append(_with(rule, times=1, after=1))
         elif rule == _NOT_DONE and {_LOOK_REFUSED, _STUCK} <= set(ranked):
             # An account rests for longer than until a deadline: the batch before is at work by then.
             found.append(_with(rule, times=1, after=1))
