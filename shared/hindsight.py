@@ -3,16 +3,17 @@
 What was accepted is adopted, and what was refused or given up is over, before a request is read or sent again.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
+from shared.attempted import attempted
 from shared.clock import Clock
 from shared.closing import Closing, read_closing
-from shared.intents import Intent, Receipt, newest_intent, newest_receipt, read_intent
+from shared.intents import Receipt, newest_intent, newest_receipt
 from shared.lifecycle import Event
 from shared.recovery import DECIDE
 from shared.spool import DECISION, REQUESTS, Spool
-from shared.store import Batch, Lease, Store
-from shared.store.creates import Remembered
+from shared.store import Attempt, Batch, Lease, Store
 
 _LOOK_AGAIN = timedelta(hours=1)
 """Whether the requests that are gone have been restored."""
@@ -34,17 +35,19 @@ class Hindsight:
         folder = self._spool.batch(batch.pipeline, batch.statement, batch.batch_key)
         receipt = newest_receipt(self._spool, folder, number)
         if receipt is not None:
-            return self._accepted(batch, receipt, read_intent(self._spool, folder, receipt.attempt), lease)
+            return self._accepted(batch, receipt, self._forgotten(batch, folder, number, receipt.attempt), lease)
         if self._spool.files.size(f"{folder}/{DECISION}") is not None:
             return self._over(batch, read_closing(self._spool, folder), number, lease)
         if self._is_there(batch, folder):
             return None
-        intent = read_intent(self._spool, folder, number)
-        if intent is not None:
+        made = self._forgotten(batch, folder, number, number)
+        if made:
             error = "the store has forgotten its create, and its requests are gone: being looked up"
-            attempt = _remembered(batch, intent)
-            return self._store.attempts.remember(batch.batch_key, lease, attempt, Event.DOUBT, error=error)
+            return self._store.attempts.remember(batch.batch_key, lease, made, Event.DOUBT, error=error)
         return self._lost(batch, f"{folder}/{REQUESTS}", lease)
+
+    def _forgotten(self, batch: Batch, folder: str, first: int, last: int) -> list[Attempt]:
+        return [each for each in attempted(self._spool, folder, batch) if first <= each.attempt <= last]
 
     def _is_there(self, batch: Batch, folder: str) -> bool:
         """Whether its requests are; those of a batch that is not in its place yet are where it was planned."""
@@ -52,18 +55,11 @@ class Hindsight:
         places = (f"{batch.attempt_folder}/{batch.batch_key}" if batch.attempt_folder else folder, folder)
         return any(self._spool.files.size(f"{place}/{REQUESTS}") is not None for place in places)
 
-    def _accepted(self, batch: Batch, receipt: Receipt, intent: Intent | None, lease: Lease) -> Batch:
-        attempt = Remembered(
-            attempt=receipt.attempt,
-            started_at=intent.started_at if intent else receipt.created_at,
-            requests=batch.requests,
-            bytes=batch.bytes,
-            input_file_id=intent.input_file_id if intent else None,
-        )
+    def _accepted(self, batch: Batch, receipt: Receipt, made: Sequence[Attempt], lease: Lease) -> Batch:
         return self._store.attempts.remember(
             batch.batch_key,
             lease,
-            attempt,
+            made,
             Event.ACCEPT,
             provider_batch_id=receipt.provider_batch_id,
             submitted_at=receipt.created_at,
@@ -73,8 +69,10 @@ class Hindsight:
 
     def _over(self, batch: Batch, closing: Closing | None, number: int, lease: Lease) -> Batch:
         """It was refused as such, or given up: what becomes of its records is decided for good."""
-        attempt = Remembered(
+        attempt = Attempt(
+            batch_key=batch.batch_key,
             attempt=number,
+            account=batch.account,
             started_at=self._clock(),
             requests=batch.requests,
             bytes=batch.bytes,
@@ -83,7 +81,7 @@ class Hindsight:
         note = "the store has forgotten it; nothing was sent"
         error = closing.error if closing else None
         return self._store.attempts.remember(
-            batch.batch_key, lease, attempt, Event.REJECT, note=note, error=error, next_check_at=None
+            batch.batch_key, lease, [attempt], Event.REJECT, note=note, error=error, next_check_at=None
         )
 
     def _lost(self, batch: Batch, requests: str, lease: Lease) -> Batch:
@@ -102,13 +100,3 @@ def is_forgotten(store: Store, spool: Spool, batch: Batch) -> bool:
     last = newest_intent(spool, spool.batch(batch.pipeline, batch.statement, batch.batch_key))
     known = max((attempt.attempt for attempt in store.attempts.of(batch.batch_key)), default=0)
     return last is not None and last.attempt > known
-
-
-def _remembered(batch: Batch, intent: Intent) -> Remembered:
-    return Remembered(
-        attempt=intent.attempt,
-        started_at=intent.started_at,
-        requests=batch.requests,
-        bytes=batch.bytes,
-        input_file_id=intent.input_file_id,
-    )

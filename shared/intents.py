@@ -56,8 +56,13 @@ def read_intent(spool: Spool, folder: str, attempt: int) -> Intent | None:
 
 def newest_intent(spool: Spool, folder: str) -> Intent | None:
     """The intent of the last attempt; None for a batch that nobody has tried to send."""
-    newest = _newest(spool, folder, _INTENT)
-    return read_intent(spool, folder, newest) if newest else None
+    numbers = intended(spool, folder)
+    return read_intent(spool, folder, numbers[-1]) if numbers else None
+
+
+def intended(spool: Spool, folder: str) -> list[int]:
+    """The numbers of the attempts that have an intent, in order."""
+    return _numbers(spool, folder, _INTENT)
 
 
 def read_receipt(spool: Spool, folder: str, attempt: int) -> Receipt | None:
@@ -70,8 +75,8 @@ def newest_receipt(spool: Spool, folder: str, since: int) -> Receipt | None:
 
     A store that was restored from an older copy knows nothing of the later ones: what they created is what counts.
     """
-    newest = _newest(spool, folder, _RECEIPT)
-    return read_receipt(spool, folder, newest) if newest >= since else None
+    numbers = _numbers(spool, folder, _RECEIPT)
+    return read_receipt(spool, folder, numbers[-1]) if numbers and numbers[-1] >= since else None
 
 
 def _read(spool: Spool, address: str, kind: type[Kept]) -> Kept | None:
@@ -83,8 +88,8 @@ def _read(spool: Spool, address: str, kind: type[Kept]) -> Kept | None:
         raise SpoolError(f"{address} can't be read: {error}") from error
 
 
-def _newest(spool: Spool, folder: str, name: re.Pattern[str]) -> int:
-    """The number of the last of such files; 0 where there is none."""
+def _numbers(spool: Spool, folder: str, name: re.Pattern[str]) -> list[int]:
+    """The numbers of such files, in order."""
     prefix = name.pattern.partition("(")[0]
     found = (name.fullmatch(entry.name) for entry in spool.files.entries(folder, prefix) if not entry.is_folder)
-    return max((int(match[1]) for match in found if match), default=0)
+    return sorted(int(match[1]) for match in found if match)

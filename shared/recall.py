@@ -5,20 +5,20 @@ paid for stays paid for.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 
 from shared.annals import Annals
+from shared.attempted import attempted, over
 from shared.closing import Closing, read_closing
 from shared.errors import SpoolError
 from shared.estimate import estimate
 from shared.failpoints import Failpoint, reached
-from shared.intents import Intent, newest_intent
 from shared.lifecycle import State
 from shared.manifest import Manifest
 from shared.spool import Spool
-from shared.store import PlannedBatch, Store
+from shared.store import Attempt, PlannedBatch, Store
 from shared.store.lineage import Owner
 from shared.trust import vouch
 
@@ -73,8 +73,8 @@ def recall(store: Store, spool: Spool, manifest: Manifest, environ: Mapping[str,
         raise SpoolError(f"the manifest of {folder} tells of {manifest.end} bytes of a sealed file that has {size}")
     vouch(store, manifest.definition, environ)
     store.lineage.put_definition(manifest.definition)
-    intent = newest_intent(spool, folder) if closing is None else None
-    is_back = _put_back(store, _estimated(manifest), closing, intent)
+    planned = _estimated(manifest)
+    is_back = _put_back(store, planned, closing, attempted(spool, folder, planned))
     if is_back:
         reached(Failpoint.RECALLED)
     return is_back
@@ -96,20 +96,12 @@ def recall_plans(store: Store, spool: Spool, pipeline: str, damaged: Callable[[S
     return count
 
 
-def _put_back(store: Store, planned: PlannedBatch, closing: Closing | None, intent: Intent | None) -> bool:
+def _put_back(store: Store, planned: PlannedBatch, closing: Closing | None, made: Sequence[Attempt]) -> bool:
     if closing is not None:
         end = closing.model_dump(exclude={"version", "batch_key", "state"})
-        return store.recalls.ended(planned, State(closing.state), end)
-    if intent is None:
-        return store.recalls.planned(planned)
-    return store.recalls.sent(
-        planned,
-        attempt=intent.attempt,
-        started_at=intent.started_at,
-        requests=intent.requests,
-        bytes=intent.bytes,
-        input_file_id=intent.input_file_id,
-    )
+        known = over(made, closing.published_at, closing.provider_batch_id)
+        return store.recalls.ended(planned, State(closing.state), end, known)
+    return store.recalls.sent(planned, made) if made else store.recalls.planned(planned)
 
 
 def _estimated(manifest: Manifest) -> PlannedBatch:

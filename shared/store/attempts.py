@@ -1,6 +1,7 @@
 """Attempts to create a batch at the provider: the write-ahead intent, its resolution, and the look-ups in between."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Unpack
 
@@ -12,7 +13,7 @@ from shared.lifecycle import Event, State
 from shared.store import budget_rows
 from shared.store.batch_rows import advance, locked
 from shared.store.columns import UtcTime
-from shared.store.creates import ADOPTED, ALLOWED, PROVEN, Attempt, Remembered
+from shared.store.creates import ADOPTED, ALLOWED, PROVEN, Attempt
 from shared.store.database import Database, serialise
 from shared.store.leases import hold
 from shared.store.queue_rows import check
@@ -89,25 +90,24 @@ class Attempts:
         self,
         key: str,
         lease: Fence,
-        attempt: Remembered,
+        made: Sequence[Attempt],
         event: Event,
         *,
         note: str | None = None,
         **changes: Unpack[Changes],
     ) -> Batch:
-        """Insert an attempt that an older copy of the store has forgotten, and move its batch by what came of it.
+        """Insert attempts that an older copy of the store has forgotten, and move their batch by what came of the last.
 
         Event.DOUBT leaves it unresolved. Raises LeaseLost, IllegalTransition.
         """
         with self._database.write() as connection:
             hold(connection, lease)
             now = self._database.clock()
-            batch = advance(connection, now, key, Event.INTEND, {})
-            row = {**asdict(attempt), "batch_key": key, "account": batch.account, "note": note}
-            if event in OUTCOME:
-                row |= {"outcome": OUTCOME[event], "resolved_at": now}
+            advance(connection, now, key, Event.INTEND, {})
             batch = advance(connection, now, key, event, changes)
-            connection.execute(insert(attempts).values(**row, provider_batch_id=batch.provider_batch_id))
+            *past, last = made
+            ended = replace(last, note=note, outcome=OUTCOME.get(event), resolved_at=now if event in OUTCOME else None)
+            put_back(connection, [*past, replace(ended, provider_batch_id=batch.provider_batch_id)])
         reached(MOVED[event])
         return batch
 
@@ -211,6 +211,12 @@ class Attempts:
             hold(connection, lease)
             _change(connection, key, attempt, values)
             return _select(connection, _this(key, attempt))[0]
+
+
+def put_back(connection: Connection, made: Sequence[Attempt]) -> None:
+    """Insert attempts that a store has forgotten, as they are known from elsewhere."""
+    if made:
+        connection.execute(insert(attempts), [{**asdict(each), "disowned": list(each.disowned)} for each in made])
 
 
 def _change(connection: Connection, key: str, attempt: int, values: dict[str, Any]) -> None:

@@ -26,35 +26,24 @@ class Attempt:
     requests: int
     bytes: int
     input_file_id: str | None
-    outcome: str | None
+    outcome: str | None = None
     """accepted, adopted, rejected, not sent, absent, lost or given up."""
-    resolved_at: datetime | None
-    provider_batch_id: str | None
-    lookups: int
-    clean_since: datetime | None
+    resolved_at: datetime | None = None
+    provider_batch_id: str | None = None
+    lookups: int = 0
+    clean_since: datetime | None = None
     """Since when every look-up was clean; None after one that failed."""
-    last_lookup_at: datetime | None
-    disowned: tuple[str, ...]
+    last_lookup_at: datetime | None = None
+    disowned: tuple[str, ...] = ()
     """Provider batches that were adopted for it, and proved to be another's, or left nothing that says whose."""
     may_have_run: bool = False
     """Whether one of those left nothing that says whose: it is gone, or has no results."""
-    note: str | None
+    note: str | None = None
 
     @property
     def is_guess(self) -> bool:
         """Whether a look-up adopted its provider batch by size and time alone."""
         return self.outcome == ADOPTED and self.note != PROVEN
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
-    """An attempt as the spool remembers it."""
-
-    attempt: int
-    started_at: datetime
-    requests: int
-    bytes: int
-    input_file_id: str | None
 
 
 class Whose(StrEnum):

@@ -1,15 +1,16 @@
 """A lost store, restored as a whole into an empty one, in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from shared.definition import Definition
 from shared.errors import SettingsError
 from shared.lifecycle import State
 from shared.store import batch_rows, lineage, plans
+from shared.store.attempts import put_back as put_back_attempts
 from shared.store.budget_rows import put_back
 from shared.store.budgets import Limit, state
 from shared.store.creates import Attempt
@@ -94,9 +95,7 @@ class Rebuilds:
             for known in what.batches:
                 batch_rows.insert(connection, known.batch, now, state=known.state, **known.columns)
                 put_back(connection, known.batch, known.charges)
-            rows = [asdict(attempt) for known in what.batches for attempt in known.attempts]
-            if rows:
-                connection.execute(insert(attempts), [{**row, "disowned": list(row["disowned"])} for row in rows])
+            put_back_attempts(connection, [attempt for known in what.batches for attempt in known.attempts])
 
 
 def _refuse_filled(connection: Connection) -> None:

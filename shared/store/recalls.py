@@ -1,18 +1,19 @@
 """What an older copy of the store has forgotten, put back: batches whose folders stand in the spool without a row."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from shared.budget import day_of
 from shared.lifecycle import State
-from shared.store import batch_rows, budget_rows, budgets, lineage, plans, terms
+from shared.store import attempts, batch_rows, budget_rows, budgets, lineage, plans, terms
 from shared.store.budgets import Limit
+from shared.store.creates import Attempt
 from shared.store.database import Database
 from shared.store.lineage import Owner
-from shared.store.tables import attempts, batches
+from shared.store.tables import batches
 from shared.store.terms import Stated
 from shared.store.values import Charge, Plan, PlannedBatch, Run
 
@@ -49,17 +50,8 @@ class Recalls:
         with self._database.write() as connection:
             return plans.put_back(connection, plan)
 
-    def sent(
-        self,
-        batch: PlannedBatch,
-        *,
-        attempt: int,
-        started_at: datetime,
-        requests: int,
-        bytes: int,  # noqa: A002 - the column's name
-        input_file_id: str | None,
-    ) -> bool:
-        """Put back a batch with its last attempt, which may have been accepted; whether it was absent.
+    def sent(self, batch: PlannedBatch, made: Sequence[Attempt]) -> bool:
+        """Put back a batch with its attempts, the last of which may have been accepted; whether it was absent.
 
         It is `ambiguous`, and looked up, from its first moment on: nobody takes it for one that was never sent. What it
         is estimated to cost is reserved of the day on which it was sent.
@@ -69,18 +61,20 @@ class Recalls:
             now = self._database.clock()
             if not batch_rows.insert(connection, batch, now, state=State.AMBIGUOUS, error=error):
                 return False
-            row = {"batch_key": batch.batch_key, "attempt": attempt, "account": batch.account}
-            more = {"started_at": started_at, "requests": requests, "bytes": bytes, "input_file_id": input_file_id}
-            connection.execute(insert(attempts).values(**row, **more))
-            charge = Charge(day_of(started_at), reserved_usd=batch.estimated_cost_usd or 0.0)
+            *past, last = made
+            attempts.put_back(
+                connection, [*past, replace(last, outcome=None, resolved_at=None, provider_batch_id=None)]
+            )
+            charge = Charge(day_of(last.started_at), reserved_usd=batch.estimated_cost_usd or 0.0)
             budget_rows.put_back(connection, batch, [charge])
             return True
 
-    def ended(self, batch: PlannedBatch, state: State, end: Mapping[str, Any]) -> bool:
-        """Put back a batch that is out, with the columns of its last row that are known; whether it was absent."""
+    def ended(self, batch: PlannedBatch, state: State, end: Mapping[str, Any], made: Sequence[Attempt] = ()) -> bool:
+        """Put back a batch that is out, with its attempts and what is known of its last row; whether it was absent."""
         with self._database.write() as connection:
             is_new = batch_rows.insert(connection, batch, self._database.clock(), state=state, **end)
             if is_new:
+                attempts.put_back(connection, made)
                 day = day_of(end.get("submitted_at") or end["published_at"])
                 budget_rows.put_back(connection, batch, [Charge(day, spent_usd=end.get("cost_usd") or 0.0)])
             return is_new

@@ -1,7 +1,8 @@
+from dataclasses import replace
 from datetime import timedelta
 
 from shared.lifecycle import State
-from shared.store import Run, Store
+from shared.store import Attempt, Run, Store
 from shared.store.budgets import PIPELINE, Limit
 from shared.store.lineage import Owner
 from shared.store.terms import Stated
@@ -10,9 +11,20 @@ from tests.rig.stores import MINUTE, NOON, SetClock, begun, planned, put
 
 def send(store: Store, key: str) -> bool:
     batch = planned(key, estimated_cost_usd=0.25)
-    return store.recalls.sent(
-        batch, attempt=3, started_at=NOON - MINUTE, requests=10, bytes=1000, input_file_id="file-1"
+    last = Attempt(
+        batch_key=key,
+        attempt=3,
+        account=batch.account,
+        started_at=NOON - MINUTE,
+        requests=10,
+        bytes=1000,
+        input_file_id="file-1",
+        outcome="accepted",
     )
+    past = replace(
+        last, attempt=2, started_at=NOON - 9 * MINUTE, input_file_id=None, outcome="absent", resolved_at=last.started_at
+    )
+    return store.recalls.sent(batch, [past, last])
 
 
 def test_only_what_has_no_row_is_missing(store: Store) -> None:
@@ -26,9 +38,11 @@ def test_a_batch_whose_create_may_have_been_accepted_is_looked_up_from_its_first
     batch = store.batches.get("k-0")
     assert batch is not None
     assert batch.state is State.AMBIGUOUS
-    (attempt,) = store.attempts.of("k-0")
+    attempt, past = store.attempts.of("k-0")
     assert (attempt.attempt, attempt.outcome, attempt.input_file_id) == (3, None, "file-1")
     assert attempt.started_at == NOON - MINUTE
+    assert (past.attempt, past.outcome) == (2, "absent")
+    assert store.attempts.given_up(NOON - MINUTE) == [past], "it is audited again"
     reserved = {row["day"]: row["reserved_usd"] for row in store.status.daily() if row["reserved_usd"]}
     assert reserved == {f"{NOON:%Y-%m-%d}": 0.25}
 
