@@ -10,7 +10,7 @@ from dataclasses import replace
 from enum import Enum, auto
 
 from shared.annals import Annals
-from shared.attempted import attempted, over
+from shared.attempted import attempted
 from shared.closing import Closing, read_closing
 from shared.errors import SpoolError
 from shared.estimate import estimate
@@ -74,7 +74,8 @@ def recall(store: Store, spool: Spool, manifest: Manifest, environ: Mapping[str,
     vouch(store, manifest.definition, environ)
     store.lineage.put_definition(manifest.definition)
     planned = _estimated(manifest)
-    is_back = _put_back(store, planned, closing, attempted(spool, folder, planned))
+    made = attempted(spool, folder, planned) if closing is None else []
+    is_back = _put_back(store, planned, closing, made)
     if is_back:
         reached(Failpoint.RECALLED)
     return is_back
@@ -99,8 +100,7 @@ def recall_plans(store: Store, spool: Spool, pipeline: str, damaged: Callable[[S
 def _put_back(store: Store, planned: PlannedBatch, closing: Closing | None, made: Sequence[Attempt]) -> bool:
     if closing is not None:
         end = closing.model_dump(exclude={"version", "batch_key", "state"})
-        known = over(made, closing.published_at, closing.provider_batch_id)
-        return store.recalls.ended(planned, State(closing.state), end, known)
+        return store.recalls.ended(planned, State(closing.state), end)
     return store.recalls.sent(planned, made) if made else store.recalls.planned(planned)
 
 

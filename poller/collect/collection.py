@@ -125,6 +125,8 @@ class Collection:
                 self._spool.settle(decision.attempt, batch.pipeline, batch.statement, key)
             children.append(planned(batch, self._spool.manifest(batch.pipeline, batch.statement, key)))
         changes = costs(manifest, decision)
+        # An older copy of the store knows less of them; a decision of an earlier version says nothing of them.
+        changes["unknown_calls"] = max(batch.unknown_calls, decision.unknown_calls)
         changes["carried"] = sum(child.records for child in children)
         if batch.state is State.ENDED and not decision.refused:
             # What kept it waiting is over.

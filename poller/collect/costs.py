@@ -14,7 +14,6 @@ def costs(manifest: Manifest, decision: Decision) -> Changes:
         duplicate_lines=decision.duplicate_lines,
         unknown_lines=decision.unknown_lines,
         malformed_lines=decision.malformed_lines,
-        unknown_calls=decision.unknown_calls,
         duplicate_entries=decision.odd.duplicates,
         unknown_entries=decision.odd.unknown,
         forgiven_answers=decision.odd.forgiven,

@@ -105,8 +105,9 @@ class Auditor:
             # Only what was counted as absent: a later attempt of the same batch may be in flight, unrecorded yet.
             files = {each.input_file_id: each.batch_key for each in attempts if each.input_file_id}
             named = {(each.batch_key, str(each.attempt)): each.batch_key for each in attempts}
-            told = named.get((remote.metadata.get("batch_key", ""), remote.metadata.get("attempt", "")))
-            return known.get(told or files.get(remote.input_file_id or "", ""))
+            if key := remote.metadata.get("batch_key"):
+                return known.get(named.get((key, remote.metadata.get("attempt", "")), ""))
+            return known.get(files.get(remote.input_file_id or "", ""))
         # Up to the end of its quarantine it could have come into being; what came later was looked for by others.
         late = (
             attempt

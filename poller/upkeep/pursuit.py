@@ -21,6 +21,7 @@ from shared.providers.prices import cost_at
 from shared.recovery import SLACK
 from shared.spool.scratch import Scratch
 from shared.store import Batch, Store, Stray, Whose
+from shared.store.creates import FORGOTTEN
 from shared.telemetry import Action, log
 
 _UNSENT = (State.SEALED, State.HELD)
@@ -68,6 +69,9 @@ class Pursuit:
             return stray.whose is Whose.OURS
         key = stray.account.partition(":")[2].partition("@")[0]
         if key not in self._exclusive:
+            return False
+        # The store had forgotten its creates, and perhaps whose this is: its results will say.
+        if any(attempt.note == FORGOTTEN for attempt in self._store.attempts.of(stray.batch_key)):
             return False
         # Before it is seen whether one has it: an attempt may be resolved at any moment.
         open_ = self._store.attempts.open()

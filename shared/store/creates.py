@@ -10,6 +10,8 @@ from enum import StrEnum
 ADOPTED = "adopted"
 ALLOWED = "another is allowed by an operator"
 """The note of an attempt that need not be waited for any longer than its quarantine."""
+FORGOTTEN = "the store had forgotten it"
+"""The note of an attempt of which only the spool tells that it came to nothing."""
 PROVEN = "by its receipt"
 """The note of an attempt that was adopted by its receipt, or by metadata: its provider batch is no guess."""
 

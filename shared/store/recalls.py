@@ -69,12 +69,11 @@ class Recalls:
             budget_rows.put_back(connection, batch, [charge])
             return True
 
-    def ended(self, batch: PlannedBatch, state: State, end: Mapping[str, Any], made: Sequence[Attempt] = ()) -> bool:
-        """Put back a batch that is out, with its attempts and what is known of its last row; whether it was absent."""
+    def ended(self, batch: PlannedBatch, state: State, end: Mapping[str, Any]) -> bool:
+        """Put back a batch that is out, with the columns of its last row that are known; whether it was absent."""
         with self._database.write() as connection:
             is_new = batch_rows.insert(connection, batch, self._database.clock(), state=state, **end)
             if is_new:
-                attempts.put_back(connection, made)
                 day = day_of(end.get("submitted_at") or end["published_at"])
                 budget_rows.put_back(connection, batch, [Charge(day, spent_usd=end.get("cost_usd") or 0.0)])
             return is_new

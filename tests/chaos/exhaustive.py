@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations, product
 from random import Random
 
+from poller.upkeep.auditor import SINCE
 from shared.failpoints import Failpoint
 from tests.chaos.case import Case, Kill, ProviderName, Rule, StoreKind
 from tests.chaos.draft import QUARANTINE
@@ -189,6 +190,7 @@ def _case(number: int, *kills: Kill) -> Case:
     provider, store = COMBINATIONS[number % len(COMBINATIONS)]
     records = min(way.records or BASE.records for way in ways)
     options = _later(dict(option for way in ways for option in way.options), max(way.delay for way in ways))
+    is_looked_for_again = any(way.is_hidden for way in ways) and any(way.forgetful for way in ways)
     rules = _one_after_another(dict.fromkeys(rule for way in ways for rule in way.rules))
     return replace(
         BASE,
@@ -206,7 +208,10 @@ def _case(number: int, *kills: Kill) -> Case:
         forgets=any(way.forgets for way in ways),
         forgetful=any(way.forgetful for way in ways),
         limit=max((way.limit for way in ways if way.limit is not None), default=None),
-        retention=min([BASE.retention, *(way.retention for way in ways if way.retention is not None)]),
+        # What is closed has no creates any more, and by default that is long after they were looked for.
+        retention=2 * SINCE.total_seconds()
+        if is_looked_for_again
+        else min([BASE.retention, *(way.retention for way in ways if way.retention is not None)]),
         excuses=tuple(dict.fromkeys(excuse for way in ways for excuse in way.excuses)),
     )
 
