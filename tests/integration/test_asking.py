@@ -1,5 +1,6 @@
 """A batch that is asked record by record, on bad days: throttled, failing, without money or key, killed, overtaken."""
 
+import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from shared.estimate import answer_tokens
 from shared.lease import Keeper, this_process
 from shared.lifecycle import Event, State
 from shared.providers.prices import cost
-from shared.spool import REQUESTS
+from shared.spool import DECISION, REQUESTS
 from shared.store import Batch
 from submitter.run.tally import Counter
 from tests.rig import samples
@@ -347,6 +348,22 @@ def test_an_older_copy_of_the_store_learns_again_of_answers_that_nobody_saw(
     collected(road, key)
     assert stage.batch(key).unknown_calls == 2
     assert sorted(billed(stage)) == [1] * (RECORDS - 2) + [2, 2]
+
+
+def test_a_decision_of_an_earlier_version_does_not_set_back_how_many_answers_nobody_saw(make_stage: MakeStage) -> None:
+    stage = make_stage()
+    stage.server.set_fault("sync_answer_lost", times=2)
+    key, road = stage.plan(RECORDS), Road(stage)
+    ask_until(road, key, State.ENDED)
+    older = copied(stage)
+    collected(road, key)
+    decision = stage.path(f"{stage.spool.batch('pipe', 'sentiments', key)}/{DECISION}")
+    known = json.loads(decision.read_bytes())
+    assert known.pop("unknown_calls") == 2
+    decision.write_text(json.dumps(known))
+    restore(stage, older)
+    collected(road, key)
+    assert stage.batch(key).unknown_calls == 2
 
 
 def test_whoever_was_overtaken_makes_no_call_more(make_stage: MakeStage) -> None:
