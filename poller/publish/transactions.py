@@ -22,7 +22,7 @@ _SOON = 0.1
 
 
 class Aborted(BatchlineError):
-    """The transaction was aborted, or will be, for certain: no reader ever sees it. Go on from the last marker."""
+    """The transaction was aborted, or will be; or its producer is dead. Go on from the last committed marker."""
 
 
 class _Step(Enum):
@@ -79,7 +79,7 @@ class Transactions:
         self._serve(0)
 
     def commit(self) -> None:
-        """Commit. Raises Aborted, or MustRestart when nobody knows whether it took effect."""
+        """Commit. Raises Aborted, or MustRestart when nobody knows whether it took effect; each ends this producer."""
         self._flush()
         reached(Failpoint.TRANSACTION_FLUSHED)
         while True:
@@ -88,7 +88,10 @@ class Transactions:
             except KafkaException as error:
                 step = _step(error.args[0])
                 if step is _Step.ABORT:
-                    raise self.abort(error) from error
+                    # An earlier call may have sent it, and it may have taken effect: the next producer reads that.
+                    aborted = self.abort(error)
+                    self.is_dead = True
+                    raise aborted from error
                 if step is _Step.FATAL:
                     self.is_dead = True
                     raise MustRestart(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
 from sqlalchemy import create_engine, update
 
 from deploy.sandbox.broker import LocalBroker
@@ -16,7 +17,7 @@ from deploy.sandbox.provider.server import ProviderServer
 from deploy.sandbox.topics import TopicSettings
 from poller.publish.messages import Outgoing
 from poller.publish.outbox import Bounds, Outbox
-from poller.publish.transactions import Aborted
+from poller.publish.transactions import Aborted, Transactions
 from shared.definition import Column, Projected
 from shared.errors import MustRestart, TopicMismatch
 from shared.lease import Keeper
@@ -27,6 +28,7 @@ from tests.rig import samples
 from tests.rig.fixtures import MakeTopic
 from tests.rig.results import SHARDS, SINK_TOPIC, Back, requests_of, sink
 from tests.rig.stage import Stage
+from tests.rig.waiting import wait_until
 
 RECORDS = 200
 NOWHERE = "127.0.0.1:9"
@@ -112,6 +114,48 @@ def test_an_outage_longer_than_the_transaction_needs_no_other_process(
             threading.Timer(6.0, lambda: child.signal(signal.SIGCONT)).start()
 
         back.make = disturbing(hang, 100)
+        (batch,) = back.stage.store.batches.rows()
+        back.publish(batch.batch_key)
+        assert_each_once(back)
+
+
+class _Misled:
+    """A client whose second commit takes effect, but for which it asks for an abort, and says that it was aborted."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer, self._commits, self._is_misled = producer, 0, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def commit_transaction(self, timeout: float) -> None:
+        self._producer.commit_transaction(timeout)
+        self._commits += 1
+        if self._commits == 2:
+            self._is_misled = True
+            raise KafkaException(KafkaError(KafkaError._INCONSISTENT, "failed locally", txn_requires_abort=True))
+
+    def abort_transaction(self, timeout: float) -> None:
+        if not self._is_misled:
+            self._producer.abort_transaction(timeout)
+        self._is_misled = False
+
+
+class _MisledTransactions(Transactions):
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._producer = _Misled(self._producer)  # type: ignore[assignment]
+
+
+class _MisledOutbox(Outbox):
+    transactions = _MisledTransactions
+
+
+def test_a_commit_that_took_effect_though_the_client_asked_for_an_abort_is_not_made_again(
+    server: ProviderServer, broker: LocalBroker, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    with collected(server, broker, tmp_path, make_topic("sentiments", SINK_TOPIC)) as back:
+        back.make = _MisledOutbox
         (batch,) = back.stage.store.batches.rows()
         back.publish(batch.batch_key)
         assert_each_once(back)
@@ -243,10 +287,10 @@ def test_rows_that_are_gone_are_waited_for_until_they_are_restored(
         sealed = back.stage.path(batch.sealed_file or "")
         whole = sealed.read_bytes()
         sealed.write_bytes(b"".join(whole.splitlines(keepends=True)[: RECORDS // 2]))
-        publisher = back.publisher()
-        publisher.run_once()
-        told = back.stage.batch(batch.batch_key).error or ""
-        assert f"ends before row {RECORDS // 2} of its batch: restore it" in told
+        publisher, why = back.publisher(), f"ends before row {RECORDS // 2} of its batch: restore it"
+        wait_until(
+            lambda: publisher.run_once() and why in (back.stage.batch(batch.batch_key).error or ""), 30, lambda: why
+        )
         sealed.write_bytes(whole)
         back.publish(batch.batch_key, publisher)
         publisher.close()
