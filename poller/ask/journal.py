@@ -126,7 +126,7 @@ class Journal:
         self.tally = Tally.of(requests)
         self._next, self._by = 0, uuid4().hex
         for address, data in _read(files, self._folder):
-            self._take(data, address)
+            self._take(address, data)
 
     def write(self, head: Head, lines: Sequence[bytes] = ()) -> None:
         """Write the next part: when this returns, all of it is durable.
@@ -142,7 +142,7 @@ class Journal:
         self._next += 1
         self.tally.add(head)
 
-    def _take(self, data: bytes, address: str) -> None:
+    def _take(self, address: str, data: bytes) -> None:
         try:
             self.tally.add(_head(data, address))
         except IndexError as error:

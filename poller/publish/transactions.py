@@ -160,7 +160,7 @@ class Transactions:
             self._waits(error.str())
 
     def _dead(self, error: KafkaError) -> Aborted:
-        """No commit was sent, so that the transaction can't be committed any more; and this producer is of no use."""
+        """This producer is of no use: the next one ends what it has begun, and reads what was committed."""
         self.is_dead = True
         return Aborted(f"Kafka at {self._servers}: a producer has ended: {error.str()}")
 
