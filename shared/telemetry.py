@@ -62,6 +62,7 @@ class Action(StrEnum):
     BATCH_COLLECTED = "batch.collected"
     BATCH_PUBLISHED = "batch.published"
     BATCH_FAULT = "batch.fault"
+    ABORT_REPEATED = "abort.repeated"
     BATCH_OVERDUE = "batch.overdue"
     STATUS_UNKNOWN = "status.unknown"
     LOOKUP_DONE = "lookup.done"

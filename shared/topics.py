@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
@@ -15,6 +16,12 @@ from shared.telemetry import Action, log
 
 _TIMEOUT = 10.0
 _REACH = 5.0
+LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's only way to it
+_UNSETTLED = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+)
 BATCHES_PARTITIONS = 4
 """Of a batches topic that we create: pollers of one store share them out."""
 
@@ -30,16 +37,21 @@ def ensure_topic(client: Mapping[str, str], name: str, partitions: int, replicat
         admin = AdminClient(dict(client), logger=LIBRDKAFKA)
     # A topic that was just created, here or by another, is unknown to some broker for a moment.
     settles = Retrying(
-        retry=retry_if_exception(_is_unknown), stop=stop_after_delay(_REACH), wait=wait_fixed(0.1), reraise=True
+        retry=retry_if_exception(_is_unsettled), stop=stop_after_delay(_REACH), wait=wait_fixed(0.1), reraise=True
     )
     try:
-        found = _partitions(admin, name) or _create(admin, name, partitions, replication)
+        found = _partitions(admin, name)
+        if not found:
+            _create(admin, name, partitions, replication)
         settles(_verify, admin, name, servers)
-        return found or settles(_known_partitions, admin, name)
+        if not found:
+            found = settles(_known_partitions, admin, name)
+            settles(_reach_leaders, admin, name, found)
     except KafkaException as error:
         raise unavailable(error, f"topic {name} is verified", servers) from error
     except TimeoutError as error:
         raise KafkaUnavailable(f"Kafka at {servers} does not answer while topic {name} is verified") from error
+    return found
 
 
 def cluster_id(client: Mapping[str, str]) -> str:
@@ -75,12 +87,19 @@ def _known_partitions(admin: AdminClient, name: str) -> int:
     return found
 
 
-def _is_unknown(error: BaseException) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+def _reach_leaders(admin: AdminClient, name: str, partitions: int) -> None:
+    """Raise KafkaException while a partition has no leader, or one that does not know it is."""
+    asked = {TopicPartition(name, number): LATEST for number in range(partitions)}
+    for answer in admin.list_offsets(asked, request_timeout=_REACH).values():
+        answer.result(_REACH)
 
 
-def _create(admin: AdminClient, name: str, partitions: int, replication: int) -> int:
-    """Create a topic; gives its partitions, 0 where another has created it meanwhile."""
+def _is_unsettled(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in _UNSETTLED
+
+
+def _create(admin: AdminClient, name: str, partitions: int, replication: int) -> None:
+    """Create a topic, unless another has created it meanwhile."""
     topic = NewTopic(
         name, num_partitions=partitions, replication_factor=replication, config={"cleanup.policy": "compact"}
     )
@@ -89,9 +108,8 @@ def _create(admin: AdminClient, name: str, partitions: int, replication: int) ->
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
-        return 0
-    log(Action.TOPIC_CREATED, topic=name, partitions=partitions, replication=replication)
-    return partitions
+    else:
+        log(Action.TOPIC_CREATED, topic=name, partitions=partitions, replication=replication)
 
 
 def _verify(admin: AdminClient, name: str, servers: str) -> None:

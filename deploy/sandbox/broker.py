@@ -1,4 +1,4 @@
-"""Apache Kafka itself (KRaft, one node) on loopback, from the jars that `make setup` fetched."""
+"""Apache Kafka itself (KRaft) on loopback, from the jars that `make setup` fetched; alone, or as a second node."""
 
 import base64
 import contextlib
@@ -87,20 +87,26 @@ class LocalBroker:
         jars: Path = JARS,
         settings: Mapping[str, str] | None = None,
         listeners: Sequence[Listener] = (),
+        joins: "LocalBroker | None" = None,
     ) -> None:
         """Data and logs go to `directory` (which stays), else to a temporary one (which goes).
 
         `settings` are broker settings by Kafka's own names; they win over SETTINGS. `listeners` stand beside the one
-        without encryption and passwords, which the broker itself uses.
+        without encryption and passwords, which the broker itself uses. Who `joins` a running one is broker 2 of its
+        cluster, and leaves the controller to it.
         """
         if not any(jars.glob("kafka_2.13-*.jar")):
             raise BrokerError(f"no Kafka broker among the jars in {jars}: run `make setup`")
         self._temporary = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="batchline-kafka-"))
         self._classpath = f"{jars}{os.sep}*"
-        self._settings = {**SETTINGS, **(settings or {})}
+        role = {"process.roles": "broker", "node.id": "2"} if joins else {}
+        self._settings = {**SETTINGS, **role, **(settings or {})}
+        self._joins = joins
         self._listeners = tuple(listeners)
         self._addresses: dict[str, str] = {}
+        self.controller = self.cluster = ""
+        """The controller's address, and the cluster's id: who joins needs them."""
         self._child: Child | None = None
         self._bootstrap = ""
 
@@ -167,7 +173,10 @@ class LocalBroker:
         self._addresses = {
             listener.name: f"127.0.0.1:{number}" for listener, number in zip(self._listeners, more, strict=True)
         }
-        listeners = listener_settings(self._bootstrap, f"127.0.0.1:{controller}", self._listeners, self._addresses)
+        self.controller = self._joins.controller if self._joins else f"127.0.0.1:{controller}"
+        listeners = listener_settings(
+            self._bootstrap, self.controller, self._listeners, self._addresses, is_controller=self._joins is None
+        )
         self.directory.mkdir(parents=True, exist_ok=True)
         lines = [
             f"{name}={value}\n"
@@ -180,8 +189,9 @@ class LocalBroker:
         """Give a new data directory its cluster id; one that has been formatted before keeps its own."""
         if (self.directory / "data" / "meta.properties").exists():
             return
-        cluster = "B" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21]
-        format_ = ["format", "--cluster-id", cluster, "--config", "server.properties"]
+        own = "B" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21]
+        self.cluster = self._joins.cluster if self._joins else own
+        format_ = ["format", "--cluster-id", self.cluster, "--config", "server.properties"]
         with self._java(["kafka.tools.StorageTool", *format_]) as tool:
             if tool.wait(60) != 0:
                 raise BrokerError(f"the broker's data directory can't be formatted:\n{tool.tail()}")

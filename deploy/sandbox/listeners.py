@@ -16,9 +16,17 @@ class Listener:
 
 
 def listener_settings(
-    bootstrap: str, controller: str, listeners: Sequence[Listener], addresses: Mapping[str, str]
+    bootstrap: str,
+    controller: str,
+    listeners: Sequence[Listener],
+    addresses: Mapping[str, str],
+    *,
+    is_controller: bool = True,
 ) -> dict[str, str]:
-    """The broker settings of all its addresses; `addresses` has those of `listeners`, by name."""
+    """The broker settings of all its addresses; `addresses` has those of `listeners`, by name.
+
+    `controller` is the address of node 1's, which listens there itself if it `is_controller`.
+    """
     open_to_clients = [f"{name}://{address}" for name, address in {"PLAINTEXT": bootstrap, **addresses}.items()]
     protocols = {
         "CONTROLLER": "PLAINTEXT",
@@ -26,7 +34,7 @@ def listener_settings(
         **{each.name: each.protocol for each in listeners},
     }
     return {
-        "listeners": ",".join([*open_to_clients, f"CONTROLLER://{controller}"]),
+        "listeners": ",".join([*open_to_clients, *([f"CONTROLLER://{controller}"] if is_controller else [])]),
         "advertised.listeners": ",".join(open_to_clients),
         "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
         "controller.listener.names": "CONTROLLER",

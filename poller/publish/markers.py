@@ -39,7 +39,7 @@ class Markers(dict[str, ProgressMarker]):
             self.pop(name, None)
             self._unreadable.discard(name)
             return
-        marker = _read(value)
+        marker = read_marker(value)
         if marker is None:
             # What stood there before may be the truth; where it is compacted away, nobody knows it.
             if name not in self:
@@ -70,7 +70,8 @@ def check_marker(marker: ProgressMarker, manifest: Manifest, *, carried: int, to
         )
 
 
-def _read(value: bytes | str) -> ProgressMarker | None:
+def read_marker(value: bytes | str) -> ProgressMarker | None:
+    """A message of the progress topic as a marker; None for what is none."""
     if len(value) > _LONGEST:
         return None
     try:

@@ -1,21 +1,28 @@
 """A shard's outbox: outputs go out in transactions that also carry the batch's progress marker.
 
 Opening it fences whoever had the shard before, and reads what that one committed. A marker is the truth about a batch.
+What an earlier transaction left open, though it was said to have ended, is aborted before the next one commits.
 """
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, ClassVar
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Message
 
+from poller.publish.doubts import Doubts, Found
+from poller.publish.endings import Endings, Place, Unended
 from poller.publish.markers import Markers
 from poller.publish.messages import Outgoing
 from poller.publish.progress import replay
 from poller.publish.transactions import Aborted, Transactions
 from shared.failpoints import Failpoint, reached
 from shared.messages import ProgressMarker
+from shared.telemetry import Action, log
 
 _LOOK = 128
 """Messages between two looks at the clock and at the client's events."""
@@ -71,6 +78,7 @@ class Outbox:
     """One shard's transactions and markers."""
 
     transactions: ClassVar[type[Transactions]] = Transactions
+    endings: ClassVar[type[Endings]] = Endings
 
     def __init__(
         self,
@@ -84,7 +92,10 @@ class Outbox:
     ) -> None:
         """Fence the shard's former owner and read its markers. Raises KafkaUnavailable."""
         self.shard, self.batch_bytes = shard, batch_bytes
+        self.topics: Collection[str] = ()
+        """Those that the next messages may go to."""
         self._topic, self._bounds = progress_topic, bounds
+        self._endings = self.endings(client)
         self._transactions = self.transactions(producer_settings(client, shard, batch_bytes), waits)
         reached(Failpoint.SHARD_FENCED)
         self._markers: Markers = replay(client, progress_topic, shard.number)
@@ -101,21 +112,15 @@ class Outbox:
     def send(self, batch_key: str, messages: Iterator[Outgoing]) -> ProgressMarker:
         """Commit the next messages of a batch in one transaction, with its marker: `done` when no more are left.
 
-        Raises Aborted: `messages` must then be begun anew. Raises MustRestart when the outcome is unknown.
+        Raises Aborted: `messages` must then be begun anew. Raises MustRestart when the outcome is unknown,
+        KafkaUnavailable, and Undecided where another batch has to go first.
         """
         transactions, before = self._transactions, self.marker(batch_key)
-        transactions.begin()
-        # First of all, so that whatever of this transaction a broker forgets to end shows here, and stops the shard.
-        transactions.produce(self._topic, before.encode(), batch_key, partition=self.shard.number)
-        reached(Failpoint.TRANSACTION_BEGUN)
-        try:
+        with self._begun(self.topics, before.encode(), batch_key) as have_ended:
+            reached(Failpoint.TRANSACTION_BEGUN)
+            if not have_ended:
+                messages = self._end_earlier(self.topics, batch_key, messages)
             marker = self._fill(before, messages)
-        except Aborted:
-            raise
-        except BaseException as error:
-            # A fault of the messages' own: nothing of what went before it may be seen.
-            transactions.abort(error)
-            raise
         reached(Failpoint.TRANSACTION_FILLED)
         transactions.produce(self._topic, marker.encode(), batch_key, partition=self.shard.number)
         transactions.commit()
@@ -127,8 +132,10 @@ class Outbox:
         """Tombstone the markers of batches, long after their publication, in one transaction. Raises as `send` does."""
         known = [key for key in batch_keys if key in self._markers]
         if known:
-            self._transactions.begin()
-            for key in known:
+            with self._begun((), None, known[0]) as have_ended:
+                if not have_ended:
+                    self._end_earlier((), known[0], iter(()))
+            for key in known[1:]:
                 self._transactions.produce(self._topic, None, key, partition=self.shard.number)
             self._transactions.commit()
             for key in known:
@@ -136,6 +143,55 @@ class Outbox:
 
     def close(self) -> None:
         self._transactions.close()
+
+    @property
+    def _place(self) -> Place:
+        return self._topic, self.shard.number
+
+    @contextmanager
+    def _begun(self, topics: Collection[str], value: bytes | None, batch_key: str) -> Iterator[bool]:
+        """A transaction that goes to `topics`, begun; tells whether all before it are known to have ended there."""
+        have_ended = self._endings.have_come(topics, self._place)
+        self._transactions.begin()
+        # First of all, so that whatever of this transaction a broker forgets to end shows here, and stops the shard.
+        self._transactions.produce(self._topic, value, batch_key, partition=self.shard.number)
+        try:
+            yield have_ended
+        except Aborted:
+            raise
+        except BaseException as error:
+            # A fault of the messages' own: nothing of what went before it may be seen.
+            self._transactions.abort(error)
+            raise
+
+    def _end_earlier(self, topics: Collection[str], batch_key: str, messages: Iterator[Outgoing]) -> Iterator[Outgoing]:
+        """See to it that a commit takes nothing along that was aborted; gives the messages, to be sent.
+
+        Raises Aborted where that had to be aborted once more, by a transaction that writes to the same partitions.
+        """
+        # What is acknowledged here is so only after the coordinator has completed the transaction before.
+        self._transactions.flush()
+        missing = self._endings.missing(topics, self._place)
+        if not missing:
+            return messages
+        coming = list(islice(messages, self._bounds.records))
+        doubts = Doubts(self._markers, batch_key, coming)
+        aborted = [(each, found) for each in missing if (found := self._aborted(each, doubts)) is not None]
+        self._endings.accept()
+        if not aborted:
+            return chain(coming, messages)
+        for unended, found in aborted:
+            topic, partition = unended.place
+            log(Action.ABORT_REPEATED, logging.WARNING, topic=topic, partition=partition, offset=found.offset)
+            if unended.place != self._place:
+                self._transactions.produce(topic, found.value, found.key, [*found.headers.items()], partition=partition)
+        self._transactions.flush()
+        raise self._transactions.abort(Aborted("what an earlier one had left open is aborted with it"))
+
+    def _aborted(self, unended: Unended, doubts: Doubts) -> Found | None:
+        """The first message there of a transaction of ours that was aborted."""
+        judge = doubts.is_ahead if unended.place == self._place else doubts.was_aborted
+        return next(filter(judge, map(_found, self._endings.messages(unended))), None)
 
     def _fill(self, before: ProgressMarker, messages: Iterator[Outgoing]) -> ProgressMarker:
         """Fill one transaction; gives the marker that goes with it."""
@@ -167,3 +223,12 @@ class Outbox:
             failed=before.failed + count - succeeded,
             done=done,
         )
+
+
+def _found(message: Message) -> Found:
+    # The client's stubs say other types.
+    offset: Any = message.offset()
+    key: Any = message.key()
+    value: Any = message.value()
+    headers: Any = message.headers()
+    return Found(offset, key, value, dict(headers or ()))

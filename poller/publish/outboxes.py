@@ -45,16 +45,19 @@ class Outboxes:
         One that is kept is good as long as nobody else has had the shard's lease in between.
         """
         client = self._clusters.client(definition.sink.bootstrap_servers, definition.sink.kafka)
-        batch_bytes = min(DEFAULT_BYTES, *(self.limits(definition, topic).size for topic in _topics(definition)))
+        topics = _topics(definition)
+        batch_bytes = min(DEFAULT_BYTES, *(self.limits(definition, topic).size for topic in topics))
         outbox, known, epoch = self._kept.get(shard, (None, None, 0))
         if outbox is not None:
             is_ours = epoch in (lease.epoch, lease.epoch - 1) and known == client and outbox.batch_bytes <= batch_bytes
             if is_ours and not outbox.is_dead:
                 self._kept[shard] = (outbox, client, lease.epoch)
+                outbox.topics = topics
                 return outbox
             self.drop(shard)
         self._verify(shard, client)
         opened = self._make(client, shard, self._topic, waits, batch_bytes=batch_bytes, bounds=self._bounds)
+        opened.topics = topics
         self._kept[shard] = (opened, client, lease.epoch)
         return opened
 

@@ -78,9 +78,15 @@ class Transactions:
         """Serve the producer's events; to be called at times. Raises Aborted."""
         self._serve(0)
 
+    def flush(self) -> None:
+        """Wait until all that is queued is acknowledged. Raises Aborted."""
+        while self._call(self._producer.flush) > 0:
+            self._waits("messages wait for their acknowledgement")
+        self._serve(0)
+
     def commit(self) -> None:
         """Commit. Raises Aborted, or MustRestart when nobody knows whether it took effect; each ends this producer."""
-        self._flush()
+        self.flush()
         reached(Failpoint.TRANSACTION_FLUSHED)
         while True:
             try:
@@ -134,11 +140,6 @@ class Transactions:
                     raise unavailable(error, "transactions are begun", self._servers) from error
             else:
                 return
-
-    def _flush(self) -> None:
-        while self._call(self._producer.flush) > 0:
-            self._waits("messages wait for their acknowledgement")
-        self._serve(0)
 
     def _serve(self, seconds: float) -> None:
         self._call(self._producer.poll, seconds)

@@ -189,6 +189,7 @@ class SharedPartition(Outbox):
     ) -> None:
         self.shard, self.batch_bytes = replace(shard, number=0), batch_bytes
         self._topic, self._bounds = progress_topic, bounds
+        self.topics, self._endings = (), self.endings(client)
         self._transactions = self.transactions(producer_settings(client, shard, batch_bytes), waits)
         self._markers = _committed(client, progress_topic)
 

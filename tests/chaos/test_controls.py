@@ -115,7 +115,7 @@ def open_transaction(back: Back, key: str) -> Outbox:
     outbox._transactions.begin()
     marker = ProgressMarker(next=0, succeeded=0, failed=0).encode()
     outbox._transactions.produce(back.progress, marker, key, partition=outbox.shard.number)
-    outbox._transactions._flush()
+    outbox._transactions.flush()
     return outbox
 
 

@@ -2,8 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,70 +15,22 @@ from deploy.sandbox.broker import LocalBroker
 from deploy.sandbox.provider.server import ProviderServer
 from deploy.sandbox.topics import TopicSettings
 from poller.publish.messages import Outgoing
-from poller.publish.outbox import Bounds, Outbox
+from poller.publish.outbox import Outbox
 from poller.publish.transactions import Aborted, Transactions
 from shared.definition import Column, Projected
 from shared.errors import MustRestart, TopicMismatch
 from shared.lease import Keeper
 from shared.lifecycle import State
-from shared.messages import Header, ProgressMarker
+from shared.messages import Header
 from shared.store.tables import batches
 from tests.rig import samples
 from tests.rig.fixtures import MakeTopic
+from tests.rig.outages import BOUNDS, RECORDS, assert_each_once, collected, disturbing, settled
 from tests.rig.results import SHARDS, SINK_TOPIC, Back, requests_of, sink
 from tests.rig.stage import Stage
 from tests.rig.waiting import wait_until
 
-RECORDS = 200
 NOWHERE = "127.0.0.1:9"
-BOUNDS = Bounds(records=60)
-
-
-@contextmanager
-def collected(server: ProviderServer, broker: LocalBroker, folder: Path, topic: str, **more: Any) -> Iterator[Back]:
-    """One collected batch, with its shard."""
-    stage = Stage(server, folder, sink=sink(broker, topic, **more))
-    back = Back(stage, broker, f"progress-{topic}", BOUNDS)
-    key = stage.submit(RECORDS)
-    assert back.collect(key).state is State.COLLECTED
-    back.assign(key)
-    yield back
-    stage.close()
-
-
-def disturbing(disturb: Callable[[], None], at: int) -> type[Outbox]:
-    """An outbox whose messages, from the `at`-th on, come after something has happened once."""
-
-    class Disturbed(Outbox):
-        happened = False
-
-        def send(self, batch_key: str, messages: Iterator[Outgoing]) -> ProgressMarker:
-            return super().send(batch_key, self._disturbed(messages))
-
-        def _disturbed(self, messages: Iterator[Outgoing]) -> Iterator[Outgoing]:
-            for message in messages:
-                if message[0] >= at and not Disturbed.happened:
-                    Disturbed.happened = True
-                    disturb()
-                yield message
-
-    return Disturbed
-
-
-def settled(back: Back) -> None:
-    """Wait until the first transaction is seen.
-
-    A lone broker that is killed between its answer to a commit and the commit's records on the partitions forgets to
-    write these, and what then hangs only an operator can end.
-    """
-    assert len(back.outputs(at_least=BOUNDS.records)) == BOUNDS.records
-
-
-def assert_each_once(back: Back) -> None:
-    (batch,) = back.stage.store.batches.rows()
-    assert (batch.state, batch.succeeded, batch.failed) == (State.PUBLISHED, RECORDS, 0)
-    records = back.outputs(at_least=RECORDS)
-    assert requests_of(records) == {f"{batch.batch_key}-{number}": 1 for number in range(RECORDS)}
 
 
 def test_row_21_a_broker_that_dies_and_comes_back_is_waited_for(
@@ -111,8 +62,8 @@ def test_an_outage_longer_than_the_transaction_needs_no_other_process(
         def hang() -> None:
             settled(back)
             child.signal(signal.SIGSTOP)
-            # Within the broker's session: one that its controller has fenced was seen to skip markers of an abort.
-            threading.Timer(4.0, lambda: child.signal(signal.SIGCONT)).start()
+            # Longer than its session with the controller too, which fences it: its partitions have no leader then.
+            threading.Timer(6.0, lambda: child.signal(signal.SIGCONT)).start()
 
         back.make = disturbing(hang, 100)
         (batch,) = back.stage.store.batches.rows()
@@ -145,7 +96,7 @@ class _Misled:
 class _MisledTransactions(Transactions):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self._producer = _Misled(self._producer)  # type: ignore[assignment]
+        self._producer = _Misled(self._producer)  # type: ignore[assignment]  # it stands in for the client
 
 
 class _MisledOutbox(Outbox):

@@ -51,8 +51,8 @@ def killing(point: str, number: int) -> type[Transactions]:
             self._reach("committed")
             Killing.commits += 1
 
-        def _flush(self) -> None:
-            super()._flush()
+        def flush(self) -> None:
+            super().flush()
             self._reach("flushed")
 
         def _reach(self, reached: str) -> None:
