@@ -13,9 +13,8 @@ JARS := deploy/jars/.made
 DATA := data/.made
 CLASSES := .venv/.classes.jsa
 PROVIDER ?= openai
-# Test processes at once, on two processors: each of the real commands waits for others now and then, the rest mostly.
-BUSY ?= 3
-IDLE ?= 4
+# Test processes at once, on two processors: the real commands and the brokers wait for others now and then.
+WORKERS ?= 4
 SCHEDULES ?= 1000
 SEED ?= 1
 ROADS ?= 6
@@ -30,7 +29,7 @@ PACKAGES := submitter poller shared deploy tests
 
 export PROVIDER
 
-.PHONY: help setup demo test test-unit test-integration test-acceptance chaos check audit format bench bench-packing lock clean
+.PHONY: help setup demo test test-unit test-integration test-acceptance compiled chaos check audit format bench bench-packing lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,17 +40,16 @@ setup: $(INSTALLED) $(JARS) $(DATA) ## virtual environment, jars and demo data, 
 demo: setup ## 10,604 real movie reviews through the sandbox (PROVIDER=openai|anthropic, LIVE=1 for the real provider)
 	@$(BIN)/python -m deploy.demo
 
-test: setup $(CLASSES) ## every test
-	@failed=0; $(PYTEST) $(SPREAD) -n $(BUSY) tests/acceptance tests/chaos || failed=$$?; \
-	$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration tests/hostile tests/unit || failed=$$?; exit $$failed
+test: setup $(CLASSES) compiled ## every test
+	@$(PYTEST) $(SPREAD) -n $(WORKERS) tests/acceptance tests/chaos tests/integration tests/contracts tests/faults tests/hostile tests/unit
 
 test-unit: setup ## the tests without I/O, under 30 s
 	@$(PYTEST) -n 2 tests/unit
 
-test-integration: setup $(CLASSES) ## contracts, hostile input, and parts on real Kafka, SQL, Flink and the fake provider
-	@$(PYTEST) $(SPREAD) -n $(IDLE) tests/contracts tests/faults tests/integration tests/hostile
+test-integration: setup $(CLASSES) compiled ## contracts, hostile input, and parts on real Kafka, SQL, Flink and the fake provider
+	@$(PYTEST) $(SPREAD) -n $(WORKERS) tests/integration tests/contracts tests/faults tests/hostile
 
-test-acceptance: setup $(CLASSES) ## the real commands, killed and restarted
+test-acceptance: setup $(CLASSES) compiled ## the real commands, killed and restarted
 	@$(PYTEST) tests/acceptance
 
 chaos: setup ## SIGKILL at every failpoint and every pair of them, and random faults (SCHEDULES=1000 SEED=1 ROADS=6 SLOTS=4 REPORT=file)
@@ -111,6 +109,10 @@ $(JARS): deploy/pom.xml
 $(CLASSES): $(INSTALLED) $(JARS)
 	@echo 'setup: keeping the classes that a Flink job loads, for the tests (20 s)'
 	@$(BIN)/python -m tests.rig.classes
+
+# The hundreds of processes that the tests start are not to compile these files each, whatever PYTHONDONTWRITEBYTECODE says.
+compiled: $(INSTALLED)
+	@$(BIN)/python -m compileall -q $(PACKAGES)
 
 # The reviews lie in the source distribution; its hash is the lock's.
 $(DATA): requirements.lock $(VENV)

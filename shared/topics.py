@@ -11,17 +11,12 @@ from confluent_kafka.cimpl import NewTopic
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from shared.errors import KafkaUnavailable, TopicMismatch
-from shared.kafka import LIBRDKAFKA, unavailable, usable
+from shared.kafka import LIBRDKAFKA, is_away, unavailable, usable
 from shared.telemetry import Action, log
 
 _TIMEOUT = 10.0
 _REACH = 5.0
 LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's only way to it
-_UNSETTLED = (
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-)
 BATCHES_PARTITIONS = 4
 """Of a batches topic that we create: pollers of one store share them out."""
 
@@ -95,7 +90,10 @@ def _reach_leaders(admin: AdminClient, name: str, partitions: int) -> None:
 
 
 def _is_unsettled(error: BaseException) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].code() in _UNSETTLED
+    if not isinstance(error, KafkaException):
+        return False
+    cause = error.args[0]
+    return cause.code() == KafkaError.UNKNOWN_TOPIC_OR_PART or is_away(cause)
 
 
 def _create(admin: AdminClient, name: str, partitions: int, replication: int) -> None:

@@ -24,7 +24,7 @@ def test_whatever_a_killed_campaign_has_started_ends_with_it() -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        started = wait_until(lambda: _at_work(campaign.pid), 120, "a run to be under way")
+        started = wait_until(lambda: _at_work(campaign.pid), 120, "a run to be under way", interval=0.5)
         folders = {_folder(process) for process in started} - {None}
         assert len(folders) > len(WANTED)
     finally:

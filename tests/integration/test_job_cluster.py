@@ -16,7 +16,7 @@ from tests.rig.processes import Processes
 from tests.rig.recreating import recreate_topic
 from tests.rig.waiting import wait_until
 
-ROWS = 200_000
+ROWS = 60_000
 PATIENCE = 240
 
 
@@ -27,7 +27,7 @@ def test_a_task_manager_that_is_killed_loses_nothing(
     with ProviderServer(tmp_path / "provider") as server:
         pipeline = JobPipeline(broker, server, tmp_path, topic)
         pipeline.settings["batchline.shared-spool"] = "true"
-        pipeline.model["batch.max-bytes"] = "4 mb"
+        pipeline.model["batch.max-bytes"] = "1 mb"
         cluster = FlinkCluster(processes, tmp_path / "flink", pipeline.environ)
         managers = cluster.start(2)
         fill_topic(broker.bootstrap, topic, ({"id": n, "review": f"review {n}"} for n in range(ROWS)))
