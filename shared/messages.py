@@ -82,5 +82,7 @@ class Header:
     GENERATION = "batchline-generation"
     POSITION = "batchline-position"
     """topic/partition/offset of the source record; absent where the input has no positions."""
+    TRANSACTION = "batchline-transaction"
+    """The shard that sent it, a dot, and the row of the batch that its Kafka transaction begins with."""
     ERROR = "batchline-error"
     """On a failed record: the cause, a word of `Cause`, and after a colon and a space what the provider said."""

@@ -24,7 +24,7 @@ from shared.rows import row_reader
 from shared.topic_limits import TopicLimits
 
 _ANSWERED, _FAILED = int(Verdict.ANSWERED), int(Verdict.FAILED)
-_HEADROOM = 512
+_HEADROOM = 576
 """Bytes of a message beside key, value and the headers that vary: a record's framing, the constant headers."""
 
 

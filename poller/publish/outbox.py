@@ -9,23 +9,25 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
 from typing import Any, ClassVar
 
 from confluent_kafka import KafkaException, Message
 
-from poller.publish.doubts import Doubts, Found
+from poller.publish.doubts import Found, is_ahead, last_aborted, transaction_header
 from poller.publish.endings import Endings, Place, Unended
 from poller.publish.markers import Markers
 from poller.publish.messages import Outgoing
 from poller.publish.progress import replay
 from poller.publish.transactions import Aborted, Transactions
+from shared.errors import KafkaUnavailable
 from shared.failpoints import Failpoint, reached
 from shared.messages import ProgressMarker
 from shared.telemetry import Action, log
 
 _LOOK = 128
 """Messages between two looks at the clock and at the client's events."""
+_TRIES = 3
+"""Looks at what an earlier transaction has left open, before the cluster counts as away."""
 _NOW, _FIRST = 0, 1
 """The client takes the timestamp 0 for none, and writes the time: the epoch itself goes as a millisecond later."""
 
@@ -112,17 +114,19 @@ class Outbox:
     def send(self, batch_key: str, messages: Iterator[Outgoing]) -> ProgressMarker:
         """Commit the next messages of a batch in one transaction, with its marker: `done` when no more are left.
 
-        Raises Aborted: `messages` must then be begun anew. Raises MustRestart when the outcome is unknown,
-        KafkaUnavailable, and Undecided where another batch has to go first.
+        Raises Aborted: `messages` must then be begun anew. Raises MustRestart when the outcome is unknown, and
+        KafkaUnavailable.
         """
         transactions, before = self._transactions, self.marker(batch_key)
-        with self._begun(self.topics, before.encode(), batch_key) as have_ended:
-            reached(Failpoint.TRANSACTION_BEGUN)
-            if not have_ended:
-                messages = self._end_earlier(self.topics, batch_key, messages)
+        self._begin(self.topics, batch_key, before.encode())
+        reached(Failpoint.TRANSACTION_BEGUN)
+        with self._aborting():
             marker = self._fill(before, messages)
-        reached(Failpoint.TRANSACTION_FILLED)
-        transactions.produce(self._topic, marker.encode(), batch_key, partition=self.shard.number)
+            reached(Failpoint.TRANSACTION_FILLED)
+            transactions.produce(self._topic, marker.encode(), batch_key, partition=self.shard.number)
+            transactions.flush()
+            # An abort without its markers is made good; what is committed without them, the next abort takes back.
+            self._endings.see_leaders(self.topics, self._place)
         transactions.commit()
         reached(Failpoint.TRANSACTION_COMMITTED)
         self._markers[batch_key] = marker
@@ -132,9 +136,7 @@ class Outbox:
         """Tombstone the markers of batches, long after their publication, in one transaction. Raises as `send` does."""
         known = [key for key in batch_keys if key in self._markers]
         if known:
-            with self._begun((), None, known[0]) as have_ended:
-                if not have_ended:
-                    self._end_earlier((), known[0], iter(()))
+            self._begin((), known[0], None)
             for key in known[1:]:
                 self._transactions.produce(self._topic, None, key, partition=self.shard.number)
             self._transactions.commit()
@@ -148,58 +150,83 @@ class Outbox:
     def _place(self) -> Place:
         return self._topic, self.shard.number
 
-    @contextmanager
-    def _begun(self, topics: Collection[str], value: bytes | None, batch_key: str) -> Iterator[bool]:
-        """A transaction that goes to `topics`, begun; tells whether all before it are known to have ended there."""
-        have_ended = self._endings.have_come(topics, self._place)
-        self._transactions.begin()
-        # First of all, so that whatever of this transaction a broker forgets to end shows here, and stops the shard.
-        self._transactions.produce(self._topic, value, batch_key, partition=self.shard.number)
+    def _begin(self, topics: Collection[str], batch_key: str, first: bytes | None) -> None:
+        """Begin a transaction that goes to `topics`, once every earlier one has ended there.
+
+        Its first message goes to the shard's own place, so that whatever of it a broker forgets to end shows there.
+        """
+        for _ in range(_TRIES):
+            have_ended = self._endings.have_come(topics, self._place)
+            self._transactions.begin()
+            self._transactions.produce(self._topic, first, batch_key, partition=self.shard.number)
+            if have_ended or not self._is_left_open(topics):
+                return
+            self._abort_again(topics)
+        raise KafkaUnavailable("Kafka loses the leaders of the sink's partitions again and again")
+
+    def _is_left_open(self, topics: Collection[str]) -> bool:
+        """Whether anything of an earlier transaction may be open; then the present one, of one message, is ended."""
+        with self._aborting():
+            # What is acknowledged here is so only after the coordinator has completed the transaction before.
+            self._transactions.flush()
+            own = [found for unended in self._endings.missing_at(self._place) for found in self._read(unended)]
+            was_aborted = any(is_ahead(found, self._markers) for found in own)
+        is_open = True
         try:
-            yield have_ended
+            is_open = bool(own) or bool(self._endings.missing(topics))
+        finally:
+            if was_aborted:
+                self._abort("an earlier one left a marker open that was aborted")
+            elif is_open:
+                # As it was committed, so that a later abort does not take it back.
+                self._transactions.commit()
+        return is_open
+
+    def _abort_again(self, topics: Collection[str]) -> None:
+        """Abort what an earlier transaction left open, by one that writes to the same partitions."""
+        aborted = [
+            (unended.place, found)
+            for unended in self._endings.missing(topics)
+            if (found := last_aborted(self._read(unended), self.shard.number, self._markers)) is not None
+        ]
+        if aborted:
+            self._transactions.begin()
+            for (topic, partition), found in aborted:
+                log(Action.ABORT_REPEATED, logging.WARNING, topic=topic, partition=partition, offset=found.offset)
+                self._transactions.produce(topic, found.value, found.key, [*found.headers.items()], 0, partition)
+            self._transactions.flush()
+        self._endings.accept()
+        if aborted:
+            self._abort("what an earlier one had left open is aborted with it")
+
+    def _read(self, unended: Unended) -> Iterator[Found]:
+        return map(_found, self._endings.messages(unended))
+
+    def _abort(self, why: str) -> None:
+        aborted = self._transactions.abort(Aborted(why))
+        if self.is_dead:
+            raise aborted
+
+    @contextmanager
+    def _aborting(self) -> Iterator[None]:
+        """Abort the transaction for a fault in the block: nothing of what went before it may be seen."""
+        try:
+            yield
         except Aborted:
             raise
         except BaseException as error:
-            # A fault of the messages' own: nothing of what went before it may be seen.
             self._transactions.abort(error)
             raise
-
-    def _end_earlier(self, topics: Collection[str], batch_key: str, messages: Iterator[Outgoing]) -> Iterator[Outgoing]:
-        """See to it that a commit takes nothing along that was aborted; gives the messages, to be sent.
-
-        Raises Aborted where that had to be aborted once more, by a transaction that writes to the same partitions.
-        """
-        # What is acknowledged here is so only after the coordinator has completed the transaction before.
-        self._transactions.flush()
-        missing = self._endings.missing(topics, self._place)
-        if not missing:
-            return messages
-        coming = list(islice(messages, self._bounds.records))
-        doubts = Doubts(self._markers, batch_key, coming)
-        aborted = [(each, found) for each in missing if (found := self._aborted(each, doubts)) is not None]
-        self._endings.accept()
-        if not aborted:
-            return chain(coming, messages)
-        for unended, found in aborted:
-            topic, partition = unended.place
-            log(Action.ABORT_REPEATED, logging.WARNING, topic=topic, partition=partition, offset=found.offset)
-            if unended.place != self._place:
-                self._transactions.produce(topic, found.value, found.key, [*found.headers.items()], partition=partition)
-        self._transactions.flush()
-        raise self._transactions.abort(Aborted("what an earlier one had left open is aborted with it"))
-
-    def _aborted(self, unended: Unended, doubts: Doubts) -> Found | None:
-        """The first message there of a transaction of ours that was aborted."""
-        judge = doubts.is_ahead if unended.place == self._place else doubts.was_aborted
-        return next(filter(judge, map(_found, self._endings.messages(unended))), None)
 
     def _fill(self, before: ProgressMarker, messages: Iterator[Outgoing]) -> ProgressMarker:
         """Fill one transaction; gives the marker that goes with it."""
         produce, most, most_bytes = self._transactions.produce_now, self._bounds.records, self._bounds.bytes
+        mark = transaction_header(self.shard.number, before)
         end = time.monotonic() + self._bounds.seconds
         following, done = before.next, True
         count = succeeded = size = 0
         for ordinal, is_answered, topic, key, value, headers, timestamp in messages:
+            headers.append(mark)
             sent = _NOW if timestamp is None else timestamp or _FIRST
             try:
                 produce(topic, value, key, -1, None, None, sent, headers)
