@@ -40,8 +40,7 @@ def ensure_topic(client: Mapping[str, str], name: str, partitions: int, replicat
             _create(admin, name, partitions, replication)
         settles(_verify, admin, name, servers)
         if not found:
-            found = settles(_known_partitions, admin, name)
-            settles(_reach_leaders, admin, name, found)
+            found = settles(_led_partitions, admin, name)
     except KafkaException as error:
         raise unavailable(error, f"topic {name} is verified", servers) from error
     except TimeoutError as error:
@@ -74,19 +73,15 @@ def _partitions(admin: AdminClient, name: str) -> int:
     return len(metadata[name].partitions) if name in metadata else 0
 
 
-def _known_partitions(admin: AdminClient, name: str) -> int:
-    """As `_partitions`, of a topic that is there. Raises KafkaException while its broker does not know it yet."""
+def _led_partitions(admin: AdminClient, name: str) -> int:
+    """As `_partitions`, of a topic that is there. Raises KafkaException while its brokers do not know it is theirs."""
     found = _partitions(admin, name)
     if not found:
         raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-    return found
-
-
-def _reach_leaders(admin: AdminClient, name: str, partitions: int) -> None:
-    """Raise KafkaException while a partition has no leader, or one that does not know it is."""
-    asked = {TopicPartition(name, number): LATEST for number in range(partitions)}
+    asked = {TopicPartition(name, number): LATEST for number in range(found)}
     for answer in admin.list_offsets(asked, request_timeout=_REACH).values():
         answer.result(_REACH)
+    return found
 
 
 def _is_unsettled(error: BaseException) -> bool:

@@ -56,7 +56,7 @@ class Endings:
             wait=wait_fixed(_SOON),
             retry_error_callback=lambda _: True,
         )
-        if soon(self._open, self._ends([*self._places(topics), own])):
+        if soon(self._open, self._ends(self._everywhere(topics, own))):
             return False
         self.accept()
         return True
@@ -78,7 +78,7 @@ class Endings:
 
     def see_leaders(self, topics: Collection[str], own: Place) -> None:
         """Return if each place has a leader: what ends now has its markers everywhere."""
-        self._offsets([*self._places(topics), own], IsolationLevel.READ_UNCOMMITTED)
+        self._offsets(self._everywhere(topics, own), IsolationLevel.READ_UNCOMMITTED)
 
     def messages(self, unended: Unended) -> Iterator[Message]:
         """What stands there, whatever becomes of it. Raises BatchlineError where it may not be read."""
@@ -101,7 +101,11 @@ class Endings:
 
         return [each for each in self._open(ends) if not is_led_as_before(each.place)]
 
+    def _everywhere(self, topics: Collection[str], own: Place) -> list[Place]:
+        return [*self._places(topics), *(place for place in self._places([own[0]]) if place == own)]
+
     def _places(self, topics: Collection[str]) -> list[Place]:
+        """Their partitions; asked for anew each time, or the client would take former leaders for theirs."""
         doing = "the partitions of its topics are asked for"
         try:
             known = {topic: self._admin.list_topics(topic, _TIMEOUT).topics[topic] for topic in topics}

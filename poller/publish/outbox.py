@@ -184,20 +184,26 @@ class Outbox:
 
     def _abort_again(self, topics: Collection[str]) -> None:
         """Abort what an earlier transaction left open, by one that writes to the same partitions."""
-        aborted = [
-            (unended.place, found)
-            for unended in self._endings.missing(topics)
-            if (found := last_aborted(self._read(unended), self.shard.number, self._markers)) is not None
-        ]
-        if aborted:
-            self._transactions.begin()
-            for (topic, partition), found in aborted:
-                log(Action.ABORT_REPEATED, logging.WARNING, topic=topic, partition=partition, offset=found.offset)
-                self._transactions.produce(topic, found.value, found.key, [*found.headers.items()], 0, partition)
-            self._transactions.flush()
+        aborted: list[tuple[Place, Found]] = []
+        for unended in self._endings.missing(topics):
+            found = last_aborted(self._read(unended), self.shard.number, self._markers)
+            if found is not None:
+                aborted.append((unended.place, found))
+        if not aborted:
+            self._endings.accept()
+            return
+        self._transactions.begin()
+        for (topic, partition), message in aborted:
+            log(Action.ABORT_REPEATED, logging.WARNING, topic=topic, partition=partition, offset=message.offset)
+            self._send_again(topic, partition, message)
+        self._transactions.flush()
+        # It is refused where one before it was not delivered: then nothing is known to have been ended.
+        self._send_again(topic, partition, message)
         self._endings.accept()
-        if aborted:
-            self._abort("what an earlier one had left open is aborted with it")
+        self._abort("what an earlier one had left open is aborted with it")
+
+    def _send_again(self, topic: str, partition: int, found: Found) -> None:
+        self._transactions.produce(topic, found.value, found.key, [*found.headers.items()], 0, partition)
 
     def _read(self, unended: Unended) -> Iterator[Found]:
         return map(_found, self._endings.messages(unended))

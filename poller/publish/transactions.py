@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from shared.errors import BatchlineError, MustRestart
 from shared.failpoints import Failpoint, reached
@@ -41,7 +41,6 @@ class Transactions:
         """
         self._servers, self._waits = str(settings["bootstrap.servers"]), waits
         self._fatal: KafkaError | None = None
-        self._undelivered: KafkaError | None = None
         self.is_dead = False
         self._producer = Producer({**settings, "error_cb": self._hear}, logger=LIBRDKAFKA)
         self.produce_now = self._producer.produce
@@ -50,7 +49,6 @@ class Transactions:
 
     def begin(self) -> None:
         """Begin a transaction. Raises Aborted when this producer can't go on."""
-        self._undelivered = None
         try:
             self._producer.begin_transaction()
         except KafkaException as error:
@@ -68,9 +66,7 @@ class Transactions:
         """Queue a message. Waits while the queue, which is bounded, is full. Raises Aborted."""
         while True:
             try:
-                self._producer.produce(
-                    topic, value, key, partition, self._hear_of, headers=headers or [], timestamp=timestamp
-                )
+                self._producer.produce(topic, value, key, partition, headers=headers or [], timestamp=timestamp)
             except BufferError:
                 self._serve(_SOON)
             except KafkaException as error:
@@ -83,12 +79,10 @@ class Transactions:
         self._serve(0)
 
     def flush(self) -> None:
-        """Wait until all that is queued is delivered. Raises Aborted, also where a message of `produce` was not."""
+        """Wait until nothing is queued. Raises Aborted; a message that was not delivered fails the next call."""
         while self._call(self._producer.flush) > 0:
             self._waits("messages wait for their acknowledgement")
         self._serve(0)
-        if self._undelivered is not None:
-            raise self.abort(KafkaException(self._undelivered))
 
     def commit(self) -> None:
         """Commit. Raises Aborted, or MustRestart when nobody knows whether it took effect; each ends this producer."""
@@ -165,10 +159,6 @@ class Transactions:
             self._fatal = error
         elif error.name() == "_ALL_BROKERS_DOWN":
             self._waits(error.str())
-
-    def _hear_of(self, error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            self._undelivered = error
 
     def _dead(self, error: KafkaError) -> Aborted:
         """This producer is of no use: the next one ends what it has begun, and reads what was committed."""
