@@ -43,6 +43,7 @@ def _stuck(servers: str, end: int | None, high: int) -> str:
         return f"Kafka at {servers} gives no messages of the progress topic"
     return (
         f"Kafka at {servers} keeps a transaction open on the progress topic, at offset {end} of {high}, though its "
-        "producer has ended: look with kafka-transactions.sh find-hanging, and abort it on each of its partitions; "
-        "what it held is then published again"
+        "producer has ended: look with kafka-transactions.sh find-hanging. If its outputs can't be read in the sink, "
+        "abort it on each of its partitions, and they are published again; if they can, abort it here alone, and "
+        "produce the last marker that stands there once more"
     )
